@@ -1,0 +1,250 @@
+//! The whole suite in one process: every service and any number of gateways, wired together by
+//! addresses on loopback as they would be across machines.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    num::NonZeroU32,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use chat_kit::{
+    config::{Grpc, Mongo, Nats, Secret, SigningSecret, Stop, Telemetry, Upstream},
+    server,
+    shutdown::Lifecycle,
+};
+use mongodb::event::{EventHandler, command::CommandEvent};
+use tokio::net::TcpListener;
+
+/// Distance between the first gateway's port and the first service's.
+const SERVICE_PORTS: u16 = 100;
+
+/// What to start, and with what.
+#[derive(Clone)]
+pub struct Options {
+    /// How many gateways.
+    pub gateways: u16,
+    /// Port of the first gateway, the others follow; services begin 100 higher. Free ports where absent.
+    pub port: Option<u16>,
+    /// Connection string of MongoDB.
+    pub mongodb_uri: String,
+    /// Address of NATS.
+    pub nats_url: String,
+    /// Put before the name of every database, so that several suites can share one MongoDB.
+    pub database_prefix: String,
+    /// Signs and verifies tokens.
+    pub token_secret: SigningSecret,
+    /// How one-time passwords behave.
+    pub otp: chat_auth::Otp,
+    /// How many replicas of the message service; the gateways use them in turn.
+    pub message_replicas: u16,
+    /// Sees every command that the services send to MongoDB.
+    pub observer: Option<EventHandler<CommandEvent>>,
+}
+
+/// A running suite.
+#[derive(Clone, Debug)]
+pub struct Suite {
+    /// Addresses of the gateways.
+    pub gateways: Vec<SocketAddr>,
+    /// Name and gRPC address of every service.
+    pub services: Vec<(&'static str, SocketAddr)>,
+}
+
+/// Where the services of a suite are to listen.
+struct Ports {
+    next: Option<u16>,
+}
+
+impl Ports {
+    async fn bind(&mut self) -> anyhow::Result<TcpListener> {
+        let port = self.next.unwrap_or(0);
+        self.next = self.next.map(|port| port.saturating_add(1));
+        server::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await
+    }
+}
+
+/// The parts of a configuration that all services share.
+struct Shared {
+    options: Options,
+    stop: Stop,
+}
+
+impl Suite {
+    /// Starts everything; the tasks end with `life`.
+    pub async fn start(options: Options, life: &Lifecycle) -> anyhow::Result<Self> {
+        let mut gateway_ports = Ports { next: options.port };
+        let mut listeners = Vec::new();
+        for _ in 0..options.gateways {
+            listeners.push(gateway_ports.bind().await?);
+        }
+        let first_service = options.port.map(|port| port.saturating_add(SERVICE_PORTS));
+        let mut ports = Ports { next: first_service };
+        let stop = Stop { pause: Duration::ZERO, drain: Duration::from_secs(5) };
+        let shared = Shared { options, stop };
+
+        let (auth, user) = (ports.bind().await?, ports.bind().await?);
+        let conversation = ports.bind().await?;
+        let mut messages = Vec::new();
+        for _ in 0..shared.options.message_replicas.max(1) {
+            messages.push(ports.bind().await?);
+        }
+        let mut services = vec![
+            ("auth", auth.local_addr()?),
+            ("user", user.local_addr()?),
+            ("conversation", conversation.local_addr()?),
+        ];
+        for message in &messages {
+            services.push(("message", message.local_addr()?));
+        }
+        let address = |index: usize| upstream(services[index].1);
+        tokio::try_join!(
+            shared.start_user(user, life),
+            shared.start_auth(auth, address(1)?, life),
+            shared.start_conversation(conversation, address(1)?, life),
+        )?;
+        for listener in messages {
+            shared.start_message(listener, address(2)?, life).await?;
+        }
+        let mut gateways = Vec::new();
+        for listener in listeners {
+            gateways.push(listener.local_addr()?);
+            let message = &services[3 + gateways.len() % (services.len() - 3)];
+            let upstreams = [address(0)?, address(1)?, address(2)?, upstream(message.1)?];
+            shared.start_gateway(listener, upstreams, life).await?;
+        }
+        Ok(Self { gateways, services })
+    }
+}
+
+fn upstream(address: SocketAddr) -> anyhow::Result<Upstream> {
+    Ok(Upstream::new(format!("http://{address}").parse()?))
+}
+
+impl Shared {
+    async fn start_auth(
+        &self,
+        listener: TcpListener,
+        user: Upstream,
+        life: &Lifecycle,
+    ) -> anyhow::Result<()> {
+        let config = chat_auth::Config {
+            grpc: Grpc::default(),
+            stop: self.stop.clone(),
+            mongo: self.mongo("auth"),
+            telemetry: Telemetry::default(),
+            token: chat_auth::Token::new(self.options.token_secret.clone()),
+            otp: self.options.otp.clone(),
+            user,
+        };
+        let service = chat_auth::Service::connect(&config, self.options.observer.clone())
+            .await
+            .context("auth service")?;
+        let own = life.clone();
+        life.spawn("auth service", async move { service.serve(listener, &config, &own).await });
+        Ok(())
+    }
+
+    async fn start_user(&self, listener: TcpListener, life: &Lifecycle) -> anyhow::Result<()> {
+        let config = chat_user::Config {
+            grpc: Grpc::default(),
+            stop: self.stop.clone(),
+            mongo: self.mongo("user"),
+            telemetry: Telemetry::default(),
+            limits: chat_user::Limits::default(),
+        };
+        let service = chat_user::Service::connect(&config, self.options.observer.clone())
+            .await
+            .context("user service")?;
+        let own = life.clone();
+        life.spawn("user service", async move { service.serve(listener, &config, &own).await });
+        Ok(())
+    }
+
+    async fn start_conversation(
+        &self,
+        listener: TcpListener,
+        user: Upstream,
+        life: &Lifecycle,
+    ) -> anyhow::Result<()> {
+        let config = chat_conversation::Config {
+            grpc: Grpc::default(),
+            stop: self.stop.clone(),
+            mongo: self.mongo("conversation"),
+            telemetry: Telemetry::default(),
+            limits: chat_conversation::Limits::default(),
+            user,
+        };
+        let service = chat_conversation::Service::connect(&config, self.options.observer.clone())
+            .await
+            .context("conversation service")?;
+        let own = life.clone();
+        let serve = async move { service.serve(listener, &config, &own).await };
+        life.spawn("conversation service", serve);
+        Ok(())
+    }
+
+    async fn start_message(
+        &self,
+        listener: TcpListener,
+        conversation: Upstream,
+        life: &Lifecycle,
+    ) -> anyhow::Result<()> {
+        let config = chat_message::Config {
+            grpc: Grpc::default(),
+            stop: self.stop.clone(),
+            mongo: self.mongo("message"),
+            nats: Nats::new(&self.options.nats_url),
+            telemetry: Telemetry::default(),
+            conversation,
+            message: chat_message::config::Limits::default(),
+        };
+        let service = chat_message::connect(&config, life, self.options.observer.clone())
+            .await
+            .context("message service")?;
+        life.spawn("message service", async move { service.serve(listener, &config).await });
+        Ok(())
+    }
+
+    async fn start_gateway(
+        &self,
+        listener: TcpListener,
+        [auth, user, conversation, message]: [Upstream; 4],
+        life: &Lifecycle,
+    ) -> anyhow::Result<()> {
+        let config = chat_gateway::Config {
+            listen: listener.local_addr()?,
+            stop: self.stop.clone(),
+            telemetry: Telemetry::default(),
+            nats: Nats::new(&self.options.nats_url),
+            token: chat_gateway::config::Token::new(self.options.token_secret.clone()),
+            auth,
+            user,
+            conversation,
+            message,
+            http: chat_gateway::config::Http::default(),
+        };
+        let gateway = chat_gateway::connect(config).await.context("gateway")?;
+        let own = life.clone();
+        life.spawn("gateway", async move { gateway.serve(listener, &own).await });
+        Ok(())
+    }
+
+    fn mongo(&self, service: &str) -> Mongo {
+        Mongo {
+            uri: Secret::new(&self.options.mongodb_uri),
+            database: Some(format!("{}{service}", self.options.database_prefix)),
+        }
+    }
+}
+
+/// Returns how one-time passwords behave on a developer's machine: written to the log, echoed in the
+/// answer, and not limited by address, since all clients have the same one.
+#[must_use]
+pub fn development_otp() -> chat_auth::Otp {
+    let mut otp = chat_auth::Otp::new(chat_auth::Provider::Log);
+    otp.echo = true;
+    otp.limits.sends_per_address = NonZeroU32::MAX;
+    otp.limits.failures_per_address = NonZeroU32::MAX;
+    otp
+}

@@ -1,0 +1,211 @@
+//! The configuration of the process: the shared sections, the services behind the gateway, and what
+//! HTTP clients may do.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use axum::http::HeaderValue;
+use chat_kit::config::{
+    self, ConfigError, Nats, Secret, SigningSecret, Stop, Telemetry, Upstream, duration, list,
+};
+use serde::{Deserialize, Deserializer, de};
+
+/// Shortest time that a request may get: the calls behind it end after five seconds by default, and
+/// their error must still reach the client.
+const SHORTEST_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Configuration of the gateway.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Address to listen on for HTTP and Socket.IO.
+    #[serde(default = "default_listen")]
+    pub listen: SocketAddr,
+    /// How the process ends.
+    #[serde(default)]
+    pub stop: Stop,
+    /// Logs.
+    #[serde(default)]
+    pub telemetry: Telemetry,
+    /// Where events come from.
+    pub nats: Nats,
+    /// How tokens are verified.
+    pub token: Token,
+    /// The auth service.
+    pub auth: Upstream,
+    /// The user service.
+    pub user: Upstream,
+    /// The conversation service.
+    pub conversation: Upstream,
+    /// The message service.
+    pub message: Upstream,
+    /// What HTTP clients may do.
+    #[serde(default)]
+    pub http: Http,
+}
+
+impl Config {
+    /// Loads the configuration of the process.
+    pub fn load() -> Result<Self, ConfigError> {
+        config::load(&["nats", "token", "auth", "user", "conversation", "message"])
+    }
+}
+
+fn default_listen() -> SocketAddr {
+    SocketAddr::from(([0, 0, 0, 0], 3000))
+}
+
+/// How tokens are verified.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "RawToken")]
+pub struct Token {
+    /// The secret that signs tokens today.
+    pub secret: SigningSecret,
+    /// Older secrets whose tokens are still accepted.
+    pub previous: Vec<SigningSecret>,
+}
+
+impl Token {
+    /// Describes tokens of one secret.
+    #[must_use]
+    pub fn new(secret: SigningSecret) -> Self {
+        Self { secret, previous: Vec::new() }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawToken {
+    secret: Option<Secret>,
+    secret_file: Option<PathBuf>,
+    #[serde(default, deserialize_with = "list")]
+    previous: Vec<String>,
+    previous_file: Option<PathBuf>,
+}
+
+impl TryFrom<RawToken> for Token {
+    type Error = String;
+
+    fn try_from(raw: RawToken) -> Result<Self, String> {
+        let secret = config::read_secret("token.secret", raw.secret, raw.secret_file)?;
+        let previous = match raw.previous_file {
+            None => raw.previous,
+            Some(_) if !raw.previous.is_empty() => {
+                return Err(
+                    "token.previous and token.previous_file are both set: remove one".to_owned()
+                );
+            }
+            // One secret a line.
+            Some(path) => std::fs::read_to_string(&path)
+                .map_err(|error| format!("token.previous_file {}: {error}", path.display()))?
+                .lines()
+                .filter(|line| !line.is_empty())
+                .map(str::to_owned)
+                .collect(),
+        };
+        let previous = previous.iter().map(|secret| SigningSecret::new(secret));
+        Ok(Self {
+            secret: SigningSecret::new(secret.expose())?,
+            previous: previous
+                .collect::<Result<_, _>>()
+                .map_err(|error| format!("token.previous: {error}"))?,
+        })
+    }
+}
+
+/// What HTTP clients may do.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Http {
+    /// Origins whose pages may call the gateway, such as `http://localhost:3000`.
+    #[serde(deserialize_with = "origins")]
+    pub origins: Vec<HeaderValue>,
+    /// Largest body, in bytes.
+    pub body_limit: usize,
+    /// Longest path and query, in bytes.
+    pub url_limit: usize,
+    /// How long an answer may take. Longer than the deadline of a call to a service, so that its
+    /// error is what the client sees.
+    #[serde(deserialize_with = "timeout")]
+    pub timeout: Duration,
+    /// How long the check of a session and the caller's own profile wait for a service that cannot be
+    /// reached: an error there makes old clients forget that they are logged in.
+    #[serde(deserialize_with = "duration")]
+    pub hold: Duration,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            origins: vec![
+                HeaderValue::from_static("http://localhost:3000"),
+                HeaderValue::from_static("http://localhost:8080"),
+            ],
+            body_limit: 1 << 20,
+            url_limit: 32 << 10,
+            timeout: Duration::from_secs(15),
+            hold: Duration::from_secs(3),
+        }
+    }
+}
+
+fn timeout<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let timeout = duration(deserializer)?;
+    if timeout < SHORTEST_TIMEOUT {
+        return Err(de::Error::custom("http.timeout is shorter than a second"));
+    }
+    Ok(timeout)
+}
+
+fn origins<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<HeaderValue>, D::Error> {
+    let mut origins = Vec::new();
+    for text in list(deserializer)? {
+        // Answers carry credentials, which browsers refuse together with the wildcard.
+        if !text.contains("://") || text.ends_with('/') {
+            return Err(de::Error::custom(format!(
+                "`{text}` is not an origin: write scheme, host and port, without a path"
+            )));
+        }
+        let origin = HeaderValue::try_from(&text);
+        origins.push(origin.map_err(|_| de::Error::custom(format!("`{text}` is not an origin")))?);
+    }
+    Ok(origins)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+    fn token(json: serde_json::Value) -> Result<Token, String> {
+        serde_json::from_value(json).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn older_secrets_are_a_list_in_one_variable() {
+        let previous = format!("{SECRET}1, {SECRET}2");
+        let token = token(serde_json::json!({ "secret": SECRET, "previous": previous }))
+            .expect("three good secrets");
+        assert_eq!(token.previous.len(), 2);
+    }
+
+    #[test]
+    fn weak_older_secret_is_refused_by_its_key() {
+        let error = token(serde_json::json!({ "secret": SECRET, "previous": ["short"] }))
+            .expect_err("five bytes are too few");
+        assert!(error.starts_with("token.previous: "), "{error}");
+    }
+
+    #[test]
+    fn wildcard_is_not_an_origin() {
+        let error = serde_json::from_str::<Http>(r#"{"origins": "*"}"#).expect_err("a wildcard");
+        assert!(error.to_string().contains("not an origin"), "{error}");
+    }
+
+    #[test]
+    fn origins_are_a_list() {
+        let http: Http = serde_json::from_str(r#"{"origins": "https://a.example, http://b:1"}"#)
+            .expect("two origins");
+        assert_eq!(http.origins, ["https://a.example", "http://b:1"]);
+    }
+}

@@ -1,0 +1,144 @@
+//! The order of one conversation at one gateway: which numbers have been emitted, and which wait for
+//! those before them. Pure: no clock, no I/O.
+
+use std::collections::BTreeMap;
+
+/// Most messages of one conversation that wait for an earlier one; see [`Offered::Overflow`].
+pub const MOST_WAITING: usize = 1000;
+
+/// The window of a conversation.
+#[derive(Debug)]
+pub struct Window<T> {
+    /// The last number emitted; unknown while the window opens.
+    emitted: Option<i64>,
+    waiting: BTreeMap<i64, T>,
+}
+
+/// What to do about an offered message.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Offered<T> {
+    /// It was emitted before, or waits already.
+    Known,
+    /// Emit these, in this order.
+    Ready(Vec<T>),
+    /// It waits for a message before it.
+    Waiting,
+    /// Too many wait: the conversation has lost its order here.
+    Overflow,
+}
+
+impl<T> Window<T> {
+    /// Opens a window in front of a number whose predecessors need not be heard.
+    #[must_use]
+    pub fn before(seq: i64) -> Self {
+        Self { emitted: Some(seq - 1), waiting: BTreeMap::new() }
+    }
+
+    /// Opens a window that does not know yet where it begins.
+    #[must_use]
+    pub fn opening() -> Self {
+        Self { emitted: None, waiting: BTreeMap::new() }
+    }
+
+    /// Lets an opening window begin in front of a number.
+    pub fn begin_before(&mut self, seq: i64) {
+        self.emitted.get_or_insert(seq - 1);
+    }
+
+    /// Offers a message.
+    pub fn offer(&mut self, seq: i64, message: T) -> Offered<T> {
+        if self.emitted.is_some_and(|emitted| seq <= emitted) || self.waiting.contains_key(&seq) {
+            return Offered::Known;
+        }
+        if self.waiting.len() >= MOST_WAITING {
+            return Offered::Overflow;
+        }
+        self.waiting.insert(seq, message);
+        let ready = self.take_ready();
+        if ready.is_empty() { Offered::Waiting } else { Offered::Ready(ready) }
+    }
+
+    /// Returns the last number emitted, if it is known.
+    #[must_use]
+    pub fn emitted(&self) -> Option<i64> {
+        self.emitted
+    }
+
+    /// Returns the lowest message that waits.
+    #[must_use]
+    pub fn first_waiting(&self) -> Option<(i64, &T)> {
+        self.waiting.first_key_value().map(|(seq, message)| (*seq, message))
+    }
+
+    /// Gives up what waits.
+    pub fn into_waiting(self) -> impl Iterator<Item = T> {
+        self.waiting.into_values()
+    }
+
+    /// Takes what need not wait any more, in order.
+    pub fn take_ready(&mut self) -> Vec<T> {
+        let mut ready = Vec::new();
+        while let Some(emitted) = self.emitted {
+            let Some(message) = self.waiting.remove(&(emitted + 1)) else { break };
+            self.emitted = Some(emitted + 1);
+            ready.push(message);
+        }
+        ready
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn next_number_is_emitted() {
+        let mut window = Window::before(5);
+        assert_eq!(window.offer(5, 'a'), Offered::Ready(vec!['a']));
+        assert_eq!(window.offer(6, 'b'), Offered::Ready(vec!['b']));
+    }
+
+    #[test]
+    fn known_number_is_dropped() {
+        let mut window = Window::before(5);
+        window.offer(5, 'a');
+        assert_eq!(window.offer(5, 'a'), Offered::Known);
+        assert_eq!(window.offer(4, 'z'), Offered::Known);
+        window.offer(7, 'c');
+        assert_eq!(window.offer(7, 'c'), Offered::Known);
+    }
+
+    #[test]
+    fn higher_number_waits_for_those_before_it() {
+        let mut window = Window::before(1);
+        assert_eq!(window.offer(3, 'c'), Offered::Waiting);
+        assert_eq!(window.offer(2, 'b'), Offered::Waiting);
+        assert_eq!(window.offer(1, 'a'), Offered::Ready(vec!['a', 'b', 'c']));
+    }
+
+    #[test]
+    fn opening_window_emits_nothing_until_it_knows_where_it_begins() {
+        let mut window = Window::opening();
+        assert_eq!(window.offer(8, 'b'), Offered::Waiting);
+        window.begin_before(7);
+        assert_eq!(window.offer(7, 'a'), Offered::Ready(vec!['a', 'b']));
+    }
+
+    #[test]
+    fn beginning_twice_changes_nothing() {
+        let mut window = Window::before(3);
+        window.offer(3, 'a');
+        window.begin_before(1);
+        assert_eq!(window.emitted(), Some(3));
+    }
+
+    #[test]
+    fn waiting_is_bounded() {
+        let mut window = Window::before(1);
+        let most = i64::try_from(MOST_WAITING).expect("a small number");
+        for seq in 0..most {
+            assert_eq!(window.offer(seq + 2, ()), Offered::Waiting);
+        }
+        assert_eq!(window.offer(most + 2, ()), Offered::Overflow);
+    }
+}

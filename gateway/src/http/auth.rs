@@ -1,0 +1,100 @@
+//! One-time passwords, sessions, and the caller's own profile.
+
+use axum::{extract::State, response::Response};
+use chat_kit::caller::Caller;
+use chat_proto::v1::{GetUserRequest, OtpPurpose, RevokeSessionRequest};
+
+use super::{Body, FromDevice, RequestId};
+use crate::{
+    auth::Identity,
+    clients::held,
+    error::ApiError,
+    state::AppState,
+    wire::{Declared, auth, user},
+};
+
+/// Name under which the gateway calls for somebody who is not logged in.
+const SERVICE: &str = "gateway";
+
+/// Sends a code to register with.
+pub async fn send_otp(
+    State(state): State<AppState>,
+    RequestId(request_id): RequestId,
+    FromDevice(device): FromDevice,
+    Body(body): Body<auth::SendOtp>,
+) -> Result<Response, ApiError> {
+    let request = body.into_request(OtpPurpose::Registration, device)?;
+    let request = Caller::service(SERVICE, &request_id).request(request);
+    let sent = state.clients.auth.clone().send_otp(request).await?;
+    Ok(auth::otp_sent(sent.get_ref()))
+}
+
+/// Sends a code to log in with.
+pub async fn send_otp_login(
+    State(state): State<AppState>,
+    RequestId(request_id): RequestId,
+    FromDevice(device): FromDevice,
+    Body(body): Body<auth::SendOtp>,
+) -> Result<Response, ApiError> {
+    let request = body.into_request(OtpPurpose::Login, device)?;
+    let request = Caller::service(SERVICE, &request_id).request(request);
+    let sent = state.clients.auth.clone().send_otp(request).await?;
+    Ok(auth::otp_sent(sent.get_ref()))
+}
+
+/// Makes an account with a code.
+pub async fn verify_otp_register(
+    State(state): State<AppState>,
+    Declared(dialect): Declared,
+    RequestId(request_id): RequestId,
+    FromDevice(device): FromDevice,
+    Body(body): Body<auth::VerifyOtp>,
+) -> Result<Response, ApiError> {
+    let request = body.into_registration(device)?;
+    let request = Caller::service(SERVICE, &request_id).request(request);
+    let opened = state.clients.auth.clone().verify_registration(request).await?;
+    auth::registered(dialect, opened.get_ref().login.as_ref())
+}
+
+/// Logs in with a code.
+pub async fn verify_otp_login(
+    State(state): State<AppState>,
+    Declared(dialect): Declared,
+    RequestId(request_id): RequestId,
+    FromDevice(device): FromDevice,
+    Body(body): Body<auth::VerifyOtp>,
+) -> Result<Response, ApiError> {
+    let request = body.into_login(device)?;
+    let request = Caller::service(SERVICE, &request_id).request(request);
+    let opened = state.clients.auth.clone().verify_login(request).await?;
+    auth::logged_in(dialect, opened.get_ref().login.as_ref())
+}
+
+/// Ends the caller's session.
+pub async fn logout(
+    State(state): State<AppState>,
+    identity: Identity,
+) -> Result<Response, ApiError> {
+    let request = identity.caller.request(RevokeSessionRequest {});
+    state.clients.auth.clone().revoke_session(request).await?;
+    state.sessions.evict(&identity).await;
+    Ok(auth::logged_out())
+}
+
+/// Answers with the caller's own profile.
+pub async fn me(
+    State(state): State<AppState>,
+    Declared(dialect): Declared,
+    identity: Identity,
+) -> Result<Response, ApiError> {
+    let request = GetUserRequest { user_id: identity.user_id.to_string() };
+    let call = || {
+        let request = identity.caller.request(request.clone());
+        let mut client = state.clients.user.clone();
+        async move { client.get_user(request).await }
+    };
+    // Any failure here makes the mobile client forget its session.
+    let found = held(state.config.http.hold, call).await?;
+    let user = found.into_inner().user.ok_or_else(|| ApiError::incomplete("user"))?;
+    Ok(user::own_profile(dialect, &user))
+}

@@ -1,0 +1,42 @@
+//! What operators and their probes ask.
+
+use axum::{extract::State, response::Response};
+use futures_util::future::join_all;
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
+
+use crate::{state::AppState, wire::health};
+use chat_kit::client::Channel;
+
+/// Says what this is.
+pub async fn banner() -> Response {
+    health::banner()
+}
+
+/// Says that somebody is there.
+pub async fn ping() -> Response {
+    health::pong()
+}
+
+/// Says whether all services can work.
+pub async fn health(State(state): State<AppState>) -> Response {
+    let checks = state.clients.health.iter().cloned();
+    let serving = join_all(checks.map(|(name, client)| is_serving(name, client))).await;
+    health::health(serving.into_iter().all(|serving| serving), state.started.elapsed())
+}
+
+async fn is_serving(service: &'static str, mut client: HealthClient<Channel>) -> bool {
+    let request = HealthCheckRequest { service: service.to_owned() };
+    match client.check(request).await {
+        Ok(answer) if answer.get_ref().status() == ServingStatus::Serving => true,
+        Ok(_) => {
+            tracing::warn!(service, "not serving");
+            false
+        }
+        Err(status) => {
+            tracing::warn!(service, code = ?status.code(), "health is not known");
+            false
+        }
+    }
+}

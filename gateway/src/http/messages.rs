@@ -1,0 +1,72 @@
+//! Sending messages, and reading them again.
+
+use axum::{extract::State, response::Response};
+use serde_json::Value;
+
+use super::{Body, InPath, Query};
+use crate::{
+    auth::Identity,
+    error::ApiError,
+    state::AppState,
+    wire::{
+        Declared, Dialect,
+        message::{self, View},
+    },
+};
+
+/// Sends a message.
+pub async fn send(
+    State(state): State<AppState>,
+    Declared(dialect): Declared,
+    identity: Identity,
+    Body(body): Body<Value>,
+) -> Result<Response, ApiError> {
+    let request = message::posted(dialect, body, identity.user_id)?;
+    let request = identity.caller.request(request);
+    let sent = state.clients.message.clone().send_message(request).await?;
+    message::answer(dialect, sent.get_ref())
+}
+
+/// Reads the history that the parameters name.
+pub async fn history(
+    State(state): State<AppState>,
+    Declared(dialect): Declared,
+    identity: Identity,
+    Query(query): Query<message::Query>,
+) -> Result<Response, ApiError> {
+    page(&state, dialect, &identity, query, View::ByQuery).await
+}
+
+/// Reads the history that the parameters name, for the path without prefix.
+pub async fn history_bare(
+    State(state): State<AppState>,
+    Declared(dialect): Declared,
+    identity: Identity,
+    Query(query): Query<message::Query>,
+) -> Result<Response, ApiError> {
+    page(&state, dialect, &identity, query, View::Bare).await
+}
+
+/// Reads the history of the conversation in the path.
+pub async fn history_of(
+    State(state): State<AppState>,
+    Declared(dialect): Declared,
+    identity: Identity,
+    InPath(conversation): InPath,
+    Query(query): Query<message::Query>,
+) -> Result<Response, ApiError> {
+    page(&state, dialect, &identity, query, View::Of(conversation)).await
+}
+
+async fn page(
+    state: &AppState,
+    dialect: Dialect,
+    identity: &Identity,
+    query: message::Query,
+    view: View,
+) -> Result<Response, ApiError> {
+    let (request, answer) = query.into_request(view, dialect, identity.user_id)?;
+    let request = identity.caller.request(request);
+    let listed = state.clients.message.clone().list_messages(request).await?;
+    Ok(answer.write(listed.get_ref()))
+}

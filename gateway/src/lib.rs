@@ -1,0 +1,51 @@
+//! The gateway: the only process that clients reach. It speaks HTTP and Socket.IO in the dialects of
+//! its clients, and gRPC and NATS with the services. No database, no rules of the domain.
+
+pub mod auth;
+pub mod clients;
+pub mod config;
+pub mod error;
+pub mod fanout;
+pub mod http;
+pub mod router;
+pub mod socket;
+pub mod state;
+pub mod wire;
+
+use async_nats::{Client, Subscriber};
+use chat_kit::{nats, shutdown::Lifecycle};
+use chat_proto::subject;
+use tokio::net::TcpListener;
+
+pub use crate::{config::Config, state::AppState};
+
+/// A gateway that hears events and does not accept clients yet.
+pub struct Gateway {
+    state: AppState,
+    events: Subscriber,
+    // The subscription ends with its connection.
+    _connection: Client,
+}
+
+/// Connects to NATS. The services are connected when they are first needed.
+pub async fn connect(config: Config) -> anyhow::Result<Gateway> {
+    let connection = nats::connect(&config.nats, env!("CARGO_PKG_NAME")).await?;
+    let events = nats::subscribe(&connection, subject::LOG_WILDCARD).await?;
+    Ok(Gateway { state: AppState::new(config), events, _connection: connection })
+}
+
+impl Gateway {
+    /// Serves clients until the soft stop. Then it accepts no more, cuts the sockets so that their
+    /// clients come back elsewhere, and waits for requests under way.
+    pub async fn serve(self, listener: TcpListener, life: &Lifecycle) -> anyhow::Result<()> {
+        let Self { state, events, _connection } = self;
+        // Side by side: deadlines and body limits would break long polling.
+        let (routes, sockets) = socket::routes(&state);
+        let app = routes.fallback_service(router::router(state.clone()));
+        life.spawn("fan-out", fanout::run(state, sockets.clone(), events, life.clone()));
+        let open = chat_kit::http::accept(listener, app, life).await;
+        sockets.cut_all().await;
+        open.drained(life).await;
+        Ok(())
+    }
+}

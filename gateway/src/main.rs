@@ -1,0 +1,19 @@
+//! The process of the gateway.
+
+use std::process::ExitCode;
+
+use chat_gateway::Config;
+use chat_kit::{process, server, telemetry};
+
+fn main() -> ExitCode {
+    process::run(env!("CARGO_PKG_NAME"), |life| async move {
+        let config = Config::load()?;
+        telemetry::init(&config.telemetry)?;
+        let listener = server::bind(config.listen).await?;
+        let drain = config.stop.drain;
+        let gateway = chat_gateway::connect(config).await?;
+        let own = life.clone();
+        life.spawn("http", async move { gateway.serve(listener, &own).await });
+        life.ended(drain).await
+    })
+}

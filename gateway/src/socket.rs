@@ -1,0 +1,142 @@
+//! The Socket.IO side of the gateway: handshake, the room of the user, and the table of events.
+
+mod messages;
+mod peer;
+mod queue;
+mod transport;
+
+use std::{convert::Infallible, time::Duration};
+
+use axum::{Router, middleware};
+use bson::oid::ObjectId;
+use chat_kit::{caller, id::UserId};
+use serde_json::Value;
+use socketioxide::{
+    ParserConfig, SocketIo,
+    extract::{Extension, SocketRef, State, TryData},
+    handler::ConnectHandler as _,
+};
+use tower::ServiceBuilder;
+
+use crate::{
+    auth::{self, Refusal},
+    router,
+    state::AppState,
+    wire::{Dialect, event, handshake},
+};
+
+pub use peer::{Peer, Sockets};
+use queue::Queue;
+pub use transport::Transports;
+use transport::guard;
+
+/// How often the server pings, and how long the answer may take; both clients were built for these.
+const PING_INTERVAL: Duration = Duration::from_secs(25);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a transport may stay without a namespace.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Largest body of a polling request, in bytes, as both clients are told in the handshake.
+const MAX_PAYLOAD: u64 = 1_000_000;
+/// Largest WebSocket message, in bytes.
+const MAX_MESSAGE: usize = 128 << 10;
+/// Packets that wait for a slow socket; one more cuts it.
+const MAX_BUFFERED: usize = 512;
+
+/// What a connected socket is.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The authenticated caller; the request id is that of the handshake.
+    pub caller: caller::Caller,
+    /// The user; the socket's room has his id as its name.
+    pub user_id: UserId,
+    /// How its client speaks.
+    pub dialect: Dialect,
+    /// Id of this socket inside the suite. The Socket.IO id is a credential of the transport and stays
+    /// between client and gateway.
+    pub origin_id: ObjectId,
+}
+
+/// Builds the routes of the Socket.IO server, behind the check of origins and transports.
+#[must_use]
+pub fn routes(state: &AppState) -> (Router, Sockets) {
+    let transports = Transports::default();
+    let (service, io) = SocketIo::builder()
+        .ping_interval(PING_INTERVAL)
+        .ping_timeout(PING_TIMEOUT)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .max_payload(MAX_PAYLOAD)
+        .ws_max_message_size(MAX_MESSAGE)
+        .ws_max_frame_size(MAX_MESSAGE)
+        .max_buffer_size(MAX_BUFFERED)
+        .with_parser(ParserConfig::common().max_incoming_binaries(0))
+        .with_state(state.clone())
+        .with_state(transports.clone())
+        .build_svc();
+    io.ns("/", connected.with(register).with(authenticate));
+    let guard = middleware::from_fn_with_state((state.clone(), transports.clone()), guard);
+    let service =
+        ServiceBuilder::new().layer(router::cors(&state.config)).layer(guard).service(service);
+    let routes = Router::new()
+        .route_service("/socket.io", service.clone())
+        .route_service("/socket.io/", service);
+    (routes, Sockets::new(io, transports))
+}
+
+/// Verifies the token of the CONNECT packet, else that of the handshake's header; never the query's.
+async fn authenticate(
+    socket: SocketRef,
+    TryData(auth): TryData<Value>,
+    State(state): State<AppState>,
+    State(transports): State<Transports>,
+) -> Result<(), &'static str> {
+    let handshake = handshake::read(auth.ok().as_ref(), socket.req_parts());
+    let request_id = caller::new_request_id();
+    let Some(token) = handshake.token else { return Err("unauthorized") };
+    match auth::authenticate(&state, &token, &request_id).await {
+        Ok(identity) => {
+            socket.extensions.insert(Identity {
+                caller: identity.caller,
+                user_id: identity.user_id,
+                dialect: handshake.dialect,
+                origin_id: ObjectId::new(),
+            });
+            Ok(())
+        }
+        Err(Refusal::Invalid { .. }) => Err("unauthorized"),
+        Err(Refusal::Unavailable) => {
+            // An answer would keep old clients from ever coming back: the transport is cut, and the
+            // handshake outlasts it.
+            tracing::warn!(request_id, "cannot check a session, cutting the socket");
+            transports.cut(&socket);
+            tokio::time::sleep(2 * CONNECT_TIMEOUT).await;
+            Err("unavailable")
+        }
+    }
+}
+
+/// Attaches the handlers before the client is told that it is connected.
+async fn register(
+    socket: SocketRef,
+    State(transports): State<Transports>,
+) -> Result<(), Infallible> {
+    // One queue for both names: what a socket sends keeps its order.
+    let sending = Queue::start(messages::on_send);
+    for name in [event::SEND_MESSAGE, event::MESSAGE_SEND] {
+        socket.on(name, sending.handler(name));
+    }
+    socket.on_disconnect(async move |socket: SocketRef| transports.forget(&socket));
+    Ok(())
+}
+
+/// Greets the socket, then lets it hear its user's events.
+async fn connected(
+    socket: SocketRef,
+    State(transports): State<Transports>,
+    Extension(identity): Extension<Identity>,
+) {
+    let peer = Peer::new(socket.clone(), identity.clone(), transports);
+    if let Some(greeting) = handshake::greeting(&identity, &socket.id.to_string()) {
+        peer.emit(event::CONNECTED, &greeting);
+    }
+    socket.join(identity.user_id.to_string());
+}

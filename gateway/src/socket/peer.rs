@@ -1,0 +1,113 @@
+//! The sockets of this gateway: finding those of a user, and emitting to one without losing anything
+//! in silence.
+
+use std::time::Duration;
+
+use bson::oid::ObjectId;
+use serde::Serialize;
+use socketioxide::{SendError, SocketError, SocketIo, extract::SocketRef};
+
+use super::{Identity, Transports};
+use crate::wire::Dialect;
+
+/// In how many steps many sockets are cut, so that they do not all come back at once.
+const CUT_BATCHES: usize = 20;
+/// Sockets that are cut at once however few there are.
+const SMALLEST_CUT_BATCH: usize = 50;
+/// Pause between two steps.
+const CUT_PAUSE: Duration = Duration::from_millis(100);
+
+/// All sockets of this gateway.
+#[derive(Clone)]
+pub struct Sockets {
+    io: SocketIo,
+    transports: Transports,
+}
+
+/// One connected socket and what it is.
+pub struct Peer {
+    socket: SocketRef,
+    identity: Identity,
+    transports: Transports,
+}
+
+impl Sockets {
+    /// Wraps the Socket.IO server.
+    #[must_use]
+    pub fn new(io: SocketIo, transports: Transports) -> Self {
+        Self { io, transports }
+    }
+
+    /// Says whether a user has a socket here.
+    #[must_use]
+    pub fn has(&self, user_id: &str) -> bool {
+        !self.io.within(user_id.to_owned()).sockets().is_empty()
+    }
+
+    /// Returns the sockets of a user.
+    #[must_use]
+    pub fn of(&self, user_id: &str) -> Vec<Peer> {
+        let sockets = self.io.within(user_id.to_owned()).sockets();
+        sockets.into_iter().filter_map(|socket| self.peer(socket)).collect()
+    }
+
+    /// Cuts the transports of all sockets, spread over about two seconds where they are many.
+    pub async fn cut_all(&self) {
+        let sockets = self.io.sockets();
+        let batch = (sockets.len() / CUT_BATCHES).max(SMALLEST_CUT_BATCH);
+        for sockets in sockets.chunks(batch) {
+            sockets.iter().for_each(|socket| self.transports.cut(socket));
+            tokio::time::sleep(CUT_PAUSE).await;
+        }
+    }
+
+    fn peer(&self, socket: SocketRef) -> Option<Peer> {
+        // Set before the socket joins its room.
+        let identity = socket.extensions.get::<Identity>()?;
+        Some(Peer::new(socket, identity, self.transports.clone()))
+    }
+}
+
+impl Peer {
+    /// Puts a socket and what it is together.
+    #[must_use]
+    pub fn new(socket: SocketRef, identity: Identity, transports: Transports) -> Self {
+        Self { socket, identity, transports }
+    }
+
+    /// Returns how the client of this socket speaks.
+    #[must_use]
+    pub fn dialect(&self) -> Dialect {
+        self.identity.dialect
+    }
+
+    /// Returns the id of this socket inside the suite.
+    #[must_use]
+    pub fn origin_id(&self) -> ObjectId {
+        self.identity.origin_id
+    }
+
+    /// Returns what this socket is.
+    #[must_use]
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Emits an event. A socket that is too slow to take it is cut: its client comes back and syncs,
+    /// while a packet dropped in silence would never be missed.
+    pub fn emit(&self, name: &'static str, body: &(impl Serialize + ?Sized)) {
+        match self.socket.emit(name, body) {
+            // One that is gone needs nothing any more.
+            Ok(()) | Err(SendError::Socket(SocketError::Closed)) => {}
+            Err(error) => {
+                tracing::warn!(%error, user_id = %self.identity.user_id, name, "cutting a socket");
+                self.cut();
+            }
+        }
+    }
+
+    /// Ends the transport of this socket without a word.
+    pub fn cut(&self) {
+        self.transports.cut(&self.socket);
+    }
+}

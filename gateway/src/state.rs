@@ -1,0 +1,38 @@
+//! What every handler shares.
+
+use std::{sync::Arc, time::Instant};
+
+use crate::{
+    auth::{Sessions, Verifier},
+    clients::Clients,
+    config::Config,
+};
+
+/// What every handler shares; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct AppState {
+    /// The clients of the services.
+    pub clients: Clients,
+    /// Verifies tokens.
+    pub verifier: Arc<Verifier>,
+    /// What the auth service said about sessions a moment ago.
+    pub sessions: Sessions,
+    /// The configuration of the process.
+    pub config: Arc<Config>,
+    /// When the process began.
+    pub started: Instant,
+}
+
+impl AppState {
+    /// Puts the state together; nothing is connected yet.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        Self {
+            clients: Clients::new(&config),
+            verifier: Arc::new(Verifier::new(&config.token)),
+            sessions: Sessions::new(config.http.hold),
+            config: Arc::new(config),
+            started: Instant::now(),
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! Conversations: what clients ask for, and how a conversation looks to each family.
+
+mod render;
+
+use axum::{http::StatusCode, response::Response};
+use chat_kit::id::UserId;
+use chat_proto::v1::{self as pb, open_direct_conversation_request::Peer};
+use serde::{Deserialize, Deserializer, Serialize, de};
+use serde_json::Value;
+
+pub use self::render::Users;
+use super::{Dialect, envelope, fields};
+use crate::error::ApiError;
+
+/// Page of a client that pages but does not say how long.
+const DEFAULT_LIMIT: u32 = 50;
+/// Longest page that a client may ask for.
+const LONGEST_PAGE: i64 = 100;
+/// What a client gets that never pages.
+const WHOLE_LIST: u32 = 500;
+
+/// A conversation to be opened, in every spelling.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Open {
+    #[serde(deserialize_with = "ids")]
+    participants: Option<Vec<String>>,
+    #[serde(deserialize_with = "ids")]
+    members: Option<Vec<String>>,
+    other_user_id: Option<String>,
+    r#type: Option<String>,
+}
+
+/// Reads a list of ids, also as the one id that flat bodies can carry.
+fn ids<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>>, D::Error> {
+    let wrong = || de::Error::custom("a list of ids is needed");
+    match Value::deserialize(deserializer)? {
+        Value::Null => Ok(None),
+        Value::String(id) => Ok(Some(vec![id])),
+        Value::Array(items) => {
+            let ids = items.into_iter().map(|item| match item {
+                Value::String(id) => Ok(id),
+                _ => Err(wrong()),
+            });
+            ids.collect::<Result<_, _>>().map(Some)
+        }
+        _ => Err(wrong()),
+    }
+}
+
+impl Open {
+    /// Folds the spellings into the canonical request: the one other member of a direct conversation.
+    pub fn into_request(
+        self,
+        caller: UserId,
+    ) -> Result<pb::OpenDirectConversationRequest, ApiError> {
+        match fields::first([self.r#type]).as_deref() {
+            None | Some("direct") => {}
+            Some("group") => {
+                return Err(ApiError::validation("type: groups are not available yet"));
+            }
+            Some(_) => return Err(ApiError::validation("type is one of direct, group")),
+        }
+        let lists = [self.participants, self.members];
+        let listed = lists.into_iter().flatten().find(|list| !list.is_empty());
+        let ids =
+            listed.unwrap_or_else(|| fields::first([self.other_user_id]).into_iter().collect());
+        let mut other = None;
+        for id in &ids {
+            let id = id
+                .parse::<UserId>()
+                .map_err(|_| ApiError::validation("participants: an id has 24 hex characters"))?;
+            if id == caller || other == Some(id) {
+                continue;
+            }
+            if other.replace(id).is_some() {
+                return Err(ApiError::validation(
+                    "a direct conversation has exactly one other member",
+                ));
+            }
+        }
+        let other = other.ok_or_else(|| ApiError::validation("another member is needed"))?;
+        Ok(pb::OpenDirectConversationRequest { peer: Some(Peer::UserId(other.to_string())) })
+    }
+}
+
+/// Answers with an opened conversation.
+#[must_use]
+pub fn opened(
+    dialect: Dialect,
+    created: bool,
+    conversation: &pb::Conversation,
+    users: &Users,
+) -> Response {
+    #[derive(Serialize)]
+    struct One<T> {
+        conversation: T,
+    }
+    let status = if created { StatusCode::CREATED } else { StatusCode::OK };
+    match dialect {
+        Dialect::Unified => {
+            envelope::with_status(status, One { conversation: render::Unified::from(conversation) })
+        }
+        _ => envelope::with_status(
+            status,
+            One { conversation: render::document(conversation, users) },
+        ),
+    }
+}
+
+/// By which path the list is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum View {
+    /// The old path without prefix: always a bare list.
+    Bare,
+    /// The common path: the parameters decide.
+    ByQuery,
+}
+
+/// The parameters of the list.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Query {
+    me: Option<String>,
+    status: Option<String>,
+    #[serde(deserialize_with = "fields::whole")]
+    limit: Option<i64>,
+    cursor: Option<String>,
+}
+
+/// The shape of the answer to a list, decided with the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// A list with the members' ids.
+    Bare,
+    /// An envelope with the members' profiles.
+    Enveloped,
+    /// The canonical envelope.
+    Unified,
+}
+
+impl Query {
+    /// Folds the parameters into the canonical request, and decides the shape of the answer.
+    pub fn into_request(
+        self,
+        view: View,
+        dialect: Dialect,
+        caller: UserId,
+    ) -> Result<(pb::ListConversationsRequest, Answer), ApiError> {
+        let me = fields::first([self.me]);
+        if let Some(me) = &me
+            && fields::user_id("me", me)? != caller
+        {
+            return Err(ApiError::forbidden("me is not the caller"));
+        }
+        let answer = match (dialect, view, me) {
+            (Dialect::Unified, _, _) => Answer::Unified,
+            (Dialect::Electron, _, _) | (_, View::ByQuery, None) => Answer::Enveloped,
+            (_, View::Bare, _) | (_, View::ByQuery, Some(_)) => Answer::Bare,
+        };
+        let default = match answer {
+            Answer::Unified => DEFAULT_LIMIT,
+            Answer::Bare | Answer::Enveloped => WHOLE_LIST,
+        };
+        let limit = self.limit.map(|limit| limit.clamp(1, LONGEST_PAGE));
+        let limit = limit.map(|limit| u32::try_from(limit).expect("at most a hundred"));
+        let request = pb::ListConversationsRequest {
+            status: status(fields::first([self.status]).as_deref())?.into(),
+            page: Some(pb::PageRequest {
+                limit: limit.unwrap_or(default),
+                cursor: self.cursor.unwrap_or_default(),
+            }),
+        };
+        Ok((request, answer))
+    }
+}
+
+fn status(text: Option<&str>) -> Result<pb::ConversationStatus, ApiError> {
+    Ok(match text {
+        None | Some("active") => pb::ConversationStatus::Active,
+        Some("pending") => pb::ConversationStatus::Pending,
+        Some("declined") => pb::ConversationStatus::Declined,
+        Some("blocked") => pb::ConversationStatus::Blocked,
+        Some(_) => {
+            return Err(ApiError::validation(
+                "status is one of active, pending, declined, blocked",
+            ));
+        }
+    })
+}
+
+impl Answer {
+    /// Returns the request for the profiles that this shape shows, if it shows any.
+    #[must_use]
+    pub fn users_of(self, conversations: &[pb::Conversation]) -> Option<pb::GetUsersRequest> {
+        match self {
+            Self::Bare | Self::Unified => None,
+            Self::Enveloped => members(conversations),
+        }
+    }
+
+    /// Writes the list in this shape.
+    #[must_use]
+    pub fn write(self, response: &pb::ListConversationsResponse, users: &Users) -> Response {
+        render::list(self, response, users)
+    }
+}
+
+/// Returns the request for the profiles of all members of some conversations, if there are any.
+#[must_use]
+pub fn members(conversations: &[pb::Conversation]) -> Option<pb::GetUsersRequest> {
+    let members = conversations.iter().flat_map(|conversation| &conversation.member_ids);
+    let mut user_ids: Vec<String> = members.cloned().collect();
+    user_ids.sort_unstable();
+    user_ids.dedup();
+    (!user_ids.is_empty()).then_some(pb::GetUsersRequest { user_ids })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,238 @@
+use axum::body::to_bytes;
+use prost_types::Timestamp;
+use serde_json::json;
+
+use super::*;
+
+const CALLER: &str = "65f0c0ffee0123456789abcd";
+const OTHER: &str = "65f0c0ffee0123456789abce";
+const THIRD: &str = "65f0c0ffee0123456789abcf";
+const ID: &str = "65f0c0ffee0123456789ab01";
+const LAST: &str = "65f0c0ffee0123456789ab10";
+
+fn caller() -> UserId {
+    CALLER.parse().expect("an id")
+}
+
+fn open(body: Value) -> Result<pb::OpenDirectConversationRequest, ApiError> {
+    fields::read::<Open>(body)?.into_request(caller())
+}
+
+#[test]
+fn every_spelling_names_the_one_other_member() {
+    for body in [
+        json!({ "otherUserId": OTHER }),
+        json!({ "participants": [OTHER] }),
+        json!({ "participants": [CALLER, OTHER, OTHER], "type": "direct" }),
+        json!({ "members": [OTHER, CALLER] }),
+        json!({ "participants": [OTHER], "members": [THIRD], "otherUserId": THIRD }),
+        json!({ "participants": [], "members": null, "otherUserId": OTHER }),
+        json!({ "participants": OTHER }),
+    ] {
+        let request = open(body.clone()).expect("a request");
+        assert_eq!(request.peer, Some(Peer::UserId(OTHER.to_owned())), "{body}");
+    }
+}
+
+#[test]
+fn whatever_is_no_pair_is_refused() {
+    for body in [
+        json!({}),
+        json!({ "participants": [CALLER] }),
+        json!({ "otherUserId": CALLER }),
+        json!({ "participants": [OTHER, THIRD] }),
+        json!({ "participants": ["zzz"] }),
+        json!({ "participants": [{ "$ne": null }] }),
+        json!({ "otherUserId": { "$ne": null } }),
+        json!({ "otherUserId": OTHER, "type": "group" }),
+        json!({ "otherUserId": OTHER, "type": "crowd" }),
+    ] {
+        let error = open(body.clone()).expect_err("no pair");
+        assert_eq!(
+            (error.status.as_u16(), error.error.as_ref()),
+            (400, "validation_error"),
+            "{body}"
+        );
+    }
+}
+
+fn list(
+    view: View,
+    dialect: Dialect,
+    query: &str,
+) -> Result<(pb::ListConversationsRequest, Answer), ApiError> {
+    let query: Query = fields::read(fields::pairs(query.as_bytes())?)?;
+    query.into_request(view, dialect, caller())
+}
+
+#[test]
+fn parameters_and_path_decide_the_shape() {
+    let me = format!("me={CALLER}&status=active");
+    for (view, dialect, query, answer, limit) in [
+        (View::ByQuery, Dialect::Undeclared, me.as_str(), Answer::Bare, 500),
+        (View::ByQuery, Dialect::Flutter, "", Answer::Enveloped, 500),
+        (View::ByQuery, Dialect::Electron, me.as_str(), Answer::Enveloped, 500),
+        (View::Bare, Dialect::Undeclared, "", Answer::Bare, 500),
+        (View::Bare, Dialect::Electron, me.as_str(), Answer::Enveloped, 500),
+        (View::ByQuery, Dialect::Unified, "", Answer::Unified, 50),
+        (View::ByQuery, Dialect::Unified, "limit=1000", Answer::Unified, 100),
+        (View::Bare, Dialect::Undeclared, "limit=0", Answer::Bare, 1),
+    ] {
+        let (request, shape) = list(view, dialect, query).expect(query);
+        assert_eq!(shape, answer, "{view:?} {dialect:?} {query}");
+        assert_eq!(request.page.expect("a page").limit, limit, "{query}");
+        assert_eq!(request.status, i32::from(pb::ConversationStatus::Active));
+    }
+}
+
+#[test]
+fn status_is_one_of_four() {
+    for (text, status) in [
+        ("status=pending", pb::ConversationStatus::Pending),
+        ("status=declined", pb::ConversationStatus::Declined),
+        ("status=blocked", pb::ConversationStatus::Blocked),
+        ("status=", pb::ConversationStatus::Active),
+        ("status[$ne]=x", pb::ConversationStatus::Active),
+    ] {
+        let (request, _) = list(View::ByQuery, Dialect::Undeclared, text).expect(text);
+        assert_eq!(request.status(), status, "{text}");
+    }
+    let error = list(View::ByQuery, Dialect::Undeclared, "status=x").expect_err("no status");
+    assert_eq!(error.error, "validation_error");
+}
+
+#[test]
+fn list_of_somebody_else_is_refused() {
+    let error = list(View::ByQuery, Dialect::Undeclared, &format!("me={OTHER}"));
+    assert_eq!(error.expect_err("not the caller").error, "forbidden");
+    let error = list(View::Bare, Dialect::Undeclared, "me=zzz");
+    assert_eq!(error.expect_err("not an id").error, "invalid_id");
+}
+
+fn at(seconds: i64) -> Option<Timestamp> {
+    Some(Timestamp { seconds, nanos: 5_000_000 })
+}
+
+fn quiet() -> pb::Conversation {
+    pb::Conversation {
+        id: ID.to_owned(),
+        status: pb::ConversationStatus::Active.into(),
+        member_ids: vec![CALLER.to_owned(), OTHER.to_owned()],
+        created_by: Some(CALLER.to_owned()),
+        participant_key: Some(format!("{CALLER}:{OTHER}")),
+        created_at: at(0),
+        updated_at: at(1),
+        ..Default::default()
+    }
+}
+
+fn lively() -> pb::Conversation {
+    let last_message = pb::Preview {
+        message_id: LAST.to_owned(),
+        seq: 3,
+        sender_id: OTHER.to_owned(),
+        content: "hi".to_owned(),
+        r#type: "text".to_owned(),
+        created_at: at(2),
+    };
+    pb::Conversation { last_message: Some(last_message), last_sent_at: at(1), ..quiet() }
+}
+
+fn users() -> Users {
+    let user =
+        |id: &str| pb::User { id: id.to_owned(), name: "Ada".to_owned(), ..Default::default() };
+    vec![user(CALLER), user(OTHER)].into()
+}
+
+async fn body(response: Response) -> Value {
+    let bytes = to_bytes(response.into_body(), usize::MAX).await.expect("a body");
+    serde_json::from_slice(&bytes).expect("JSON")
+}
+
+async fn listed(answer: Answer, conversation: pb::Conversation, cursor: &str) -> Value {
+    let page = pb::PageResponse { next_cursor: cursor.to_owned() };
+    let response =
+        pb::ListConversationsResponse { conversations: vec![conversation], page: Some(page) };
+    body(answer.write(&response, &users())).await
+}
+
+#[tokio::test]
+async fn mobile_row_has_ids_and_times() {
+    let row = json!([{
+        "_id": ID, "participants": [CALLER, OTHER], "members": [CALLER, OTHER], "isGroup": false,
+        "status": "active", "createdBy": CALLER, "participantKey": format!("{CALLER}:{OTHER}"),
+        "hiddenFor": [], "deliveredUpTo": {}, "readUpTo": {},
+        "lastMessage": LAST, "lastMessageAt": "1970-01-01T00:00:02.005Z",
+        "lastPreview": "hi", "lastFrom": OTHER, "lastOutgoingAt": "1970-01-01T00:00:01.005Z",
+        "createdAt": "1970-01-01T00:00:00.005Z", "updatedAt": "1970-01-01T00:00:01.005Z",
+    }]);
+    assert_eq!(listed(Answer::Bare, lively(), "").await, row);
+    let quiet = listed(Answer::Bare, quiet(), "").await;
+    for absent in ["lastMessage", "lastMessageAt", "unreadCount"] {
+        assert!(quiet[0].get(absent).is_none(), "{absent}");
+    }
+    assert_eq!((&quiet[0]["lastPreview"], &quiet[0]["lastFrom"]), (&json!(""), &json!("")));
+    assert_eq!(quiet[0]["lastOutgoingAt"], Value::Null);
+}
+
+#[tokio::test]
+async fn desktop_row_has_profiles() {
+    let listed = listed(Answer::Enveloped, lively(), "").await;
+    assert_eq!(listed["success"], true);
+    let row = &listed["conversations"][0];
+    let card = |id: &str| {
+        json!({
+            "_id": id, "id": id, "name": "Ada", "phone": null, "isOnline": false, "lastSeen": null,
+        })
+    };
+    for members in [&row["participants"], &row["members"]] {
+        assert_eq!(*members, json!([card(CALLER), card(OTHER)]));
+    }
+    let last = &row["lastMessage"];
+    assert_eq!((&last["_id"], &last["from"]), (&json!(LAST), &card(OTHER)));
+    assert_eq!((&last["to"], &last["text"]), (&json!(CALLER), &json!("hi")));
+}
+
+#[tokio::test]
+async fn new_clients_read_one_spelling() {
+    let listed = listed(Answer::Unified, lively(), "next").await;
+    let expected = json!({ "success": true, "nextCursor": "next", "conversations": [{
+        "id": ID, "status": "active", "memberIds": [CALLER, OTHER], "createdBy": CALLER,
+        "lastMessage": {
+            "id": LAST, "seq": 3, "senderId": OTHER, "content": "hi", "type": "text",
+            "createdAt": "1970-01-01T00:00:02.005Z",
+        },
+        "lastSentAt": "1970-01-01T00:00:01.005Z",
+        "createdAt": "1970-01-01T00:00:00.005Z", "updatedAt": "1970-01-01T00:00:01.005Z",
+    }]});
+    assert_eq!(listed, expected);
+    let last_page = self::listed(Answer::Unified, quiet(), "").await;
+    assert_eq!(last_page["nextCursor"], Value::Null);
+}
+
+#[tokio::test]
+async fn opened_conversation_is_new_or_not() {
+    for (created, status) in [(true, 201), (false, 200)] {
+        let response = opened(Dialect::Undeclared, created, &lively(), &users());
+        assert_eq!(response.status().as_u16(), status);
+        let conversation = &body(response).await["conversation"];
+        assert_eq!(conversation["_id"], ID);
+        assert_eq!(conversation["lastMessage"], LAST);
+        assert_eq!(conversation["members"][1]["_id"], OTHER);
+        assert!(conversation.get("lastPreview").is_none());
+        let unified = body(opened(Dialect::Unified, created, &lively(), &users())).await;
+        assert_eq!(unified["conversation"]["memberIds"], json!([CALLER, OTHER]));
+    }
+}
+
+#[test]
+fn profiles_of_a_page_are_asked_for_once() {
+    let other =
+        pb::Conversation { member_ids: vec![CALLER.to_owned(), THIRD.to_owned()], ..quiet() };
+    let request = members(&[quiet(), other, lively()]).expect("a request");
+    assert_eq!(request.user_ids, [CALLER, OTHER, THIRD]);
+    assert_eq!(members(&[]), None);
+    for answer in [Answer::Bare, Answer::Unified] {
+        assert_eq!(answer.users_of(&[quiet()]), None);
+    }
+}

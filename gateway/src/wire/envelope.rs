@@ -1,0 +1,65 @@
+//! The envelope of HTTP answers: every one is JSON with its charset, a failure has three fields.
+
+use axum::{
+    body::Body,
+    http::{HeaderValue, StatusCode, header::CONTENT_TYPE},
+    response::Response,
+};
+use serde::Serialize;
+
+use crate::error::ApiError;
+
+/// The charset is named because one client reads other text as Latin-1.
+const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
+
+/// What stands for a body that could not be written.
+const UNWRITABLE: &[u8] = br#"{"success":false,"error":"server_error","message":"internal error"}"#;
+
+#[derive(Serialize)]
+struct Success<T> {
+    success: bool,
+    #[serde(flatten)]
+    body: T,
+}
+
+#[derive(Serialize)]
+struct Failure<'a> {
+    success: bool,
+    error: &'a str,
+    message: &'a str,
+}
+
+/// Answers 200 with the fields of `body` beside `success`.
+#[must_use]
+pub fn ok(body: impl Serialize) -> Response {
+    with_status(StatusCode::OK, body)
+}
+
+/// Answers `status`, a success, with the fields of `body` beside `success`.
+#[must_use]
+pub fn with_status(status: StatusCode, body: impl Serialize) -> Response {
+    let success = true;
+    json(status, &Success { success, body })
+}
+
+/// Answers a failure.
+#[must_use]
+pub fn failure(error: &ApiError) -> Response {
+    json(error.status, &Failure { success: false, error: &error.error, message: &error.message })
+}
+
+/// Answers with a body as it is.
+#[must_use]
+pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    let (status, bytes) = match serde_json::to_vec(body) {
+        Ok(bytes) => (status, bytes),
+        Err(error) => {
+            tracing::error!(%error, "an answer cannot be written as JSON");
+            (StatusCode::INTERNAL_SERVER_ERROR, UNWRITABLE.to_vec())
+        }
+    };
+    let mut response = Response::new(Body::from(bytes));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    response
+}

@@ -1,0 +1,93 @@
+//! What operators and the mobile client's test page read. The gateway has no database: its fields say
+//! how the services are, under neutral names.
+
+use std::time::Duration;
+
+use axum::{http::StatusCode, response::Response};
+use chat_kit::time::to_timestamp;
+use serde::Serialize;
+
+use super::{envelope, fields::iso};
+
+#[derive(Serialize)]
+struct Banner {
+    message: &'static str,
+    version: &'static str,
+    endpoints: Endpoints,
+}
+
+#[derive(Serialize)]
+struct Endpoints {
+    auth: &'static str,
+    messages: &'static str,
+    conversations: &'static str,
+    users: &'static str,
+}
+
+/// Answers what this is.
+#[must_use]
+pub fn banner() -> Response {
+    envelope::ok(Banner {
+        message: "chat",
+        version: env!("CARGO_PKG_VERSION"),
+        endpoints: Endpoints {
+            auth: "/api/auth",
+            messages: "/api/messages",
+            conversations: "/api/conversations",
+            users: "/api/users",
+        },
+    })
+}
+
+#[derive(Serialize)]
+struct Pong {
+    message: &'static str,
+}
+
+/// Answers that somebody is there.
+#[must_use]
+pub fn pong() -> Response {
+    envelope::ok(Pong { message: "pong" })
+}
+
+#[derive(Serialize)]
+struct Health {
+    success: bool,
+    status: &'static str,
+    timestamp: Option<String>,
+    uptime: f64,
+    database: Database,
+}
+
+#[derive(Serialize)]
+struct Database {
+    status: &'static str,
+    connected: bool,
+    host: &'static str,
+    name: &'static str,
+}
+
+/// Answers how the services are, and how long this process has run.
+#[must_use]
+pub fn health(is_healthy: bool, uptime: Duration) -> Response {
+    let (status, text, database) = if is_healthy {
+        (StatusCode::OK, "ok", "connected")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "unhealthy", "disconnected")
+    };
+    envelope::json(
+        status,
+        &Health {
+            success: is_healthy,
+            status: text,
+            timestamp: iso(Some(&to_timestamp(bson::DateTime::now()))),
+            uptime: uptime.as_secs_f64(),
+            database: Database {
+                status: database,
+                connected: is_healthy,
+                host: "mongodb",
+                name: "chat",
+            },
+        },
+    )
+}

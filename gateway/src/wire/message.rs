@@ -1,0 +1,232 @@
+//! Messages: what clients send and ask for, and how a stored message looks to each family.
+
+mod history;
+mod render;
+
+use axum::response::Response;
+use chat_kit::id::{MessageId, UserId};
+use chat_proto::v1::{self as pb, send_message_request::Target};
+use serde::Deserialize;
+use serde_json::Value;
+
+pub use self::{
+    history::{Answer, Query, View},
+    render::{client_id, history_item, live, payload, unified},
+};
+use crate::{
+    error::ApiError,
+    wire::{Dialect, envelope, fields},
+};
+
+/// On which way a message comes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A POST; the text is trimmed.
+    Http,
+    /// An event of a socket; the text is taken as it is.
+    Socket,
+}
+
+/// A message to be sent, in every spelling of the old families.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[expect(missing_docs, reason = "the table of `wire` says what each spelling means")]
+pub struct Send {
+    pub sender_id: Option<String>,
+    pub from: Option<String>,
+    pub conversation_id: Option<String>,
+    pub conversation: Option<String>,
+    pub to_id: Option<String>,
+    pub to: Option<String>,
+    pub to_phone: Option<String>,
+    pub content: Option<String>,
+    pub text: Option<String>,
+    pub message: Option<String>,
+    pub r#type: Option<String>,
+    pub file_url: Option<String>,
+    pub media: Option<String>,
+    pub file_name: Option<String>,
+    pub file_type: Option<String>,
+    #[serde(deserialize_with = "fields::whole")]
+    pub audio_duration: Option<u32>,
+    pub reply_to: Option<String>,
+    pub client_id: Option<Value>,
+}
+
+impl Send {
+    /// Folds the spellings into the canonical request, with an id for the new message.
+    pub fn into_request(
+        self,
+        caller: UserId,
+        source: Source,
+        origin_id: Option<String>,
+    ) -> Result<pb::SendMessageRequest, ApiError> {
+        for sender in [&self.sender_id, &self.from].into_iter().flatten() {
+            check_sender(sender, caller)?;
+        }
+        // Replies are not stored yet; a malformed id is refused all the same.
+        if let Some(id) = fields::first([self.reply_to]) {
+            id.parse::<MessageId>().map_err(|_| ApiError::invalid_id("replyTo"))?;
+        }
+        let target = target(
+            fields::first([self.conversation_id, self.conversation]),
+            fields::first([self.to_id, self.to]),
+            fields::first([self.to_phone]),
+        )?;
+        let kind = fields::first([self.r#type]);
+        let file_type = fields::first([self.file_type]);
+        let url = fields::first([self.file_url, self.media]);
+        let attachment = url.map(|url| pb::Attachment {
+            url,
+            name: fields::first([self.file_name]),
+            file_type,
+            duration_seconds: self.audio_duration,
+        });
+        let content = fields::first([self.content, self.text, self.message]);
+        Ok(pb::SendMessageRequest {
+            target: Some(target),
+            message_id: MessageId::new().to_string(),
+            content: content_of(content, source),
+            r#type: type_of(kind, attachment.as_ref()),
+            attachment,
+            client_id: self.client_id.map(client_id_text).transpose()?,
+            origin_id,
+        })
+    }
+}
+
+/// A message to be sent, as new clients say it. `toPhone` stands for `toContact`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[expect(missing_docs, reason = "the canonical names, as in the contract")]
+pub struct UnifiedSend {
+    pub conversation_id: Option<String>,
+    pub to_id: Option<String>,
+    pub to_contact: Option<String>,
+    pub to_phone: Option<String>,
+    pub content: Option<String>,
+    pub r#type: Option<String>,
+    pub attachment: Option<UnifiedAttachment>,
+    pub client_id: Option<Value>,
+}
+
+/// A file beside a message, as new clients say it.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[expect(missing_docs, reason = "the canonical names, as in the contract")]
+pub struct UnifiedAttachment {
+    pub url: Option<String>,
+    pub name: Option<String>,
+    pub file_type: Option<String>,
+    #[serde(deserialize_with = "fields::whole")]
+    pub duration_seconds: Option<u32>,
+}
+
+impl UnifiedSend {
+    /// Makes the canonical request, with an id for the new message.
+    pub fn into_request(
+        self,
+        source: Source,
+        origin_id: Option<String>,
+    ) -> Result<pb::SendMessageRequest, ApiError> {
+        let target = target(
+            fields::first([self.conversation_id]),
+            fields::first([self.to_id]),
+            fields::first([self.to_contact, self.to_phone]),
+        )?;
+        let attachment = self.attachment.map(|attachment| pb::Attachment {
+            url: attachment.url.unwrap_or_default(),
+            name: fields::first([attachment.name]),
+            file_type: fields::first([attachment.file_type]),
+            duration_seconds: attachment.duration_seconds,
+        });
+        Ok(pb::SendMessageRequest {
+            target: Some(target),
+            message_id: MessageId::new().to_string(),
+            content: content_of(self.content, source),
+            r#type: type_of(fields::first([self.r#type]), attachment.as_ref()),
+            attachment,
+            client_id: self.client_id.map(client_id_text).transpose()?,
+            origin_id,
+        })
+    }
+}
+
+/// Reads the body of a POST in the dialect that it declares.
+pub fn posted(
+    dialect: Dialect,
+    body: Value,
+    caller: UserId,
+) -> Result<pb::SendMessageRequest, ApiError> {
+    match dialect {
+        Dialect::Unified => fields::read::<UnifiedSend>(body)?.into_request(Source::Http, None),
+        _ => fields::read::<Send>(body)?.into_request(caller, Source::Http, None),
+    }
+}
+
+/// Answers a POST with the stored message.
+pub fn answer(dialect: Dialect, response: &pb::SendMessageResponse) -> Result<Response, ApiError> {
+    let message = response.message.as_ref();
+    let message = message.ok_or_else(|| ApiError::incomplete("message"))?;
+    Ok(match dialect {
+        Dialect::Unified => envelope::ok(render::UnifiedAnswer::new(message)),
+        _ => envelope::ok(render::Answer::new(message)),
+    })
+}
+
+fn check_sender(claimed: &str, caller: UserId) -> Result<(), ApiError> {
+    if claimed.is_empty() || claimed.parse() == Ok(caller) {
+        return Ok(());
+    }
+    Err(ApiError::forbidden("the sender is not the caller"))
+}
+
+fn target(
+    conversation: Option<String>,
+    user: Option<String>,
+    contact: Option<String>,
+) -> Result<Target, ApiError> {
+    match (conversation, user, contact) {
+        (Some(id), _, _) => {
+            let id = fields::conversation_id("conversationId", &id)?;
+            Ok(Target::ConversationId(id.to_string()))
+        }
+        (None, Some(id), _) => Ok(Target::UserId(fields::user_id("toId", &id)?.to_string())),
+        (None, None, Some(contact)) => Ok(Target::Contact(contact)),
+        (None, None, None) => Err(ApiError::validation("a conversation or a recipient is needed")),
+    }
+}
+
+fn content_of(content: Option<String>, source: Source) -> String {
+    let content = content.unwrap_or_default();
+    match source {
+        Source::Http => content.trim().to_owned(),
+        Source::Socket => content,
+    }
+}
+
+/// Returns the type given, else the one that the file tells; empty stands for text.
+fn type_of(given: Option<String>, attachment: Option<&pb::Attachment>) -> String {
+    if let Some(given) = given {
+        return given;
+    }
+    let by_file = match attachment.map(|attachment| attachment.file_type.as_deref()) {
+        None => "",
+        Some(Some(kind @ ("image" | "video" | "audio" | "voice"))) => kind,
+        Some(_) => "file",
+    };
+    by_file.to_owned()
+}
+
+/// Returns the JSON text of a client's id, so that it comes back unchanged.
+fn client_id_text(value: Value) -> Result<String, ApiError> {
+    match value {
+        Value::Object(_) | Value::Array(_) => {
+            Err(ApiError::validation("clientId: a string, number or boolean is needed"))
+        }
+        scalar => Ok(scalar.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,223 @@
+//! How a stored message looks: to the old families with every spelling, to new clients with one.
+
+use chat_proto::v1 as pb;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::wire::fields::iso;
+
+/// A message as both old families read it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Payload<'a> {
+    #[serde(rename = "_id")]
+    id: &'a str,
+    message_id: &'a str,
+    conversation_id: &'a str,
+    conversation: &'a str,
+    from: &'a str,
+    sender: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<&'a str>,
+    text: &'a str,
+    content: &'a str,
+    r#type: &'a str,
+    deleted: bool,
+    is_deleted: bool,
+    created_at: Option<String>,
+    #[serde(flatten)]
+    file: Option<File<'a>>,
+}
+
+/// The file of a message as both old families read it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct File<'a> {
+    file_url: &'a str,
+    media: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file_name: Option<&'a str>,
+    file_type: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audio_duration: Option<u32>,
+}
+
+impl<'a> From<&'a pb::Message> for Payload<'a> {
+    fn from(message: &'a pb::Message) -> Self {
+        let file = message.attachment.as_ref().map(|attachment| File {
+            file_url: &attachment.url,
+            media: &attachment.url,
+            file_name: attachment.name.as_deref(),
+            file_type: attachment.file_type.as_deref().unwrap_or(&message.r#type),
+            audio_duration: attachment.duration_seconds,
+        });
+        Self {
+            id: &message.id,
+            message_id: &message.id,
+            conversation_id: &message.conversation_id,
+            conversation: &message.conversation_id,
+            from: &message.sender_id,
+            sender: &message.sender_id,
+            to: message.recipient_id.as_deref(),
+            text: &message.content,
+            content: &message.content,
+            r#type: &message.r#type,
+            deleted: false,
+            is_deleted: false,
+            created_at: iso(message.created_at.as_ref()),
+            file,
+        }
+    }
+}
+
+/// A message in an event.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Live<'a> {
+    #[serde(flatten)]
+    payload: Payload<'a>,
+    last_message_at: Option<String>,
+}
+
+/// A message in the history.
+#[derive(Debug, Serialize)]
+pub(super) struct HistoryItem<'a> {
+    #[serde(flatten)]
+    payload: Payload<'a>,
+    edited: bool,
+}
+
+impl<'a> From<&'a pb::Message> for HistoryItem<'a> {
+    fn from(message: &'a pb::Message) -> Self {
+        Self { payload: message.into(), edited: false }
+    }
+}
+
+/// The answer to a send.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Answer<'a> {
+    ok: bool,
+    message: Payload<'a>,
+    data: Payload<'a>,
+    conversation_id: &'a str,
+}
+
+impl<'a> Answer<'a> {
+    pub(super) fn new(message: &'a pb::Message) -> Self {
+        Self {
+            ok: true,
+            message: message.into(),
+            data: message.into(),
+            conversation_id: &message.conversation_id,
+        }
+    }
+}
+
+/// A message as new clients read it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Unified<'a> {
+    id: &'a str,
+    conversation_id: &'a str,
+    seq: i64,
+    sender_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recipient_id: Option<&'a str>,
+    content: &'a str,
+    r#type: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attachment: Option<Attachment<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_id: Option<Value>,
+    created_at: Option<String>,
+}
+
+/// A file as new clients read it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Attachment<'a> {
+    url: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file_type: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duration_seconds: Option<u32>,
+}
+
+impl<'a> From<&'a pb::Message> for Unified<'a> {
+    fn from(message: &'a pb::Message) -> Self {
+        let attachment = message.attachment.as_ref().map(|attachment| Attachment {
+            url: &attachment.url,
+            name: attachment.name.as_deref(),
+            file_type: attachment.file_type.as_deref(),
+            duration_seconds: attachment.duration_seconds,
+        });
+        Self {
+            id: &message.id,
+            conversation_id: &message.conversation_id,
+            seq: message.seq,
+            sender_id: &message.sender_id,
+            recipient_id: message.recipient_id.as_deref(),
+            content: &message.content,
+            r#type: &message.r#type,
+            attachment,
+            client_id: client_id(message),
+            created_at: iso(message.created_at.as_ref()),
+        }
+    }
+}
+
+/// The answer to a send, for new clients.
+#[derive(Serialize)]
+pub(super) struct UnifiedAnswer<'a> {
+    message: Unified<'a>,
+}
+
+impl<'a> UnifiedAnswer<'a> {
+    pub(super) fn new(message: &'a pb::Message) -> Self {
+        Self { message: message.into() }
+    }
+}
+
+/// Returns a message as the answer to a send carries it to the old families.
+#[must_use]
+pub fn payload(message: &pb::Message) -> Value {
+    value(Payload::from(message))
+}
+
+/// Returns a message as an event carries it to the old families.
+#[must_use]
+pub fn live(message: &pb::Message) -> Value {
+    value(Live { payload: message.into(), last_message_at: iso(message.created_at.as_ref()) })
+}
+
+/// Returns a message as the history carries it to the old families.
+#[must_use]
+pub fn history_item(message: &pb::Message) -> Value {
+    value(HistoryItem::from(message))
+}
+
+/// Returns a message as new clients read it.
+#[must_use]
+pub fn unified(message: &pb::Message) -> Value {
+    value(Unified::from(message))
+}
+
+/// Returns the id that the sender's client gave, as it gave it.
+#[must_use]
+pub fn client_id(message: &pb::Message) -> Option<Value> {
+    let text = message.client_id.as_deref()?;
+    match serde_json::from_str(text) {
+        Ok(value) => Some(value),
+        Err(error) => {
+            tracing::error!(message_id = message.id, %error, "stored client id is not JSON");
+            None
+        }
+    }
+}
+
+fn value(body: impl Serialize) -> Value {
+    serde_json::to_value(body).expect("structs with text keys are JSON")
+}

@@ -1,0 +1,254 @@
+//! Users: how a profile looks in each object of the old families, and to new clients.
+
+use std::collections::BTreeMap;
+
+use axum::{http::StatusCode, response::Response};
+use chat_proto::v1 as pb;
+use serde::{Deserialize, Serialize};
+
+use super::{Dialect, envelope, fields::iso};
+
+/// Most ids of one request; the service behind takes no more.
+const MOST_IDS: usize = 1000;
+
+/// The parameters of a look-up by ids.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ByIds {
+    ids: Option<String>,
+}
+
+impl ByIds {
+    /// Returns the ids, each once. Old clients put more than the id into an item.
+    #[must_use]
+    pub fn into_request(self) -> pb::GetUsersRequest {
+        let mut user_ids: Vec<String> = Vec::new();
+        for item in self.ids.unwrap_or_default().split(',') {
+            match tolerant_id(item) {
+                Some(id) if !user_ids.contains(&id) => user_ids.push(id),
+                _ => {}
+            }
+            if user_ids.len() == MOST_IDS {
+                break;
+            }
+        }
+        pb::GetUsersRequest { user_ids }
+    }
+}
+
+/// Takes the digits behind `id:` where there are such, else all hex digits; there must be 24.
+fn tolerant_id(item: &str) -> Option<String> {
+    let item = item.to_ascii_lowercase();
+    let behind = item.split_once("id:").map_or("", |(_, behind)| behind);
+    let labelled = behind.trim_start_matches([' ', '"', '\'']).get(..24);
+    let is_id = |text: &str| text.len() == 24 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if let Some(id) = labelled.filter(|text| is_id(text)) {
+        return Some(id.to_owned());
+    }
+    let id: String = item.chars().filter(char::is_ascii_hexdigit).collect();
+    is_id(&id).then_some(id)
+}
+
+/// The profile of the caller himself, as both old families read it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct AuthUser<'a> {
+    id: &'a str,
+    uid: &'a str,
+    user_id: &'a str,
+    name: &'a str,
+    phone: Option<&'a str>,
+    avatar: Option<&'a str>,
+    avatar_url: Option<&'a str>,
+    bio: Option<&'a str>,
+    is_online: bool,
+    last_seen: Option<String>,
+}
+
+impl<'a> From<&'a pb::User> for AuthUser<'a> {
+    fn from(user: &'a pb::User) -> Self {
+        Self {
+            id: &user.id,
+            uid: &user.id,
+            user_id: &user.id,
+            name: &user.name,
+            phone: user.phone.as_deref(),
+            avatar: user.avatar_url.as_deref(),
+            avatar_url: user.avatar_url.as_deref(),
+            bio: user.bio.as_deref(),
+            is_online: false,
+            last_seen: iso(user.last_seen_at.as_ref()),
+        }
+    }
+}
+
+/// The profile of the caller himself with all that is known of him.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct OwnProfile<'a> {
+    #[serde(rename = "_id")]
+    underscore_id: &'a str,
+    #[serde(flatten)]
+    user: AuthUser<'a>,
+    email: Option<&'a str>,
+    created_at: Option<String>,
+    updated_at: Option<String>,
+}
+
+/// The profile of anybody, as both old families look it up.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LookedUp<'a> {
+    #[serde(rename = "_id")]
+    underscore_id: &'a str,
+    id: &'a str,
+    name: &'a str,
+    phone: Option<&'a str>,
+    email: Option<&'a str>,
+    avatar: Option<&'a str>,
+    avatar_url: Option<&'a str>,
+    last_seen: Option<String>,
+    is_online: bool,
+    online: bool,
+}
+
+impl<'a> From<&'a pb::User> for LookedUp<'a> {
+    fn from(user: &'a pb::User) -> Self {
+        Self {
+            underscore_id: &user.id,
+            id: &user.id,
+            name: &user.name,
+            phone: user.phone.as_deref(),
+            email: user.email.as_deref(),
+            avatar: user.avatar_url.as_deref(),
+            avatar_url: user.avatar_url.as_deref(),
+            last_seen: iso(user.last_seen_at.as_ref()),
+            is_online: false,
+            online: false,
+        }
+    }
+}
+
+/// A profile inside a conversation of the old families; what is not set is left out.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Card<'a> {
+    #[serde(rename = "_id")]
+    pub(super) underscore_id: &'a str,
+    pub(super) id: &'a str,
+    name: &'a str,
+    phone: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    avatar: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    avatar_url: Option<&'a str>,
+    is_online: bool,
+    last_seen: Option<String>,
+}
+
+impl<'a> Card<'a> {
+    /// Shows a member. Of one without a profile, the id is shown: a profile lost to a crash comes back
+    /// with its owner's next login, and the member is a member all the while.
+    pub(super) fn new(id: &'a str, user: Option<&'a pb::User>) -> Self {
+        Self {
+            underscore_id: id,
+            id,
+            name: user.map_or("", |user| user.name.as_str()),
+            phone: user.and_then(|user| user.phone.as_deref()),
+            avatar: user.and_then(|user| user.avatar_url.as_deref()),
+            avatar_url: user.and_then(|user| user.avatar_url.as_deref()),
+            is_online: false,
+            last_seen: user.and_then(|user| iso(user.last_seen_at.as_ref())),
+        }
+    }
+}
+
+/// A profile as new clients read it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Unified<'a> {
+    id: &'a str,
+    name: &'a str,
+    phone: Option<&'a str>,
+    email: Option<&'a str>,
+    avatar_url: Option<&'a str>,
+    bio: Option<&'a str>,
+    last_seen_at: Option<String>,
+    created_at: Option<String>,
+    updated_at: Option<String>,
+}
+
+impl<'a> From<&'a pb::User> for Unified<'a> {
+    fn from(user: &'a pb::User) -> Self {
+        Self {
+            id: &user.id,
+            name: &user.name,
+            phone: user.phone.as_deref(),
+            email: user.email.as_deref(),
+            avatar_url: user.avatar_url.as_deref(),
+            bio: user.bio.as_deref(),
+            last_seen_at: iso(user.last_seen_at.as_ref()),
+            created_at: iso(user.created_at.as_ref()),
+            updated_at: iso(user.updated_at.as_ref()),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct One<T> {
+    user: T,
+}
+
+/// Answers with the caller's own profile.
+#[must_use]
+pub fn own_profile(dialect: Dialect, user: &pb::User) -> Response {
+    match dialect {
+        Dialect::Unified => envelope::ok(One { user: Unified::from(user) }),
+        _ => envelope::ok(One {
+            user: OwnProfile {
+                underscore_id: &user.id,
+                user: user.into(),
+                email: user.email.as_deref(),
+                created_at: iso(user.created_at.as_ref()),
+                updated_at: iso(user.updated_at.as_ref()),
+            },
+        }),
+    }
+}
+
+type ById<'a, T> = BTreeMap<&'a str, T>;
+
+#[derive(Serialize)]
+struct Many<'a, T> {
+    users: ById<'a, T>,
+}
+
+/// Half of the mobile client's screens read below `users`, the other half at the top.
+#[derive(Serialize)]
+struct Twice<'a> {
+    users: &'a ById<'a, LookedUp<'a>>,
+    #[serde(flatten)]
+    top: &'a ById<'a, LookedUp<'a>>,
+}
+
+fn by_id<'a, T: From<&'a pb::User>>(users: &'a [pb::User]) -> ById<'a, T> {
+    let by_id = users.iter().map(|user| (user.id.as_str(), user.into()));
+    by_id.collect()
+}
+
+/// Answers a look-up by ids; without prefix the old clients read the bare map.
+#[must_use]
+pub fn looked_up(dialect: Dialect, is_prefixed: bool, users: &[pb::User]) -> Response {
+    if dialect == Dialect::Unified {
+        let users = by_id::<Unified<'_>>(users);
+        return envelope::ok(Many { users });
+    }
+    let users = by_id::<LookedUp<'_>>(users);
+    match (dialect, is_prefixed) {
+        (Dialect::Electron, _) | (_, true) => envelope::ok(Twice { users: &users, top: &users }),
+        (_, false) => envelope::json(StatusCode::OK, &users),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,19 @@
+//! The auth service as a process.
+
+use std::process::ExitCode;
+
+use chat_auth::{Config, Service};
+use chat_kit::{server, telemetry};
+
+fn main() -> ExitCode {
+    chat_kit::process::run(env!("CARGO_PKG_NAME"), |life| async move {
+        let config = Config::load()?;
+        telemetry::init(&config.telemetry)?;
+        let listener = server::bind(config.grpc.listen).await?;
+        let service = Service::connect(&config, None).await?;
+        let longest_stop = config.stop.pause + config.stop.drain;
+        let serving = life.clone();
+        life.spawn("grpc", async move { service.serve(listener, &config, &serving).await });
+        life.ended(longest_stop).await
+    })
+}

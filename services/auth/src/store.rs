@@ -1,0 +1,61 @@
+//! Opens the collections and makes their indexes. The queries are in the files beneath.
+
+pub mod credentials;
+pub mod limits;
+pub mod otps;
+pub mod sessions;
+
+use chat_kit::mongo::{self, MongoError};
+use mongodb::Database;
+
+use credentials::CredentialsStore;
+use limits::LimitStore;
+use otps::OtpStore;
+use sessions::SessionStore;
+
+/// The database of the service.
+#[derive(Clone)]
+pub struct Store {
+    /// The database itself.
+    pub database: Database,
+    /// Accounts.
+    pub credentials: CredentialsStore,
+    /// One-time passwords.
+    pub otps: OtpStore,
+    /// Sessions.
+    pub sessions: SessionStore,
+    /// Counts of limited acts.
+    pub limits: LimitStore,
+}
+
+impl Store {
+    /// Opens the collections.
+    pub fn new(database: Database) -> Self {
+        Self {
+            credentials: CredentialsStore(database.collection("credentials")),
+            otps: OtpStore(database.collection("otps")),
+            sessions: SessionStore(database.collection("sessions")),
+            limits: LimitStore(database.collection("limits")),
+            database,
+        }
+    }
+
+    /// Makes the indexes that are not there yet.
+    pub async fn create_indexes(&self) -> anyhow::Result<()> {
+        mongo::create_indexes(&self.credentials.0, credentials::indexes()).await?;
+        mongo::create_indexes(&self.otps.0, otps::indexes()).await?;
+        mongo::create_indexes(&self.sessions.0, sessions::indexes()).await?;
+        mongo::create_indexes(&self.limits.0, limits::indexes()).await
+    }
+}
+
+/// Runs an upsert once more where another one made the document at the same moment: it is there then.
+async fn upsert<T, F>(operation: impl Fn() -> F) -> Result<T, MongoError>
+where
+    F: Future<Output = Result<T, MongoError>>,
+{
+    match operation().await {
+        Err(error) if error.duplicate_key().is_some() => operation().await,
+        outcome => outcome,
+    }
+}

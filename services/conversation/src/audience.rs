@@ -1,0 +1,108 @@
+//! Who may act in a conversation, and who hears of it. Decided here alone.
+
+use chat_kit::{caller::Actor, id::ConversationId};
+use chat_proto::v1::Act;
+
+use crate::{
+    Service,
+    error::Error,
+    store::conversations::{Audience, ConversationStatus},
+};
+
+impl Service {
+    /// Returns who hears of an act, if the actor may do it. One read decides both, so that a member who
+    /// is removed meanwhile either acts and hears or does neither.
+    pub(crate) async fn audience(
+        &self,
+        actor: &Actor,
+        id: ConversationId,
+        act: Act,
+    ) -> Result<Audience, Error> {
+        let found = self.store.conversations().audience(id).await?;
+        let audience = found.ok_or(Error::ConversationNotFound)?;
+        permit(actor, act, &audience)?;
+        Ok(audience)
+    }
+}
+
+/// Refuses what an actor may not do.
+fn permit(actor: &Actor, act: Act, audience: &Audience) -> Result<(), Error> {
+    let is_member = match actor {
+        Actor::User { id, .. } => audience.member_ids.contains(id),
+        Actor::Service(_) => false,
+    };
+    match act {
+        Act::Deliver => match actor {
+            Actor::Service(_) => Ok(()),
+            Actor::User { .. } => Err(Error::ServicesOnly),
+        },
+        Act::Read | Act::Post if !is_member => Err(Error::NotAMember),
+        Act::Post if audience.status != ConversationStatus::Active => {
+            Err(Error::NotActive(audience.status))
+        }
+        Act::Read | Act::Post => Ok(()),
+        Act::Unspecified => Err(Error::Invalid("act")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chat_kit::id::UserId;
+
+    use super::*;
+
+    const STATUSES: [ConversationStatus; 4] = [
+        ConversationStatus::Active,
+        ConversationStatus::Pending,
+        ConversationStatus::Declined,
+        ConversationStatus::Blocked,
+    ];
+
+    fn user(id: UserId) -> Actor {
+        Actor::User { id, session_id: None }
+    }
+
+    fn audience(member: UserId, status: ConversationStatus) -> Audience {
+        Audience { member_ids: vec![UserId::new(), member], status, participant_key: None }
+    }
+
+    #[test]
+    fn member_reads_always_and_posts_while_it_is_active() {
+        let member = UserId::new();
+        for status in STATUSES {
+            let audience = audience(member, status);
+            permit(&user(member), Act::Read, &audience).expect("a member reads");
+            let posts = permit(&user(member), Act::Post, &audience);
+            assert_eq!(posts.is_ok(), status == ConversationStatus::Active, "{status:?}");
+        }
+    }
+
+    #[test]
+    fn stranger_does_nothing() {
+        for status in STATUSES {
+            let audience = audience(UserId::new(), status);
+            for act in [Act::Unspecified, Act::Read, Act::Post, Act::Deliver] {
+                permit(&user(UserId::new()), act, &audience).expect_err("a stranger");
+            }
+        }
+    }
+
+    #[test]
+    fn service_only_delivers() {
+        let service = Actor::Service("message".to_owned());
+        for status in STATUSES {
+            let audience = audience(UserId::new(), status);
+            permit(&service, Act::Deliver, &audience).expect("a service delivers");
+            for act in [Act::Unspecified, Act::Read, Act::Post] {
+                permit(&service, act, &audience).expect_err("a service is no member");
+            }
+        }
+    }
+
+    #[test]
+    fn member_delivers_nothing() {
+        let member = UserId::new();
+        let audience = audience(member, ConversationStatus::Active);
+        permit(&user(member), Act::Deliver, &audience).expect_err("a user");
+    }
+}

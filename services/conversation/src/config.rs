@@ -1,0 +1,56 @@
+//! What the conversation service is told at its start.
+
+use std::num::{NonZeroU32, NonZeroUsize};
+
+use chat_kit::config::{ConfigError, Grpc, Mongo, Stop, Telemetry, Upstream};
+use serde::Deserialize;
+
+/// The configuration of the conversation service.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The gRPC server.
+    #[serde(default)]
+    pub grpc: Grpc,
+    /// How the process ends.
+    #[serde(default)]
+    pub stop: Stop,
+    /// The database.
+    pub mongo: Mongo,
+    /// The user service.
+    pub user: Upstream,
+    /// Log lines.
+    #[serde(default)]
+    pub telemetry: Telemetry,
+    /// Limits of requests.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// How large requests and answers may be.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Conversations on a page whose request does not say.
+    pub page: NonZeroU32,
+    /// Conversations on any page.
+    pub largest_page: NonZeroU32,
+    /// Characters of a preview.
+    pub preview_length: NonZeroUsize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        const PAGE: NonZeroU32 = NonZeroU32::new(50).expect("not zero");
+        const LARGEST_PAGE: NonZeroU32 = NonZeroU32::new(500).expect("not zero");
+        const PREVIEW_LENGTH: NonZeroUsize = NonZeroUsize::new(200).expect("not zero");
+        Self { page: PAGE, largest_page: LARGEST_PAGE, preview_length: PREVIEW_LENGTH }
+    }
+}
+
+impl Config {
+    /// Loads the configuration of this process.
+    pub fn load() -> Result<Self, ConfigError> {
+        chat_kit::config::load(&["mongo", "user"])
+    }
+}

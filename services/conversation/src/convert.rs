@@ -1,0 +1,218 @@
+//! Requests to validated input, documents to protobuf. Pure.
+
+use chat_kit::{
+    id::{ConversationId, UserId},
+    time::{from_timestamp, to_timestamp},
+};
+use chat_proto::v1::{self as pb, Act, open_direct_conversation_request::Peer as PbPeer};
+
+use crate::{
+    config::Limits,
+    cursor::Cursor,
+    direct::{Opened, Peer},
+    error::Error,
+    list::{Listed, Wanted},
+    store::conversations::{Audience, Conversation, ConversationStatus, Preview},
+};
+
+/// Reads the id of a user.
+pub(crate) fn user_id(field: &'static str, text: &str) -> Result<UserId, Error> {
+    text.parse().map_err(|_| Error::InvalidId(field))
+}
+
+fn conversation_id(text: &str) -> Result<ConversationId, Error> {
+    text.parse().map_err(|_| Error::InvalidConversationId)
+}
+
+/// Reads whom a conversation is wanted with.
+pub(crate) fn peer(request: pb::OpenDirectConversationRequest) -> Result<Peer, Error> {
+    match request.peer {
+        Some(PbPeer::UserId(id)) => Ok(Peer::Id(user_id("user_id", &id)?)),
+        Some(PbPeer::Contact(contact)) => Ok(Peer::Contact(contact)),
+        None => Err(Error::Missing("peer")),
+    }
+}
+
+/// Reads which page of the list is wanted.
+pub(crate) fn page(
+    request: pb::ListConversationsRequest,
+    limits: &Limits,
+) -> Result<Wanted, Error> {
+    let status = match pb::ConversationStatus::try_from(request.status) {
+        Ok(pb::ConversationStatus::Unspecified | pb::ConversationStatus::Active) => {
+            ConversationStatus::Active
+        }
+        Ok(pb::ConversationStatus::Pending) => ConversationStatus::Pending,
+        Ok(pb::ConversationStatus::Declined) => ConversationStatus::Declined,
+        Ok(pb::ConversationStatus::Blocked) => ConversationStatus::Blocked,
+        Err(_) => return Err(Error::Invalid("status")),
+    };
+    let page = request.page.unwrap_or_default();
+    let limit = match page.limit {
+        0 => limits.page.get(),
+        limit => limit,
+    };
+    let after = match page.cursor.as_str() {
+        "" => None,
+        cursor => Some(Cursor::parse(cursor)?),
+    };
+    Ok(Wanted { status, limit: limit.min(limits.largest_page.get()), after })
+}
+
+/// Reads what is wanted in which conversation.
+pub(crate) fn act(request: &pb::GetAudienceRequest) -> Result<(ConversationId, Act), Error> {
+    let id = conversation_id(&request.conversation_id)?;
+    match Act::try_from(request.act) {
+        Ok(act @ (Act::Read | Act::Post | Act::Deliver)) => Ok((id, act)),
+        Ok(Act::Unspecified) | Err(_) => Err(Error::Invalid("act")),
+    }
+}
+
+/// Reads a preview; its text is cut to the preview's length.
+pub(crate) fn activity(
+    request: pb::RecordActivityRequest,
+    limits: &Limits,
+) -> Result<(ConversationId, Preview), Error> {
+    let id = conversation_id(&request.conversation_id)?;
+    let preview = request.preview.ok_or(Error::Missing("preview"))?;
+    if preview.seq < 1 {
+        return Err(Error::Invalid("preview.seq"));
+    }
+    let message_id = preview.message_id.parse();
+    let created_at = preview.created_at.ok_or(Error::Missing("preview.created_at"))?;
+    let content = preview.content.chars();
+    let preview = Preview {
+        message_id: message_id.map_err(|_| Error::InvalidId("preview.message_id"))?,
+        seq: preview.seq,
+        sender_id: user_id("preview.sender_id", &preview.sender_id)?,
+        content: content.take(limits.preview_length.get()).collect(),
+        r#type: preview.r#type,
+        created_at: from_timestamp(&created_at),
+    };
+    Ok((id, preview))
+}
+
+/// Writes an opened conversation as `user` sees it.
+pub(crate) fn opened(opened: Opened, user: UserId) -> pb::OpenDirectConversationResponse {
+    pb::OpenDirectConversationResponse {
+        conversation: Some(conversation(opened.conversation, user)),
+        created: opened.is_new,
+    }
+}
+
+/// Writes a page of the list as `user` sees it.
+pub(crate) fn listed(listed: Listed, user: UserId) -> pb::ListConversationsResponse {
+    let next = listed.next.map(|cursor| cursor.to_string());
+    let conversations = listed.conversations.into_iter();
+    pb::ListConversationsResponse {
+        conversations: conversations.map(|found| conversation(found, user)).collect(),
+        page: Some(pb::PageResponse { next_cursor: next.unwrap_or_default() }),
+    }
+}
+
+fn conversation(found: Conversation, user: UserId) -> pb::Conversation {
+    let last_sent_at = found.last_sent.get(&user.to_string());
+    pb::Conversation {
+        id: found.id.to_string(),
+        status: pb::ConversationStatus::from(found.status).into(),
+        last_sent_at: last_sent_at.copied().map(to_timestamp),
+        member_ids: found.member_ids.iter().map(UserId::to_string).collect(),
+        created_by: found.created_by.map(|id| id.to_string()),
+        participant_key: found.participant_key,
+        last_message: found.last_message.map(Into::into),
+        created_at: Some(to_timestamp(found.created_at)),
+        updated_at: Some(to_timestamp(found.updated_at)),
+    }
+}
+
+impl From<Audience> for pb::GetAudienceResponse {
+    fn from(audience: Audience) -> Self {
+        Self {
+            is_direct: audience.is_direct(),
+            member_ids: audience.member_ids.iter().map(UserId::to_string).collect(),
+        }
+    }
+}
+
+impl From<Preview> for pb::Preview {
+    fn from(preview: Preview) -> Self {
+        Self {
+            message_id: preview.message_id.to_string(),
+            seq: preview.seq,
+            sender_id: preview.sender_id.to_string(),
+            content: preview.content,
+            r#type: preview.r#type,
+            created_at: Some(to_timestamp(preview.created_at)),
+        }
+    }
+}
+
+impl From<ConversationStatus> for pb::ConversationStatus {
+    fn from(status: ConversationStatus) -> Self {
+        match status {
+            ConversationStatus::Active => Self::Active,
+            ConversationStatus::Pending => Self::Pending,
+            ConversationStatus::Declined => Self::Declined,
+            ConversationStatus::Blocked => Self::Blocked,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn preview() -> pb::Preview {
+        pb::Preview {
+            message_id: UserId::new().to_string(),
+            seq: 1,
+            sender_id: UserId::new().to_string(),
+            content: "é".repeat(201),
+            r#type: "text".to_owned(),
+            created_at: Some(prost_types::Timestamp::default()),
+        }
+    }
+
+    fn read(preview: Option<pb::Preview>) -> Result<Preview, Error> {
+        let request = pb::RecordActivityRequest {
+            conversation_id: ConversationId::new().to_string(),
+            preview,
+        };
+        activity(request, &Limits::default()).map(|(_, preview)| preview)
+    }
+
+    #[test]
+    fn preview_is_cut_to_200_characters() {
+        let read = read(Some(preview())).expect("a preview");
+        assert_eq!(read.content, "é".repeat(200));
+    }
+
+    #[test]
+    fn incomplete_preview_is_refused() {
+        let broken: [fn(&mut pb::Preview); 4] = [
+            |preview| preview.seq = 0,
+            |preview| preview.created_at = None,
+            |preview| preview.sender_id = "$where".to_owned(),
+            |preview| preview.message_id = String::new(),
+        ];
+        for breaks in broken {
+            let mut preview = preview();
+            breaks(&mut preview);
+            read(Some(preview)).expect_err("not a preview");
+        }
+        read(None).expect_err("no preview");
+    }
+
+    #[test]
+    fn page_has_a_default_and_a_cap() {
+        for (asked, expected) in [(0, 50), (7, 7), (501, 500), (u32::MAX, 500)] {
+            let request = pb::ListConversationsRequest {
+                status: 0,
+                page: Some(pb::PageRequest { limit: asked, cursor: String::new() }),
+            };
+            let wanted = page(request, &Limits::default()).expect("a page");
+            assert_eq!(wanted.limit, expected);
+            assert_eq!(wanted.status, ConversationStatus::Active);
+        }
+    }
+}

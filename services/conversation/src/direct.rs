@@ -1,0 +1,83 @@
+//! Finding and opening the one direct conversation of two users.
+
+use bson::DateTime;
+use chat_kit::{
+    caller::Caller,
+    id::{ConversationId, UserId},
+};
+use chat_proto::v1::{FindUserRequest, GetUserRequest};
+
+use crate::{Service, error::Error, store::conversations::Conversation};
+
+/// The other side of a conversation that is to be opened.
+pub(crate) enum Peer {
+    /// By id.
+    Id(UserId),
+    /// By phone, e-mail address or id, which the user service tells apart.
+    Contact(String),
+}
+
+/// A conversation that was opened.
+pub(crate) struct Opened {
+    pub(crate) conversation: Conversation,
+    /// Whether it was made just now.
+    pub(crate) is_new: bool,
+}
+
+impl Service {
+    /// Finds or makes the direct conversation of `user` and `peer`, whatever its status. Any number of
+    /// calls from both sides make one conversation.
+    pub(crate) async fn open_direct(
+        &self,
+        caller: &Caller,
+        user: UserId,
+        peer: Peer,
+    ) -> Result<Opened, Error> {
+        let conversations = self.store.conversations();
+        if let Peer::Id(peer) = peer
+            && peer != user
+            && let Some(conversation) = conversations.direct(user, peer).await?
+        {
+            return Ok(Opened { conversation, is_new: false });
+        }
+        let peer = self.known_user(caller, user, peer).await?;
+        let new = ConversationId::new();
+        let conversation = conversations.open_direct(new, user, peer, DateTime::now()).await?;
+        Ok(Opened { is_new: conversation.id == new, conversation })
+    }
+
+    /// Returns the id of the direct conversation of two users.
+    pub(crate) async fn find_direct(
+        &self,
+        user: UserId,
+        peer: UserId,
+    ) -> Result<Option<ConversationId>, Error> {
+        let found = self.store.conversations().direct(user, peer).await?;
+        Ok(found.map(|conversation| conversation.id))
+    }
+
+    /// Returns the id of a user who exists and is not `user`.
+    async fn known_user(&self, caller: &Caller, user: UserId, peer: Peer) -> Result<UserId, Error> {
+        let mut users = self.users.clone();
+        let found = match peer {
+            Peer::Id(id) if id == user => return Err(Error::OwnConversation),
+            Peer::Id(id) => {
+                let user_id = id.to_string();
+                let request = caller.request(GetUserRequest { user_id });
+                let answer = users.get_user(request).await.map_err(Error::User)?;
+                answer.into_inner().user
+            }
+            Peer::Contact(contact) => {
+                let request = caller.request(FindUserRequest { contact });
+                let answer = users.find_user(request).await.map_err(Error::User)?;
+                answer.into_inner().user
+            }
+        };
+        let found = found.and_then(|found| found.id.parse().ok());
+        let found = found.ok_or(Error::NoUserInAnswer)?;
+        if found == user {
+            return Err(Error::OwnConversation);
+        }
+        Ok(found)
+    }
+}

@@ -1,0 +1,136 @@
+//! What the conversation service can fail with.
+
+use chat_kit::{
+    error::{INTERNAL, ServiceError, UNAVAILABLE, into_status},
+    mongo::MongoError,
+};
+use tonic::{Code, Status};
+
+use crate::store::conversations::ConversationStatus;
+
+/// A failure of the conversation service.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// There is no such conversation.
+    #[error("there is no such conversation")]
+    ConversationNotFound,
+    /// The caller is not a member.
+    #[error("only members may do this")]
+    NotAMember,
+    /// Nobody may write in a conversation of this status.
+    #[error("{}", closed(*.0))]
+    NotActive(ConversationStatus),
+    /// A user asked for what is for services.
+    #[error("for services only")]
+    ServicesOnly,
+    /// A user recorded a message of somebody else.
+    #[error("the preview was sent by somebody else")]
+    NotTheSender,
+    /// A user wants a conversation with himself.
+    #[error("a conversation needs another user")]
+    OwnConversation,
+    /// A field that is needed is not there.
+    #[error("`{0}` is missing")]
+    Missing(&'static str),
+    /// A field holds something that is not known or not possible.
+    #[error("`{0}` has no valid value")]
+    Invalid(&'static str),
+    /// A field does not hold an id.
+    #[error("`{0}` does not hold an id: 24 hex characters are needed")]
+    InvalidId(&'static str),
+    /// A request does not name a conversation.
+    #[error("`conversation_id` does not hold an id: 24 hex characters are needed")]
+    InvalidConversationId,
+    /// The user service refused or could not be asked.
+    #[error("the user service failed: {0}")]
+    User(#[source] Status),
+    /// The user service answered without a user.
+    #[error("the user service answered without a user")]
+    NoUserInAnswer,
+    /// MongoDB failed.
+    #[error(transparent)]
+    Mongo(#[from] MongoError),
+    /// A stored document is not what this version reads.
+    #[error("document {id} of {collection} does not deserialise")]
+    Corrupt {
+        /// Collection it is in.
+        collection: &'static str,
+        /// Its id as text.
+        id: String,
+        /// What is wrong.
+        source: Box<bson::error::Error>,
+    },
+}
+
+fn closed(status: ConversationStatus) -> &'static str {
+    match status {
+        ConversationStatus::Active => "the conversation is active",
+        ConversationStatus::Pending => "the request has not been accepted yet",
+        ConversationStatus::Declined => "the request was declined",
+        ConversationStatus::Blocked => "the conversation is blocked",
+    }
+}
+
+impl ServiceError for Error {
+    fn code(&self) -> Code {
+        match self {
+            Self::ConversationNotFound => Code::NotFound,
+            Self::NotAMember | Self::NotActive(_) | Self::ServicesOnly | Self::NotTheSender => {
+                Code::PermissionDenied
+            }
+            Self::OwnConversation
+            | Self::Missing(_)
+            | Self::Invalid(_)
+            | Self::InvalidId(_)
+            | Self::InvalidConversationId => Code::InvalidArgument,
+            Self::User(status) => status.code(),
+            Self::Mongo(error) if error.is_transient() => Code::Unavailable,
+            Self::NoUserInAnswer | Self::Mongo(_) | Self::Corrupt { .. } => Code::Internal,
+        }
+    }
+
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::ConversationNotFound => "conversation_not_found",
+            Self::NotAMember | Self::NotActive(_) | Self::ServicesOnly | Self::NotTheSender => {
+                "forbidden"
+            }
+            Self::OwnConversation | Self::Missing(_) | Self::Invalid(_) => "validation_error",
+            Self::InvalidId(_) => "invalid_id",
+            Self::InvalidConversationId => "invalid_conversation_id",
+            Self::User(_) => UNAVAILABLE,
+            Self::Mongo(error) if error.is_transient() => UNAVAILABLE,
+            Self::NoUserInAnswer | Self::Mongo(_) | Self::Corrupt { .. } => INTERNAL,
+        }
+    }
+
+    fn field(&self) -> Option<&'static str> {
+        match self {
+            Self::Missing(field) | Self::Invalid(field) | Self::InvalidId(field) => Some(field),
+            Self::InvalidConversationId => Some("conversation_id"),
+            Self::OwnConversation => Some("peer"),
+            Self::ConversationNotFound
+            | Self::NotAMember
+            | Self::NotActive(_)
+            | Self::ServicesOnly
+            | Self::NotTheSender
+            | Self::User(_)
+            | Self::NoUserInAnswer
+            | Self::Mongo(_)
+            | Self::Corrupt { .. } => None,
+        }
+    }
+
+    fn upstream(&self) -> Option<&Status> {
+        let Self::User(status) = self else {
+            return None;
+        };
+        Some(status)
+    }
+}
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        into_status(crate::NAME, &error)
+    }
+}

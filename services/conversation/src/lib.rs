@@ -1,0 +1,79 @@
+//! The conversation service: conversations, their members, and who may do what in them. No message
+//! bodies beyond the preview.
+
+mod activity;
+mod audience;
+mod config;
+mod convert;
+mod cursor;
+mod direct;
+mod error;
+mod grpc;
+mod list;
+mod store;
+
+use chat_kit::{
+    client::{self, Channel},
+    mongo,
+    server::{self, Served},
+    shutdown::Lifecycle,
+};
+use chat_proto::v1::{
+    conversation_service_server::{ConversationServiceServer, SERVICE_NAME},
+    user_service_client::UserServiceClient,
+};
+use mongodb::{
+    Database,
+    event::{EventHandler, command::CommandEvent},
+};
+use tokio::net::TcpListener;
+use tonic::service::Routes;
+
+pub use crate::config::{Config, Limits};
+use crate::store::Store;
+
+/// Name of this service: the domain of its errors, and its name towards MongoDB.
+const NAME: &str = env!("CARGO_PKG_NAME");
+
+/// The conversation service.
+#[derive(Clone, Debug)]
+pub struct Service {
+    store: Store,
+    users: UserServiceClient<Channel>,
+    limits: Limits,
+}
+
+impl Service {
+    /// Puts the service together; the database's indexes must be there.
+    #[must_use]
+    pub fn new(database: Database, users: UserServiceClient<Channel>, limits: Limits) -> Self {
+        Self { store: Store::new(database), users, limits }
+    }
+
+    /// Connects to what the service needs. `observer` sees every command sent to MongoDB.
+    pub async fn connect(
+        config: &Config,
+        observer: Option<EventHandler<CommandEvent>>,
+    ) -> anyhow::Result<Self> {
+        let database = mongo::connect(&config.mongo, NAME, observer).await?;
+        let users = UserServiceClient::new(client::channel(&config.user));
+        let service = Self::new(database, users, config.limits.clone());
+        service.store.create_indexes().await?;
+        Ok(service)
+    }
+
+    /// Serves until the soft stop, then drains the open calls.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        config: &Config,
+        life: &Lifecycle,
+    ) -> anyhow::Result<()> {
+        let served = Served {
+            name: SERVICE_NAME,
+            database: self.store.database().clone(),
+            routes: Routes::new(ConversationServiceServer::new(self)),
+        };
+        server::serve(listener, served, &config.grpc, &config.stop, life).await
+    }
+}

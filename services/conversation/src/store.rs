@@ -1,0 +1,53 @@
+//! The service's database: its collections and their indexes. No queries.
+
+pub(crate) mod conversations;
+
+use bson::{RawBsonRef, RawDocument};
+use mongodb::Database;
+use serde::de::DeserializeOwned;
+
+use crate::error::Error;
+use conversations::Conversations;
+
+/// The database of the conversation service.
+#[derive(Clone, Debug)]
+pub(crate) struct Store {
+    database: Database,
+    conversations: Conversations,
+}
+
+impl Store {
+    /// Opens the collections; nothing is sent yet.
+    pub(crate) fn new(database: Database) -> Self {
+        Self { conversations: Conversations::new(&database), database }
+    }
+
+    /// Makes the indexes that are not there yet.
+    pub(crate) async fn create_indexes(&self) -> anyhow::Result<()> {
+        self.conversations.create_indexes().await
+    }
+
+    pub(crate) fn database(&self) -> &Database {
+        &self.database
+    }
+
+    pub(crate) fn conversations(&self) -> &Conversations {
+        &self.conversations
+    }
+}
+
+/// Reads a document; the error of one that is broken names it.
+fn read<T: DeserializeOwned>(collection: &'static str, raw: &RawDocument) -> Result<T, Error> {
+    bson::deserialize_from_slice(raw.as_bytes()).map_err(|source| Error::Corrupt {
+        collection,
+        id: id(raw),
+        source: Box::new(source),
+    })
+}
+
+fn id(raw: &RawDocument) -> String {
+    match raw.get("_id") {
+        Ok(Some(RawBsonRef::ObjectId(id))) => id.to_hex(),
+        other => format!("{other:?}"),
+    }
+}

@@ -1,0 +1,308 @@
+//! The collection `conversations`: its document, its indexes and every query on it.
+
+use std::collections::HashMap;
+
+use bson::{DateTime, Document, RawDocumentBuf, doc};
+use chat_kit::{
+    id::{ConversationId, MessageId, UserId},
+    mongo::{self, within},
+};
+use futures_util::TryStreamExt as _;
+use mongodb::{
+    Collection, Database, IndexModel,
+    options::{Hint, IndexOptions, ReturnDocument},
+};
+use serde::{Deserialize, Serialize};
+
+use super::read;
+use crate::{cursor::Cursor, error::Error};
+
+const COLLECTION: &str = "conversations";
+
+/// How often an upsert is tried: a later one finds the document that a concurrent one inserted.
+const UPSERT_ATTEMPTS: usize = 3;
+
+/// A conversation as stored.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Conversation {
+    #[serde(rename = "_id")]
+    pub(crate) id: ConversationId,
+    pub(crate) status: ConversationStatus,
+    pub(crate) member_ids: Vec<UserId>,
+    /// Both ids of a direct conversation, the smaller first, joined by a colon.
+    pub(crate) participant_key: Option<String>,
+    pub(crate) created_by: Option<UserId>,
+    pub(crate) last_message: Option<Preview>,
+    /// Stored as null before the first message: the list's index holds it in either case.
+    pub(crate) last_message_at: Option<DateTime>,
+    /// When each member last wrote, by his id.
+    #[serde(default)]
+    pub(crate) last_sent: HashMap<String, DateTime>,
+    pub(crate) created_at: DateTime,
+    /// When status or newest message last changed.
+    pub(crate) updated_at: DateTime,
+}
+
+/// What a list shows of a conversation's newest message.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Preview {
+    pub(crate) message_id: MessageId,
+    pub(crate) seq: i64,
+    pub(crate) sender_id: UserId,
+    pub(crate) content: String,
+    pub(crate) r#type: String,
+    pub(crate) created_at: DateTime,
+}
+
+/// The part of a conversation that decides who may act and who hears.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Audience {
+    pub(crate) member_ids: Vec<UserId>,
+    pub(crate) status: ConversationStatus,
+    pub(crate) participant_key: Option<String>,
+}
+
+/// The state of a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ConversationStatus {
+    Active,
+    Pending,
+    Declined,
+    Blocked,
+}
+
+impl Conversation {
+    /// Returns where a page ends that ends with this conversation.
+    pub(crate) fn cursor(&self) -> Cursor {
+        Cursor { last_message_at: self.last_message_at, updated_at: self.updated_at, id: self.id }
+    }
+}
+
+impl Audience {
+    pub(crate) fn is_direct(&self) -> bool {
+        self.participant_key.is_some()
+    }
+}
+
+impl ConversationStatus {
+    /// Returns the stored text.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Pending => "pending",
+            Self::Declined => "declined",
+            Self::Blocked => "blocked",
+        }
+    }
+}
+
+/// The collection.
+#[derive(Clone, Debug)]
+pub(crate) struct Conversations {
+    documents: Collection<RawDocumentBuf>,
+}
+
+impl Conversations {
+    pub(crate) fn new(database: &Database) -> Self {
+        Self { documents: database.collection(COLLECTION) }
+    }
+
+    pub(crate) async fn create_indexes(&self) -> anyhow::Result<()> {
+        mongo::create_indexes(&self.documents, indexes()).await
+    }
+
+    /// Returns the direct conversation of two users.
+    pub(crate) async fn direct(
+        &self,
+        one: UserId,
+        other: UserId,
+    ) -> Result<Option<Conversation>, Error> {
+        let filter = doc! { "participant_key": participant_key(one, other) };
+        let found = within(self.documents.find_one(filter)).await?;
+        found.map(|raw| read(COLLECTION, &raw)).transpose()
+    }
+
+    /// Returns the direct conversation of two users, made with the id `new` by this call if there is
+    /// none. The write is repeated when a concurrent one wins: a majority read in its place might not
+    /// see the winner's document yet.
+    pub(crate) async fn open_direct(
+        &self,
+        new: ConversationId,
+        created_by: UserId,
+        peer: UserId,
+        now: DateTime,
+    ) -> Result<Conversation, Error> {
+        let filter = doc! { "participant_key": participant_key(created_by, peer) };
+        let insert = doc! { "$setOnInsert": {
+            "_id": new,
+            "status": ConversationStatus::Active.as_str(),
+            "member_ids": [created_by.min(peer), created_by.max(peer)],
+            "created_by": created_by,
+            "last_message_at": null,
+            "last_sent": {},
+            "created_at": now,
+            "updated_at": now,
+        } };
+        let mut attempt = 1;
+        let opened = loop {
+            let upsert = self
+                .documents
+                .find_one_and_update(filter.clone(), insert.clone())
+                .upsert(true)
+                .return_document(ReturnDocument::After);
+            match within(upsert).await {
+                Err(error) if error.duplicate_key().is_some() && attempt < UPSERT_ATTEMPTS => {
+                    attempt += 1;
+                }
+                opened => break opened?,
+            }
+        };
+        let opened = opened.expect("an upsert returns the document it found or made");
+        read(COLLECTION, &opened)
+    }
+
+    /// Returns the first `limit` conversations of a member behind a cursor.
+    pub(crate) async fn page(
+        &self,
+        member: UserId,
+        status: ConversationStatus,
+        after: Option<Cursor>,
+        limit: u32,
+    ) -> Result<Vec<Conversation>, Error> {
+        let order = doc! { "last_message_at": -1, "updated_at": -1, "_id": -1 };
+        let raw: Vec<RawDocumentBuf> = within(async {
+            self.documents
+                .find(listed(member, status, after))
+                .sort(order)
+                .hint(Hint::Keys(list_keys()))
+                .limit(limit.into())
+                .batch_size(limit.saturating_add(1))
+                .await?
+                .try_collect()
+                .await
+        })
+        .await?;
+        raw.iter().map(|raw| read(COLLECTION, raw)).collect()
+    }
+
+    /// Returns what decides about acts in a conversation.
+    pub(crate) async fn audience(&self, id: ConversationId) -> Result<Option<Audience>, Error> {
+        let parts = doc! { "member_ids": 1, "status": 1, "participant_key": 1 };
+        let found = self.documents.find_one(doc! { "_id": id }).projection(parts);
+        let found = within(found).await?;
+        found.map(|raw| read(COLLECTION, &raw)).transpose()
+    }
+
+    /// Stores a preview unless one of the same or a higher number is stored, and raises the time when
+    /// its sender last wrote in any case. Returns whether there is such a conversation, with `member`
+    /// in it if one is given.
+    pub(crate) async fn record_activity(
+        &self,
+        id: ConversationId,
+        member: Option<UserId>,
+        preview: &Preview,
+        now: DateTime,
+    ) -> Result<bool, Error> {
+        let mut filter = doc! { "_id": id };
+        if let Some(member) = member {
+            filter.insert("member_ids", member);
+        }
+        let updated = within(async {
+            let changes = recorded(preview, now)?;
+            self.documents.update_one(filter, changes).await
+        });
+        Ok(updated.await?.matched_count > 0)
+    }
+}
+
+/// Returns the key of a direct conversation. Ids order as their texts do.
+fn participant_key(one: UserId, other: UserId) -> String {
+    format!("{}:{}", one.min(other), one.max(other))
+}
+
+fn indexes() -> [IndexModel; 2] {
+    let one_per_pair = IndexOptions::builder()
+        .unique(true)
+        .partial_filter_expression(doc! { "participant_key": { "$exists": true } })
+        .build();
+    [
+        IndexModel::builder().keys(doc! { "participant_key": 1 }).options(one_per_pair).build(),
+        IndexModel::builder().keys(list_keys()).build(),
+    ]
+}
+
+/// Returns the keys of the list's index. The list names them as a hint: where a cursor leaves only
+/// the id to compare, MongoDB might else take the index of the ids and sort what it finds.
+fn list_keys() -> Document {
+    doc! { "member_ids": 1, "status": 1, "last_message_at": -1, "updated_at": -1, "_id": -1 }
+}
+
+/// Returns the filter of [`Conversations::page`]. A cursor makes one branch per key that may differ;
+/// each branch is a range of the list's index, and MongoDB merges them in its order.
+fn listed(member: UserId, status: ConversationStatus, after: Option<Cursor>) -> Document {
+    let own = doc! { "member_ids": member, "status": status.as_str() };
+    let Some(cursor) = after else {
+        return own;
+    };
+    let at = cursor.last_message_at;
+    let mut behind = vec![
+        doc! { "last_message_at": at, "updated_at": { "$lt": cursor.updated_at } },
+        doc! { "last_message_at": at, "updated_at": cursor.updated_at, "_id": { "$lt": cursor.id } },
+    ];
+    if let Some(at) = at {
+        // `$lt` compares dates with dates alone, null needs a branch of its own.
+        behind.push(doc! { "last_message_at": { "$lt": at } });
+        behind.push(doc! { "last_message_at": null });
+    }
+    for branch in &mut behind {
+        branch.extend(own.clone());
+    }
+    doc! { "$or": behind }
+}
+
+/// Returns the update of [`Conversations::record_activity`]. It is a pipeline, because one command must
+/// do two things of which only one depends on the stored number.
+fn recorded(preview: &Preview, now: DateTime) -> bson::error::Result<Vec<Document>> {
+    let is_newer = doc! { "$lt": [{ "$ifNull": ["$last_message.seq", 0] }, preview.seq] };
+    let when_newer = |new, field| doc! { "$cond": [&is_newer, new, format!("${field}")] };
+    let own_time = format!("last_sent.{}", preview.sender_id);
+    // A literal, lest a text beginning with `$` be read as a field.
+    let stored = bson::serialize_to_bson(preview)?;
+    let stored = bson::Bson::from(doc! { "$literal": stored });
+    Ok(vec![doc! { "$set": {
+        "last_message": when_newer(stored, "last_message"),
+        "last_message_at": when_newer(preview.created_at.into(), "last_message_at"),
+        "updated_at": when_newer(now.into(), "updated_at"),
+        &own_time: { "$max": [format!("${own_time}"), preview.created_at] },
+    } }])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_sides_have_the_same_participant_key() {
+        let (one, other) = (UserId::new(), UserId::new());
+        let key = participant_key(one, other);
+        assert_eq!(key, participant_key(other, one));
+        let (smaller, larger) = key.split_once(':').expect("a colon");
+        assert!(smaller < larger, "{key}");
+    }
+
+    #[test]
+    fn field_name_of_a_sender_holds_nothing_but_his_id() {
+        let preview = Preview {
+            message_id: MessageId::new(),
+            seq: 1,
+            sender_id: UserId::new(),
+            content: "$last_message".to_owned(),
+            r#type: "text".to_owned(),
+            created_at: DateTime::now(),
+        };
+        let update = recorded(&preview, DateTime::now()).expect("an update");
+        let set = update[0].get_document("$set").expect("a stage");
+        assert!(set.contains_key(format!("last_sent.{}", preview.sender_id)));
+    }
+}

@@ -1,0 +1,150 @@
+//! Previews of the newest message.
+
+use chat_kit::{
+    id::{ConversationId, MessageId, UserId},
+    time::to_timestamp,
+};
+use chat_proto::v1::{Conversation, ListConversationsRequest, Preview, RecordActivityRequest};
+use futures_util::future::join_all;
+use tonic::{Code, Request, Status};
+
+use crate::support::{Suite, as_service, as_user, assert_failed, start};
+
+fn preview(sender: UserId, seq: i64, content: &str) -> Preview {
+    Preview {
+        message_id: MessageId::new().to_string(),
+        seq,
+        sender_id: sender.to_string(),
+        content: content.to_owned(),
+        r#type: "text".to_owned(),
+        created_at: Some(to_timestamp(bson::DateTime::from_millis(1_000_000 + seq))),
+    }
+}
+
+fn about(id: &str, preview: Preview) -> RecordActivityRequest {
+    RecordActivityRequest { conversation_id: id.to_owned(), preview: Some(preview) }
+}
+
+async fn record(suite: &Suite, request: Request<RecordActivityRequest>) -> Result<(), Status> {
+    let mut conversations = suite.conversations.clone();
+    conversations.record_activity(request).await.map(drop)
+}
+
+/// Returns the only conversation of a user as he sees it.
+async fn seen_by(suite: &Suite, user: UserId) -> Conversation {
+    let request = as_user(user, ListConversationsRequest::default());
+    let mut conversations = suite.conversations.clone();
+    let page = conversations.list_conversations(request).await.expect("a page").into_inner();
+    page.conversations.into_iter().next().expect("a conversation")
+}
+
+#[tokio::test]
+async fn preview_of_the_sender_reaches_the_list() {
+    let suite = start().await;
+    let (ada, grace, conversation) = suite.pair().await;
+    let sent = preview(ada, 1, "$status");
+    record(&suite, as_user(ada, about(&conversation.id, sent.clone()))).await.expect("recorded");
+    let seen = seen_by(&suite, ada).await;
+    assert_eq!(seen.last_message.as_ref(), Some(&sent));
+    assert_eq!(seen.last_sent_at, sent.created_at);
+    let stored = suite.document(&conversation.id).await;
+    let at = *stored.get_datetime("last_message_at").expect("a time");
+    assert_eq!(Some(to_timestamp(at)), sent.created_at);
+    let seen = seen_by(&suite, grace).await;
+    assert_eq!((seen.last_message, seen.last_sent_at), (Some(sent), None));
+    suite.assert_indexed(&["update"]).await;
+}
+
+#[tokio::test]
+async fn older_preview_never_replaces_newer() {
+    let suite = start().await;
+    let (ada, grace, conversation) = suite.pair().await;
+    let newer = preview(ada, 7, "newer");
+    record(&suite, as_user(ada, about(&conversation.id, newer.clone()))).await.expect("recorded");
+    let before = suite.document(&conversation.id).await;
+
+    let older = preview(grace, 6, "older");
+    record(&suite, as_user(grace, about(&conversation.id, older.clone()))).await.expect("older");
+    let again = preview(ada, 7, "the same number");
+    record(&suite, as_service(about(&conversation.id, again))).await.expect("again");
+    let first = preview(ada, 1, "first");
+    record(&suite, as_service(about(&conversation.id, first))).await.expect("first");
+
+    let after = suite.document(&conversation.id).await;
+    for key in ["last_message", "last_message_at", "updated_at"] {
+        assert_eq!(after.get(key), before.get(key), "{key}");
+    }
+    assert_eq!(seen_by(&suite, ada).await.last_sent_at, newer.created_at);
+    assert_eq!(seen_by(&suite, grace).await.last_sent_at, older.created_at);
+}
+
+#[tokio::test]
+async fn parallel_previews_end_with_the_newest() {
+    let suite = start().await;
+    let (ada, grace, conversation) = suite.pair().await;
+    let records = (1..=40).map(|seq| {
+        let sender = if seq % 2 == 0 { ada } else { grace };
+        let request = about(&conversation.id, preview(sender, seq, &seq.to_string()));
+        record(&suite, as_user(sender, request))
+    });
+    for recorded in join_all(records).await {
+        recorded.expect("recorded");
+    }
+    let seen = seen_by(&suite, ada).await;
+    assert_eq!(seen.last_message.expect("a preview").content, "40");
+    assert_eq!(seen.last_sent_at, preview(ada, 40, "").created_at);
+    assert_eq!(seen_by(&suite, grace).await.last_sent_at, preview(grace, 39, "").created_at);
+}
+
+#[tokio::test]
+async fn preview_is_cut_to_200_characters() {
+    let suite = start().await;
+    let (ada, _, conversation) = suite.pair().await;
+    let long = preview(ada, 1, &"📎".repeat(4000));
+    record(&suite, as_user(ada, about(&conversation.id, long))).await.expect("recorded");
+    let seen = seen_by(&suite, ada).await;
+    assert_eq!(seen.last_message.expect("a preview").content, "📎".repeat(200));
+}
+
+#[tokio::test]
+async fn preview_of_somebody_else_or_of_a_stranger_is_refused() {
+    let suite = start().await;
+    let (ada, grace, conversation) = suite.pair().await;
+    let foreign = about(&conversation.id, preview(grace, 1, "forged"));
+    let refused = record(&suite, as_user(ada, foreign)).await;
+    assert_failed(refused, Code::PermissionDenied, "forbidden");
+    let stranger = UserId::new();
+    let own = about(&conversation.id, preview(stranger, 1, "forged"));
+    let refused = record(&suite, as_user(stranger, own)).await;
+    assert_failed(refused, Code::PermissionDenied, "forbidden");
+    let seen = seen_by(&suite, ada).await;
+    assert_eq!((seen.last_message, seen.last_sent_at), (None, None));
+}
+
+#[tokio::test]
+async fn unknown_conversation_is_not_found() {
+    let suite = start().await;
+    let ada = UserId::new();
+    let request = about(&ConversationId::new().to_string(), preview(ada, 1, "hi"));
+    for request in [as_user(ada, request.clone()), as_service(request)] {
+        let refused = record(&suite, request).await;
+        assert_failed(refused, Code::NotFound, "conversation_not_found");
+    }
+}
+
+#[tokio::test]
+async fn malformed_preview_is_invalid() {
+    let suite = start().await;
+    let (ada, _, conversation) = suite.pair().await;
+    let whole = preview(ada, 1, "hi");
+    let mut broken = whole.clone();
+    broken.sender_id = "a.b".to_owned();
+    let refused = record(&suite, as_service(about(&conversation.id, broken))).await;
+    assert_failed(refused, Code::InvalidArgument, "invalid_id");
+    let refused = record(&suite, as_user(ada, about("65f0", whole.clone()))).await;
+    assert_failed(refused, Code::InvalidArgument, "invalid_conversation_id");
+    let mut broken = whole;
+    broken.created_at = None;
+    let refused = record(&suite, as_user(ada, about(&conversation.id, broken))).await;
+    assert_failed(refused, Code::InvalidArgument, "validation_error");
+}

@@ -1,0 +1,132 @@
+//! Who may act, and who hears.
+
+use bson::doc;
+use chat_kit::id::{ConversationId, UserId};
+use chat_proto::v1::{Act, GetAudienceRequest, GetAudienceResponse};
+use tonic::{Code, Request, Status};
+
+use crate::support::{Suite, as_service, as_user, assert_failed, start};
+
+async fn ask(
+    suite: &Suite,
+    request: Request<GetAudienceRequest>,
+) -> Result<GetAudienceResponse, Status> {
+    let mut conversations = suite.conversations.clone();
+    Ok(conversations.get_audience(request).await?.into_inner())
+}
+
+fn about(id: &str, act: Act) -> GetAudienceRequest {
+    GetAudienceRequest { conversation_id: id.to_owned(), act: act.into() }
+}
+
+#[tokio::test]
+async fn members_read_and_post_and_all_of_them_hear() {
+    let suite = start().await;
+    let (ada, grace, conversation) = suite.pair().await;
+    suite.forget_commands();
+    for member in [ada, grace] {
+        for act in [Act::Read, Act::Post] {
+            let request = as_user(member, about(&conversation.id, act));
+            let audience = ask(&suite, request).await.expect("an audience");
+            assert_eq!(audience.member_ids, conversation.member_ids);
+            assert!(audience.is_direct);
+        }
+    }
+    assert_eq!(suite.queries().len(), 4, "one read a question");
+    suite.assert_indexed(&["find"]).await;
+}
+
+#[tokio::test]
+async fn stranger_gets_no_audience() {
+    let suite = start().await;
+    let (_, _, conversation) = suite.pair().await;
+    for act in [Act::Read, Act::Post, Act::Deliver] {
+        let request = as_user(UserId::new(), about(&conversation.id, act));
+        assert_failed(ask(&suite, request).await, Code::PermissionDenied, "forbidden");
+    }
+}
+
+#[tokio::test]
+async fn removed_member_gets_no_audience() {
+    let suite = start().await;
+    let (ada, grace, conversation) = suite.pair().await;
+    let id: ConversationId = conversation.id.parse().expect("an id");
+    let removal = doc! { "$pull": { "member_ids": grace } };
+    suite.stored().update_one(doc! { "_id": id }, removal).await.expect("a removal");
+    let request = as_user(grace, about(&conversation.id, Act::Read));
+    assert_failed(ask(&suite, request).await, Code::PermissionDenied, "forbidden");
+    let request = as_user(ada, about(&conversation.id, Act::Read));
+    let audience = ask(&suite, request).await.expect("an audience");
+    assert_eq!(audience.member_ids, [ada.to_string()]);
+}
+
+#[tokio::test]
+async fn nobody_posts_in_a_declined_conversation() {
+    let suite = start().await;
+    let (ada, grace, conversation) = suite.pair().await;
+    let mut messages = Vec::new();
+    for status in ["pending", "declined", "blocked"] {
+        suite.set_status(&conversation.id, status).await;
+        for member in [ada, grace] {
+            let request = as_user(member, about(&conversation.id, Act::Post));
+            let refused = ask(&suite, request).await;
+            messages.push(assert_failed(refused, Code::PermissionDenied, "forbidden"));
+            let request = as_user(member, about(&conversation.id, Act::Read));
+            ask(&suite, request).await.expect("reading stays allowed");
+        }
+    }
+    messages.dedup();
+    assert_eq!(messages.len(), 3, "{messages:?}");
+}
+
+#[tokio::test]
+async fn only_services_deliver() {
+    let suite = start().await;
+    let (ada, _, conversation) = suite.pair().await;
+    suite.set_status(&conversation.id, "declined").await;
+    let request = as_service(about(&conversation.id, Act::Deliver));
+    let audience = ask(&suite, request).await.expect("an audience");
+    assert_eq!(audience.member_ids, conversation.member_ids);
+    let request = as_user(ada, about(&conversation.id, Act::Deliver));
+    assert_failed(ask(&suite, request).await, Code::PermissionDenied, "forbidden");
+    for act in [Act::Read, Act::Post] {
+        let request = as_service(about(&conversation.id, act));
+        assert_failed(ask(&suite, request).await, Code::PermissionDenied, "forbidden");
+    }
+}
+
+#[tokio::test]
+async fn unknown_conversation_is_not_found() {
+    let suite = start().await;
+    let id = ConversationId::new().to_string();
+    for request in
+        [as_user(UserId::new(), about(&id, Act::Post)), as_service(about(&id, Act::Deliver))]
+    {
+        let refused = ask(&suite, request).await;
+        assert_failed(refused, Code::NotFound, "conversation_not_found");
+    }
+}
+
+#[tokio::test]
+async fn malformed_question_is_invalid() {
+    let suite = start().await;
+    let (ada, _, conversation) = suite.pair().await;
+    for id in ["", "65f0", "{\"$gt\": \"\"}", "zzzzzzzzzzzzzzzzzzzzzzzz"] {
+        let refused = ask(&suite, as_user(ada, about(id, Act::Read))).await;
+        assert_failed(refused, Code::InvalidArgument, "invalid_conversation_id");
+    }
+    for act in [0, 4, -1] {
+        let request = GetAudienceRequest { conversation_id: conversation.id.clone(), act };
+        let refused = ask(&suite, as_user(ada, request)).await;
+        assert_failed(refused, Code::InvalidArgument, "validation_error");
+    }
+}
+
+#[tokio::test]
+async fn broken_document_is_an_internal_error() {
+    let suite = start().await;
+    let (ada, _, conversation) = suite.pair().await;
+    suite.set_status(&conversation.id, "unheard of").await;
+    let refused = ask(&suite, as_user(ada, about(&conversation.id, Act::Read))).await;
+    assert_failed(refused, Code::Internal, "server_error");
+}

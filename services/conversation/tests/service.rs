@@ -1,0 +1,7 @@
+//! The conversation service, asked through its generated client, beside the real user service.
+
+mod activity;
+mod audience;
+mod list;
+mod open;
+mod support;

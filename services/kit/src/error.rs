@@ -1,0 +1,152 @@
+//! From a service's error to a gRPC status with details, and back to its reason. No HTTP.
+
+use std::{collections::HashMap, error::Error};
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+/// Reason of an error that the client cannot do anything about.
+pub const INTERNAL: &str = "server_error";
+/// Reason of an error that may be gone in a moment.
+pub const UNAVAILABLE: &str = "unavailable";
+
+/// An error of a service, classified once, where it is understood.
+pub trait ServiceError: Error + 'static {
+    /// The gRPC code.
+    fn code(&self) -> Code;
+
+    /// Stable `snake_case` name of the failure, greppable from the enum to the client.
+    fn reason(&self) -> &'static str;
+
+    /// The request field at fault, if one is.
+    fn field(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// The status of a service further on, which is handed through as it is.
+    fn upstream(&self) -> Option<&Status> {
+        None
+    }
+}
+
+/// Turns an error of the service `domain` into a status with `ErrorInfo` and, where a field is at fault,
+/// `BadRequest`. What the client cannot help is logged here, once, and told in neutral words.
+pub fn into_status(domain: &str, error: &impl ServiceError) -> Status {
+    if let Some(status) = error.upstream() {
+        return pass_through(domain, status);
+    }
+    let code = error.code();
+    let message = match code {
+        Code::Internal | Code::Unavailable => {
+            tracing::error!(
+                domain,
+                reason = error.reason(),
+                error = chain(error),
+                "request failed"
+            );
+            match code {
+                Code::Internal => "internal error".to_owned(),
+                _ => "temporarily unavailable, try again".to_owned(),
+            }
+        }
+        _ => error.to_string(),
+    };
+    let mut details = ErrorDetails::new();
+    details.set_error_info(error.reason(), domain, HashMap::new());
+    if let Some(field) = error.field() {
+        details.add_bad_request_violation(field, message.clone());
+    }
+    Status::with_error_details(code, message, details)
+}
+
+/// Returns the reason in a status made by [`into_status`].
+#[must_use]
+pub fn reason(status: &Status) -> Option<String> {
+    status.get_details_error_info().map(|info| info.reason)
+}
+
+/// Hands on what another service answered: its own failures as they are, those of the way to it as
+/// unavailable.
+fn pass_through(domain: &str, status: &Status) -> Status {
+    if reason(status).is_some() {
+        return Status::with_details(
+            status.code(),
+            status.message(),
+            status.details().to_vec().into(),
+        );
+    }
+    tracing::error!(domain, code = ?status.code(), message = status.message(), "upstream failed");
+    let (code, reason, message) = match status.code() {
+        Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::ResourceExhausted => {
+            (Code::Unavailable, UNAVAILABLE, "temporarily unavailable, try again")
+        }
+        _ => (Code::Internal, INTERNAL, "internal error"),
+    };
+    let mut details = ErrorDetails::new();
+    details.set_error_info(reason, domain, HashMap::new());
+    Status::with_error_details(code, message, details)
+}
+
+/// Writes an error and all its sources into one line.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    enum Sample {
+        #[error("message exceeds 4000 characters")]
+        TooLong,
+        #[error("disk on fire")]
+        Broken,
+    }
+
+    impl ServiceError for Sample {
+        fn code(&self) -> Code {
+            match self {
+                Self::TooLong => Code::InvalidArgument,
+                Self::Broken => Code::Internal,
+            }
+        }
+
+        fn reason(&self) -> &'static str {
+            match self {
+                Self::TooLong => "too_long",
+                Self::Broken => INTERNAL,
+            }
+        }
+
+        fn field(&self) -> Option<&'static str> {
+            matches!(self, Self::TooLong).then_some("content")
+        }
+    }
+
+    #[test]
+    fn reason_and_field_travel_in_the_details() {
+        let status = into_status("chat.v1", &Sample::TooLong);
+        assert_eq!(reason(&status).as_deref(), Some("too_long"));
+        let violations = status.get_details_bad_request().expect("a violation").field_violations;
+        assert_eq!(violations[0].field, "content");
+        assert_eq!(status.message(), "message exceeds 4000 characters");
+    }
+
+    #[test]
+    fn internal_errors_tell_the_client_nothing() {
+        let status = into_status("chat.v1", &Sample::Broken);
+        assert_eq!(status.message(), "internal error");
+        assert_eq!(reason(&status).as_deref(), Some(INTERNAL));
+    }
+}

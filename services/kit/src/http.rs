@@ -1,0 +1,189 @@
+//! The one accept loop for HTTP: a deadline for request headers, bounded headers, `TCP_NODELAY`, a
+//! graceful end, and a handle by which one connection can be cut without a word.
+
+use std::{
+    convert::Infallible,
+    future::Future as _,
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{conn::auto, graceful::GracefulShutdown},
+    service::TowerToHyperService,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tower::{Service, ServiceExt as _};
+
+use crate::shutdown::Lifecycle;
+
+/// How long a client may take to send a request's headers.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Most headers of one request.
+const MOST_HEADERS: usize = 64;
+/// Longest request line and headers together, in bytes.
+const LONGEST_HEAD: usize = 64 << 10;
+/// Pause after an accept that failed for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// One TCP connection of a client, found in the extensions of its requests.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    /// Address of the other end.
+    pub peer: SocketAddr,
+    cut: CancellationToken,
+}
+
+impl Connection {
+    /// Ends the connection at once, without a word of any protocol above TCP.
+    pub fn cut(&self) {
+        self.cut.cancel();
+    }
+}
+
+/// The connections of a server that accepts no more.
+pub struct Open {
+    graceful: GracefulShutdown,
+}
+
+impl Open {
+    /// Waits for the requests under way, at most until the hard stop. Upgraded connections are their
+    /// owner's business: they end when they are [cut](Connection::cut).
+    pub async fn drained(self, life: &Lifecycle) {
+        tokio::select! {
+            () = self.graceful.shutdown() => {}
+            () = life.stopped_hard() => {}
+        }
+    }
+}
+
+/// Accepts connections and serves their requests until the soft stop.
+pub async fn accept<S, B>(listener: TcpListener, app: S, life: &Lifecycle) -> Open
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+    B: http_body::Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
+        + Send
+        + 'static,
+{
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_headers(MOST_HEADERS)
+        .max_buf_size(LONGEST_HEAD);
+    builder.http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(20));
+    let graceful = GracefulShutdown::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = life.stopping() => break,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "connection is gone already");
+            continue;
+        }
+        let connection = Connection { peer, cut: CancellationToken::new() };
+        let stream = Cuttable::new(stream, &connection.cut);
+        let service = app.clone().map_request(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(connection.clone());
+            request
+        });
+        let serving = builder.serve_connection_with_upgrades(
+            TokioIo::new(stream),
+            TowerToHyperService::new(service),
+        );
+        let serving = graceful.watch(serving.into_owned());
+        tokio::spawn(async move {
+            if let Err(error) = serving.await {
+                tracing::debug!(%error, "connection ended");
+            }
+        });
+    }
+    Open { graceful }
+}
+
+/// A TCP stream that fails once its connection is cut.
+struct Cuttable {
+    stream: TcpStream,
+    cut: Pin<Box<WaitForCancellationFutureOwned>>,
+}
+
+impl Cuttable {
+    fn new(stream: TcpStream, cut: &CancellationToken) -> Self {
+        Self { stream, cut: Box::pin(cut.clone().cancelled_owned()) }
+    }
+
+    fn check(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        match self.cut.as_mut().poll(context) {
+            Poll::Ready(()) => Err(io::Error::new(io::ErrorKind::ConnectionAborted, "cut")),
+            Poll::Pending => Ok(()),
+        }
+    }
+}
+
+impl AsyncRead for Cuttable {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.check(context)?;
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Cuttable {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.check(context)?;
+        Pin::new(&mut self.stream).poll_write(context, data)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.check(context)?;
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        data: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.check(context)?;
+        Pin::new(&mut self.stream).poll_write_vectored(context, data)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}

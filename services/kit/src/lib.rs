@@ -1,0 +1,18 @@
+//! What every process of the suite needs: configuration, logs, lifecycle, gRPC server and channels,
+//! the caller's identity, errors, ids, MongoDB and NATS. Of the domain it knows ids and the event
+//! envelope.
+
+pub mod caller;
+pub mod client;
+pub mod config;
+pub mod error;
+pub mod http;
+pub mod id;
+pub mod mongo;
+pub mod nats;
+pub mod phone;
+pub mod process;
+pub mod server;
+pub mod shutdown;
+pub mod telemetry;
+pub mod time;

@@ -1,0 +1,255 @@
+//! From requests to validated input, and from documents to protobuf. Pure: no I/O.
+
+use std::str::FromStr;
+
+use bson::oid::ObjectId;
+use chat_kit::{
+    id::{ConversationId, InvalidId, MessageId, UserId},
+    time::to_timestamp,
+};
+use chat_proto::v1 as pb;
+
+use crate::{
+    error::Error,
+    store::messages::{Attachment, Kind, Message},
+};
+
+/// Longest client id, file name or file type, in bytes.
+const LONGEST_LABEL: usize = 512;
+/// Longest address of a file, in bytes.
+const LONGEST_URL: usize = 2048;
+/// Longest beginning of a text that a preview shows, in characters.
+const PREVIEW_LENGTH: usize = 200;
+
+/// A message to be sent, checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewMessage {
+    /// Its id.
+    pub id: MessageId,
+    /// Where it goes.
+    pub target: Target,
+    /// Text.
+    pub content: String,
+    /// What it is.
+    pub kind: Kind,
+    /// File that belongs to it.
+    pub attachment: Option<Attachment>,
+    /// JSON text of the client's id.
+    pub client_id: Option<String>,
+    /// The socket it is sent on.
+    pub origin_id: Option<ObjectId>,
+}
+
+/// Where a message goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// To a conversation.
+    Conversation(ConversationId),
+    /// To the direct conversation with somebody.
+    Peer(pb::open_direct_conversation_request::Peer),
+}
+
+impl NewMessage {
+    /// Checks a request.
+    pub fn parse(request: pb::SendMessageRequest, longest: usize) -> Result<Self, Error> {
+        let attachment = request.attachment.map(attachment).transpose()?;
+        if request.content.is_empty() && attachment.is_none() {
+            return Err(invalid("content", "a message needs a text or a file"));
+        }
+        if request.content.encode_utf16().count() > longest {
+            return Err(Error::TooLong { limit: longest });
+        }
+        let client_id = request.client_id.map(|id| label("client_id", id)).transpose()?;
+        Ok(Self {
+            id: id("message_id", &request.message_id)?,
+            target: target(request.target)?,
+            content: request.content,
+            kind: kind(&request.r#type)?,
+            attachment,
+            client_id,
+            origin_id: request.origin_id.map(|text| parse_origin(&text)).transpose()?,
+        })
+    }
+}
+
+fn target(target: Option<pb::send_message_request::Target>) -> Result<Target, Error> {
+    use pb::{open_direct_conversation_request::Peer, send_message_request::Target as Given};
+    match target {
+        Some(Given::ConversationId(id)) => conversation_id(&id).map(Target::Conversation),
+        Some(Given::UserId(user)) => {
+            id::<UserId>("user_id", &user)?;
+            Ok(Target::Peer(Peer::UserId(user)))
+        }
+        Some(Given::Contact(contact)) => Ok(Target::Peer(Peer::Contact(contact))),
+        None => Err(invalid("target", "name a conversation, a user or a contact to write to")),
+    }
+}
+
+/// Parses the id of a conversation.
+pub fn conversation_id(text: &str) -> Result<ConversationId, Error> {
+    text.parse().map_err(|_| Error::InvalidConversationId)
+}
+
+/// Parses an id in the field `field`.
+pub fn id<T: FromStr<Err = InvalidId>>(field: &'static str, text: &str) -> Result<T, Error> {
+    text.parse().map_err(|InvalidId| Error::InvalidId { field })
+}
+
+fn parse_origin(text: &str) -> Result<ObjectId, Error> {
+    ObjectId::parse_str(text).map_err(|_| Error::InvalidId { field: "origin_id" })
+}
+
+fn invalid(field: &'static str, message: &str) -> Error {
+    Error::Invalid { field, message: message.to_owned() }
+}
+
+fn label(field: &'static str, text: String) -> Result<String, Error> {
+    if text.len() > LONGEST_LABEL {
+        return Err(invalid(field, &format!("{field} exceeds {LONGEST_LABEL} bytes")));
+    }
+    Ok(text)
+}
+
+fn attachment(attachment: pb::Attachment) -> Result<Attachment, Error> {
+    if attachment.url.is_empty() || attachment.url.len() > LONGEST_URL {
+        let message = format!("the address of a file has 1 to {LONGEST_URL} bytes");
+        return Err(invalid("attachment.url", &message));
+    }
+    Ok(Attachment {
+        url: attachment.url,
+        name: attachment.name.map(|name| label("attachment.name", name)).transpose()?,
+        file_type: attachment
+            .file_type
+            .map(|file_type| label("attachment.file_type", file_type))
+            .transpose()?,
+        duration_seconds: attachment.duration_seconds,
+    })
+}
+
+fn kind(text: &str) -> Result<Kind, Error> {
+    Ok(match text {
+        "" | "text" => Kind::Text,
+        "image" => Kind::Image,
+        "video" => Kind::Video,
+        "file" => Kind::File,
+        "audio" => Kind::Audio,
+        "location" => Kind::Location,
+        "contact" => Kind::Contact,
+        "voice" => Kind::Voice,
+        _ => {
+            return Err(invalid(
+                "type",
+                "type is one of text, image, video, file, audio, location, contact, voice",
+            ));
+        }
+    })
+}
+
+impl Kind {
+    /// Returns the kind as it is spelled on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Image => "image",
+            Self::Video => "video",
+            Self::File => "file",
+            Self::Audio => "audio",
+            Self::Location => "location",
+            Self::Contact => "contact",
+            Self::Voice => "voice",
+        }
+    }
+}
+
+impl From<Message> for pb::Message {
+    fn from(message: Message) -> Self {
+        Self {
+            id: message.id.to_string(),
+            conversation_id: message.conversation_id.to_string(),
+            seq: message.seq,
+            sender_id: message.sender_id.to_string(),
+            recipient_id: message.recipient_id.map(|id| id.to_string()),
+            content: message.content,
+            r#type: message.kind.as_str().to_owned(),
+            attachment: message.attachment.map(Into::into),
+            client_id: message.client_id,
+            created_at: Some(to_timestamp(message.created_at)),
+            previous_created_at: message.previous_created_at.map(to_timestamp),
+            origin_id: message.origin_id.map(ObjectId::to_hex),
+        }
+    }
+}
+
+impl From<Attachment> for pb::Attachment {
+    fn from(attachment: Attachment) -> Self {
+        Self {
+            url: attachment.url,
+            name: attachment.name,
+            file_type: attachment.file_type,
+            duration_seconds: attachment.duration_seconds,
+        }
+    }
+}
+
+/// Returns what a list shows of a message.
+#[must_use]
+pub fn preview(message: &Message) -> pb::Preview {
+    pb::Preview {
+        message_id: message.id.to_string(),
+        seq: message.seq,
+        sender_id: message.sender_id.to_string(),
+        content: message.content.chars().take(PREVIEW_LENGTH).collect(),
+        r#type: message.kind.as_str().to_owned(),
+        created_at: Some(to_timestamp(message.created_at)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request() -> pb::SendMessageRequest {
+        pb::SendMessageRequest {
+            target: Some(pb::send_message_request::Target::ConversationId(
+                ConversationId::new().to_string(),
+            )),
+            message_id: MessageId::new().to_string(),
+            content: "hi".to_owned(),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn plain_text_is_a_message() {
+        let message = NewMessage::parse(request(), 4000).expect("a message");
+        assert_eq!((message.content.as_str(), message.kind), ("hi", Kind::Text));
+    }
+
+    #[test]
+    fn neither_text_nor_file_is_not_a_message() {
+        let error =
+            NewMessage::parse(pb::SendMessageRequest { content: String::new(), ..request() }, 4000);
+        assert!(matches!(error, Err(Error::Invalid { field: "content", .. })));
+    }
+
+    #[test]
+    fn length_counts_utf16_units() {
+        let content = "😀".repeat(2001);
+        let error = NewMessage::parse(pb::SendMessageRequest { content, ..request() }, 4000);
+        assert!(matches!(error, Err(Error::TooLong { limit: 4000 })));
+    }
+
+    #[test]
+    fn unknown_type_is_refused() {
+        let r#type = "sticker".to_owned();
+        let error = NewMessage::parse(pb::SendMessageRequest { r#type, ..request() }, 4000);
+        assert!(matches!(error, Err(Error::Invalid { field: "type", .. })));
+    }
+
+    #[test]
+    fn message_without_target_is_refused() {
+        let error = NewMessage::parse(pb::SendMessageRequest { target: None, ..request() }, 4000);
+        assert!(matches!(error, Err(Error::Invalid { field: "target", .. })));
+    }
+}

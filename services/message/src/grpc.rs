@@ -1,0 +1,44 @@
+//! The gRPC methods of the message service: open the caller, parse, call the use case, wrap.
+
+use chat_kit::caller::Caller;
+use chat_proto::v1::{self as pb, message_service_server::MessageService};
+use tonic::{Request, Response, Status};
+
+use crate::{Service, convert::NewMessage};
+
+#[tonic::async_trait]
+impl MessageService for Service {
+    async fn send_message(
+        &self,
+        request: Request<pb::SendMessageRequest>,
+    ) -> Result<Response<pb::SendMessageResponse>, Status> {
+        let caller = Caller::open(&request)?;
+        let new = NewMessage::parse(request.into_inner(), self.max_content_length)?;
+        let sent = self.send(caller, new).await?;
+        Ok(Response::new(pb::SendMessageResponse {
+            message: Some(sent.message.into()),
+            is_repetition: sent.is_repetition,
+        }))
+    }
+
+    async fn list_messages(
+        &self,
+        request: Request<pb::ListMessagesRequest>,
+    ) -> Result<Response<pb::ListMessagesResponse>, Status> {
+        let caller = Caller::open(&request)?;
+        let page = self.list(&caller, request.into_inner()).await?;
+        let messages = page.messages.into_iter().map(Into::into).collect();
+        let total_count = page.total_count;
+        Ok(Response::new(pb::ListMessagesResponse { messages, total_count }))
+    }
+
+    async fn list_after(
+        &self,
+        request: Request<pb::ListAfterRequest>,
+    ) -> Result<Response<pb::ListAfterResponse>, Status> {
+        Caller::open(&request)?.require_service()?;
+        let messages = self.list_after(request.into_inner()).await?;
+        let messages = messages.into_iter().map(Into::into).collect();
+        Ok(Response::new(pb::ListAfterResponse { messages }))
+    }
+}

@@ -1,0 +1,99 @@
+//! The message service: messages, their order, their storage and their announcement.
+
+pub mod config;
+pub mod convert;
+pub mod error;
+pub mod event;
+pub mod grpc;
+pub mod history;
+pub mod outbox;
+mod peers;
+pub mod queue;
+pub mod send;
+pub mod store;
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use chat_kit::{
+    client::{self, Channel},
+    mongo, nats,
+    nats::Publisher,
+    server::{self, Served},
+    shutdown::Lifecycle,
+};
+use chat_proto::v1::{
+    conversation_service_client::ConversationServiceClient,
+    message_service_server::{MessageServiceServer, SERVICE_NAME},
+};
+use mongodb::{
+    Database,
+    event::{EventHandler, command::CommandEvent},
+};
+use tokio::net::TcpListener;
+use tonic::service::Routes;
+
+pub use config::Config;
+use outbox::{Announced, Outbox};
+use queue::Queues;
+use store::Store;
+
+/// Database of this service where the configuration names none.
+const DATABASE: &str = env!("CARGO_PKG_NAME");
+
+/// The message service. Clones share everything.
+#[derive(Clone)]
+pub struct Service {
+    store: Store,
+    conversation: ConversationServiceClient<Channel>,
+    publisher: Publisher,
+    outbox: Outbox,
+    queues: Queues,
+    max_content_length: usize,
+    relay_after: Duration,
+    life: Lifecycle,
+}
+
+/// A service that is connected and not yet served.
+pub struct Connected {
+    service: Service,
+    announced: Announced,
+    database: Database,
+}
+
+/// Connects to MongoDB and NATS, and makes indexes and stream. `observer` sees every MongoDB command.
+pub async fn connect(
+    config: &Config,
+    life: &Lifecycle,
+    observer: Option<EventHandler<CommandEvent>>,
+) -> anyhow::Result<Connected> {
+    let database = mongo::connect(&config.mongo, DATABASE, observer).await?;
+    let client = nats::connect(&config.nats, "chat-message").await?;
+    let (outbox, announced) = Outbox::new();
+    let service = Service {
+        store: Store::open(&database).await?,
+        conversation: ConversationServiceClient::new(client::channel(&config.conversation)),
+        publisher: Publisher::new(client, &config.nats).await?,
+        outbox,
+        queues: Queues::new(config.message.cached_conversations),
+        max_content_length: config.message.max_content_length,
+        relay_after: config.message.relay_after,
+        life: life.clone(),
+    };
+    Ok(Connected { service, announced, database })
+}
+
+impl Connected {
+    /// Serves until the soft stop.
+    pub async fn serve(self, listener: TcpListener, config: &Config) -> anyhow::Result<()> {
+        let Self { service, announced, database } = self;
+        let life = service.life.clone();
+        life.spawn("outbox", service.clone().pull_announced(announced));
+        life.spawn("relay", service.clone().relay());
+        let routes = Routes::new(MessageServiceServer::new(service));
+        let served = Served { name: SERVICE_NAME, routes, database };
+        server::serve(listener, served, &config.grpc, &config.stop, &life)
+            .await
+            .context("message service")
+    }
+}

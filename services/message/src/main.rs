@@ -1,0 +1,18 @@
+//! The process of the message service.
+
+use std::process::ExitCode;
+
+use chat_kit::{process, server, telemetry};
+use chat_message::Config;
+
+fn main() -> ExitCode {
+    process::run(env!("CARGO_PKG_NAME"), |life| async move {
+        let config = Config::load()?;
+        telemetry::init(&config.telemetry)?;
+        let listener = server::bind(config.grpc.listen).await?;
+        let connected = chat_message::connect(&config, &life, None).await?;
+        let drain = config.stop.drain;
+        life.spawn("grpc", async move { connected.serve(listener, &config).await });
+        life.ended(drain).await
+    })
+}

@@ -1,0 +1,130 @@
+//! The outbox: announced changes are taken out of their documents in batches, and a relay announces
+//! what a crash or a broken NATS left behind.
+
+use std::time::Duration;
+
+use bson::DateTime;
+use chat_kit::{caller, caller::Caller, id::MessageId, time::before};
+use chat_proto::v1 as pb;
+use tokio::{sync::mpsc, time::MissedTickBehavior};
+
+use crate::{
+    Service,
+    error::Error,
+    event,
+    store::messages::{Claimed, OutboxEntry},
+};
+
+/// Announced changes that wait to be taken out; further ones are left to the relay.
+const MOST_WAITING: usize = 8192;
+/// Most changes taken out at once.
+const MOST_AT_ONCE: usize = 256;
+/// How long announced changes are collected.
+const COLLECTING: Duration = Duration::from_millis(50);
+/// How often the relay looks for changes that were left behind.
+const RELAY_INTERVAL: Duration = Duration::from_millis(500);
+
+/// The place where announced changes are handed in.
+#[derive(Clone)]
+pub struct Outbox {
+    announced: mpsc::Sender<(MessageId, String)>,
+}
+
+/// The other end of [`Outbox`].
+pub type Announced = mpsc::Receiver<(MessageId, String)>;
+
+impl Outbox {
+    /// Makes an outbox.
+    #[must_use]
+    pub fn new() -> (Self, Announced) {
+        let (announced, waiting) = mpsc::channel(MOST_WAITING);
+        (Self { announced }, waiting)
+    }
+
+    /// Hands in a change that the stream of events has.
+    pub fn announced(&self, id: MessageId, event_id: String) {
+        if self.announced.try_send((id, event_id)).is_err() {
+            tracing::warn!(%id, "too many announced changes wait, leaving one to the relay");
+        }
+    }
+}
+
+impl Service {
+    /// Takes announced changes out of their documents until the soft stop.
+    pub(crate) async fn pull_announced(self, mut announced: Announced) -> anyhow::Result<()> {
+        let mut batch = Vec::with_capacity(MOST_AT_ONCE);
+        loop {
+            tokio::select! {
+                count = announced.recv_many(&mut batch, MOST_AT_ONCE) => {
+                    if count == 0 { return Ok(()) }
+                }
+                () = self.life.stopping() => {
+                    announced.close();
+                    while announced.recv_many(&mut batch, MOST_AT_ONCE).await > 0 {
+                        self.pull(&mut batch).await;
+                    }
+                    return Ok(());
+                }
+            }
+            self.pull(&mut batch).await;
+            tokio::time::sleep(COLLECTING).await;
+        }
+    }
+
+    async fn pull(&self, batch: &mut Vec<(MessageId, String)>) {
+        if let Err(error) = self.store.messages.pull_outbox(batch).await {
+            tracing::warn!(%error, count = batch.len(), "announced changes are left to the relay");
+        }
+        batch.clear();
+    }
+
+    /// Announces until the soft stop what was left behind, oldest first.
+    pub(crate) async fn relay(self) -> anyhow::Result<()> {
+        let mut ticks = tokio::time::interval(RELAY_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = self.life.stopping() => return Ok(()),
+            }
+            while self.publisher.is_connected() && !self.life.is_stopping() {
+                match self.relay_one().await {
+                    Ok(true) => {}
+                    Ok(false) => break,
+                    Err(error) => {
+                        tracing::warn!(error = %chat_kit::error::chain(&error), "relay failed");
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Announces the changes of one document; says whether there was one.
+    async fn relay_one(&self) -> Result<bool, Error> {
+        let now = DateTime::now();
+        let cutoff = before(now, self.relay_after);
+        let Some(mut claimed) = self.store.messages.claim_outbox(cutoff, now).await? else {
+            return Ok(false);
+        };
+        let entries = std::mem::take(&mut claimed.outbox);
+        for entry in entries {
+            self.relay_entry(&claimed, entry).await?;
+        }
+        Ok(true)
+    }
+
+    async fn relay_entry(&self, message: &Claimed, entry: OutboxEntry) -> Result<(), Error> {
+        let caller = Caller::service("message", &caller::new_request_id());
+        let conversation_id = message.conversation_id;
+        // Asked again: a member added since may hear it, a removed one does not.
+        let audience = self.get_audience(&caller, conversation_id, pb::Act::Deliver).await?;
+        self.record_activity(&caller, message).await?;
+        let id = message.id;
+        let event = event::build(&entry, message.clone(), audience.member_ids);
+        self.publisher.publish(&event, &caller.request_id).await?;
+        tracing::info!(%id, event_id = entry.event_id, "relay announced");
+        self.outbox.announced(id, entry.event_id);
+        Ok(())
+    }
+}

@@ -1,0 +1,217 @@
+//! Sending a message: may the caller, then store it, then answer and announce it.
+
+use std::time::Duration;
+
+use bson::DateTime;
+use chat_kit::{
+    caller::Caller,
+    id::{ConversationId, UserId},
+    time::after,
+};
+use chat_proto::v1 as pb;
+use tokio::{sync::oneshot, time::Instant};
+
+use crate::{
+    Service,
+    convert::{self, NewMessage, Target},
+    error::Error,
+    event,
+    queue::Turn,
+    store::messages::{Inserted, Last, Message},
+};
+
+/// How long numbers and first messages are looked for before the caller is told to try again.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the answer waits for the preview in the conversation's list.
+const PREVIEW_TIMEOUT: Duration = Duration::from_millis(100);
+/// Pause between two looks for a first message that is not on a majority yet.
+const FIRST_MESSAGE_PAUSE: Duration = Duration::from_millis(20);
+
+/// A message as it was sent, and whether it had been before.
+#[derive(Debug)]
+pub struct Sent {
+    /// The stored message.
+    pub message: Message,
+    /// Whether an earlier try had stored it.
+    pub is_repetition: bool,
+}
+
+/// Who may hear of a message, and of whom it speaks.
+struct Audience {
+    conversation_id: ConversationId,
+    member_ids: Vec<String>,
+    recipient_id: Option<UserId>,
+}
+
+impl Service {
+    /// Stores a message and announces it. Once the caller has the answer, the message survives any
+    /// crash; the work goes on when the caller goes away.
+    pub async fn send(&self, caller: Caller, new: NewMessage) -> Result<Sent, Error> {
+        let sender = caller.user_id().map_err(Error::Upstream)?;
+        let audience = self.audience(&caller, sender, &new.target).await?;
+        let (answer, answered) = oneshot::channel();
+        let service = self.clone();
+        let work = async move {
+            match service.commit(sender, &new, &audience).await {
+                Ok((sent, Some(turn))) => {
+                    service.announce(&caller, sent, audience.member_ids, turn, answer).await;
+                }
+                Ok((sent, None)) => drop(answer.send(Ok(sent))),
+                Err(error) => drop(answer.send(Err(error))),
+            }
+        };
+        self.life.spawn_work(tracing::Instrument::in_current_span(work));
+        answered.await.unwrap_or(Err(Error::Stopping))
+    }
+
+    async fn audience(
+        &self,
+        caller: &Caller,
+        sender: UserId,
+        target: &Target,
+    ) -> Result<Audience, Error> {
+        let conversation_id = match target {
+            Target::Conversation(id) => *id,
+            Target::Peer(peer) => self.open_direct(caller, peer.clone()).await?,
+        };
+        let audience = self.get_audience(caller, conversation_id, pb::Act::Post).await?;
+        let mut recipient_id = None;
+        if audience.is_direct {
+            for member in &audience.member_ids {
+                let member = convert::id("member_ids", member)?;
+                recipient_id = if member == sender { recipient_id } else { Some(member) };
+            }
+        }
+        Ok(Audience { conversation_id, member_ids: audience.member_ids, recipient_id })
+    }
+
+    /// Stores the message with the next number of its conversation. A first message comes with its
+    /// turn to be announced, a repetition without.
+    async fn commit(
+        &self,
+        sender: UserId,
+        new: &NewMessage,
+        audience: &Audience,
+    ) -> Result<(Sent, Option<Turn>), Error> {
+        let until = Instant::now() + COMMIT_TIMEOUT;
+        let messages = &self.store.messages;
+        let entering = self.queues.enter(audience.conversation_id);
+        let mut tail =
+            tokio::time::timeout_at(until, entering).await.map_err(|_| Error::Contended)?;
+        while Instant::now() < until {
+            let last = match tail.last {
+                Some(last) => last,
+                None => messages.last(audience.conversation_id).await?,
+            };
+            let message = numbered(sender, new, audience, last);
+            // Known again only when the outcome is: an insert without answer may have happened.
+            tail.last = None;
+            match messages.insert(&message).await? {
+                Inserted::Stored => {
+                    tail.last =
+                        Some(Some(Last { seq: message.seq, created_at: message.created_at }));
+                    let sent = Sent { message, is_repetition: false };
+                    return Ok((sent, Some(tail.take_turn())));
+                }
+                Inserted::SeqTaken => {}
+                Inserted::ClientIdTaken | Inserted::IdTaken => {
+                    drop(tail);
+                    return Ok((self.first(sender, new, audience, until).await?, None));
+                }
+            }
+        }
+        Err(Error::Contended)
+    }
+
+    /// Finds the message that an earlier try stored. It may not be on a majority yet, and only what
+    /// is may be acknowledged: so it is looked for until then.
+    async fn first(
+        &self,
+        sender: UserId,
+        new: &NewMessage,
+        audience: &Audience,
+        until: Instant,
+    ) -> Result<Sent, Error> {
+        let messages = &self.store.messages;
+        while Instant::now() < until {
+            if let Some(client_id) = &new.client_id {
+                let conversation = audience.conversation_id;
+                if let Some(message) =
+                    messages.by_client_id(conversation, sender, client_id).await?
+                {
+                    return Ok(Sent { message, is_repetition: true });
+                }
+            }
+            if let Some(message) = messages.by_id(new.id).await? {
+                let is_the_same = message.sender_id == sender
+                    && message.conversation_id == audience.conversation_id
+                    && message.client_id == new.client_id;
+                return if is_the_same {
+                    Ok(Sent { message, is_repetition: true })
+                } else {
+                    Err(Error::MessageIdInUse)
+                };
+            }
+            tokio::time::sleep(FIRST_MESSAGE_PAUSE).await;
+        }
+        Err(Error::Contended)
+    }
+
+    /// Answers and announces a stored message. From here on nothing fails the call: what is not
+    /// announced now stays in the outbox, and a relay announces it.
+    async fn announce(
+        &self,
+        caller: &Caller,
+        sent: Sent,
+        member_ids: Vec<String>,
+        mut turn: Turn,
+        answer: oneshot::Sender<Result<Sent, Error>>,
+    ) {
+        let message = sent.message.clone();
+        // The list shows the message before anybody hears of it.
+        let recording = self.record_activity(caller, &message);
+        let is_recorded =
+            matches!(tokio::time::timeout(PREVIEW_TIMEOUT, recording).await, Ok(Ok(())));
+        // The caller may have gone away; the message is stored all the same.
+        answer.send(Ok(sent)).ok();
+
+        let Some(entry) = message.outbox.first().cloned() else {
+            return;
+        };
+        let id = message.id;
+        let event = event::build(&entry, message, member_ids);
+        turn.come().await;
+        let publishing = self.publisher.start(&event, &caller.request_id).await;
+        drop(turn);
+        let published = match publishing {
+            Ok(publishing) => publishing.confirmed().await,
+            Err(error) => Err(error),
+        };
+        match published {
+            Ok(()) if is_recorded => self.outbox.announced(id, entry.event_id),
+            Ok(()) => tracing::warn!(%id, "preview is left to the relay"),
+            Err(error) => tracing::warn!(%id, %error, "announcement is left to the relay"),
+        }
+    }
+}
+
+/// Returns the document of a message that follows `last`.
+fn numbered(sender: UserId, new: &NewMessage, audience: &Audience, last: Option<Last>) -> Message {
+    let now = DateTime::now();
+    let earliest = last.map(|last| after(last.created_at, Duration::from_millis(1)));
+    Message {
+        id: new.id,
+        conversation_id: audience.conversation_id,
+        seq: last.map_or(0, |last| last.seq) + 1,
+        sender_id: sender,
+        recipient_id: audience.recipient_id,
+        content: new.content.clone(),
+        kind: new.kind,
+        attachment: new.attachment.clone(),
+        client_id: new.client_id.clone(),
+        created_at: earliest.map_or(now, |earliest| now.max(earliest)),
+        previous_created_at: last.map(|last| last.created_at),
+        origin_id: new.origin_id,
+        outbox: vec![event::created_entry(new.id, now)],
+    }
+}

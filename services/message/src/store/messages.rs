@@ -1,0 +1,335 @@
+//! The collection `messages`: its documents, their indexes and every query on them.
+
+use bson::{DateTime, Document, doc, oid::ObjectId};
+use chat_kit::{
+    id::{ConversationId, MessageId, UserId},
+    mongo::{self, MongoError, within},
+};
+use futures_util::TryStreamExt as _;
+use mongodb::{
+    Collection, Database, IndexModel,
+    options::{FindOneAndUpdateOptions, FindOneOptions, IndexOptions, ReadConcern, ReturnDocument},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+
+const COLLECTION: &str = "messages";
+
+/// Name of the index that makes a client id count once.
+const CLIENT_ID_INDEX: &str = "sender_client_id";
+/// Name of the index that makes a number count once.
+const SEQ_INDEX: &str = "conversation_seq";
+/// Name of the index that MongoDB makes on `_id`.
+const ID_INDEX: &str = "_id_";
+
+/// A stored message.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Message {
+    /// Id, made by the gateway before the first try.
+    #[serde(rename = "_id")]
+    pub id: MessageId,
+    /// Conversation it belongs to.
+    pub conversation_id: ConversationId,
+    /// Its number in the conversation, from 1, without gaps.
+    pub seq: i64,
+    /// Who wrote it.
+    pub sender_id: UserId,
+    /// The other member of a direct conversation.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub recipient_id: Option<UserId>,
+    /// Text.
+    pub content: String,
+    /// What it is.
+    #[serde(rename = "type")]
+    pub kind: Kind,
+    /// File that belongs to it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub attachment: Option<Attachment>,
+    /// JSON text of the id by which its client knows it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub client_id: Option<String>,
+    /// When it was stored; strictly later than the number before.
+    pub created_at: DateTime,
+    /// When the number before was stored; absent for number 1.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub previous_created_at: Option<DateTime>,
+    /// The socket it was sent on, which gets no echo.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub origin_id: Option<ObjectId>,
+    /// Changes of this document that the stream of events has not acknowledged yet.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub outbox: Vec<OutboxEntry>,
+}
+
+/// What a message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Text alone.
+    Text,
+    /// A picture.
+    Image,
+    /// A film.
+    Video,
+    /// Any other file.
+    File,
+    /// A recording.
+    Audio,
+    /// A place.
+    Location,
+    /// Somebody's card.
+    Contact,
+    /// A recording made in the chat.
+    Voice,
+}
+
+/// A file beside a message's text.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Attachment {
+    /// Where the file is.
+    pub url: String,
+    /// Name as its sender knew it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub name: Option<String>,
+    /// What the sender's client calls it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub file_type: Option<String>,
+    /// Length of a recording in whole seconds.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub duration_seconds: Option<u32>,
+}
+
+/// A change that is still to be announced.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OutboxEntry {
+    /// Id of the event, the same on every repetition.
+    pub event_id: String,
+    /// What changed.
+    pub kind: OutboxKind,
+    /// When it changed, or when a relay last took it up.
+    pub at: DateTime,
+}
+
+/// What changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutboxKind {
+    /// The message was stored.
+    Created,
+}
+
+/// The last number given in a conversation, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub struct Last {
+    /// The number.
+    pub seq: i64,
+    /// When it was stored.
+    pub created_at: DateTime,
+}
+
+/// How an insert went.
+#[derive(Debug)]
+pub enum Inserted {
+    /// The message is stored, on a majority and in the journal.
+    Stored,
+    /// The number is taken, by another replica or by an earlier try whose answer was lost.
+    SeqTaken,
+    /// The sender's client id is taken in this conversation.
+    ClientIdTaken,
+    /// The id is taken.
+    IdTaken,
+}
+
+/// A message whose announcement a relay has taken up, with the outbox as it was before.
+pub type Claimed = Message;
+
+/// Every query on stored messages.
+#[derive(Clone, Debug)]
+pub struct Messages {
+    collection: Collection<Message>,
+}
+
+impl Messages {
+    /// Opens the collection and ensures its indexes.
+    pub async fn open(database: &Database) -> anyhow::Result<Self> {
+        let collection = database.collection(COLLECTION);
+        mongo::create_indexes(&collection, indexes()).await?;
+        Ok(Self { collection })
+    }
+
+    /// Stores a message unless its id, client id or number is taken. Where several are, the id is
+    /// named before the client id, and that before the number.
+    pub async fn insert(&self, message: &Message) -> Result<Inserted, MongoError> {
+        let Err(error) = within(self.collection.insert_one(message)).await else {
+            return Ok(Inserted::Stored);
+        };
+        match error.duplicate_key() {
+            Some(ID_INDEX) => Ok(Inserted::IdTaken),
+            Some(CLIENT_ID_INDEX) => Ok(Inserted::ClientIdTaken),
+            Some(SEQ_INDEX) => Ok(Inserted::SeqTaken),
+            _ => Err(error),
+        }
+    }
+
+    /// Returns the last number of a conversation, also one that is not yet on a majority.
+    pub async fn last(&self, conversation: ConversationId) -> Result<Option<Last>, MongoError> {
+        let options = FindOneOptions::builder()
+            .sort(doc! { "seq": -1 })
+            .projection(doc! { "_id": 0, "seq": 1, "created_at": 1 })
+            .read_concern(ReadConcern::local())
+            .build();
+        let collection = self.collection.clone_with_type::<Last>();
+        let filter = doc! { "conversation_id": conversation };
+        within(collection.find_one(filter).with_options(options)).await
+    }
+
+    /// Returns a message by its id.
+    pub async fn by_id(&self, id: MessageId) -> Result<Option<Message>, MongoError> {
+        within(self.collection.find_one(doc! { "_id": id })).await
+    }
+
+    /// Returns the message that a sender's client knows by an id.
+    pub async fn by_client_id(
+        &self,
+        conversation: ConversationId,
+        sender: UserId,
+        client_id: &str,
+    ) -> Result<Option<Message>, MongoError> {
+        let filter = doc! {
+            "conversation_id": conversation,
+            "sender_id": sender,
+            "client_id": client_id,
+        };
+        within(self.collection.find_one(filter)).await
+    }
+
+    /// Returns the last number stored before a time, or the last of all.
+    pub async fn last_before(
+        &self,
+        conversation: ConversationId,
+        before: Option<DateTime>,
+    ) -> Result<i64, MongoError> {
+        let mut filter = doc! { "conversation_id": conversation };
+        let mut sort = doc! { "seq": -1 };
+        if let Some(before) = before {
+            filter.insert("created_at", doc! { "$lt": before });
+            sort = doc! { "created_at": -1 };
+        }
+        let options = FindOneOptions::builder()
+            .sort(sort)
+            .projection(doc! { "_id": 0, "seq": 1, "created_at": 1 })
+            .build();
+        let collection = self.collection.clone_with_type::<Last>();
+        let last = within(collection.find_one(filter).with_options(options)).await?;
+        Ok(last.map_or(0, |last| last.seq))
+    }
+
+    /// Returns the messages numbered `from` to `to`, both included, in order; where `since` is given,
+    /// only those stored then or later.
+    pub async fn range(
+        &self,
+        conversation: ConversationId,
+        from: i64,
+        to: i64,
+        since: Option<DateTime>,
+    ) -> Result<Vec<Message>, Error> {
+        let mut filter =
+            doc! { "conversation_id": conversation, "seq": { "$gte": from, "$lte": to } };
+        if let Some(since) = since {
+            filter.insert("created_at", doc! { "$gte": since });
+        }
+        self.read(filter, doc! { "seq": 1 }, to.saturating_sub(from).saturating_add(1)).await
+    }
+
+    /// Returns the newest messages, newest first.
+    pub async fn newest(
+        &self,
+        conversation: ConversationId,
+        limit: i64,
+    ) -> Result<Vec<Message>, Error> {
+        self.read(doc! { "conversation_id": conversation }, doc! { "seq": -1 }, limit).await
+    }
+
+    /// Takes up the oldest announcement that has been waiting since before `cutoff`, so that no other
+    /// relay takes it up before as much time has passed again.
+    pub async fn claim_outbox(
+        &self,
+        cutoff: DateTime,
+        now: DateTime,
+    ) -> Result<Option<Claimed>, MongoError> {
+        let options = FindOneAndUpdateOptions::builder()
+            .sort(doc! { "outbox.at": 1 })
+            .return_document(ReturnDocument::Before)
+            .build();
+        let claim = self
+            .collection
+            .find_one_and_update(
+                doc! { "outbox.at": { "$lt": cutoff } },
+                doc! { "$set": { "outbox.$[].at": now } },
+            )
+            .with_options(options);
+        within(claim).await
+    }
+
+    /// Removes announced changes from their documents.
+    pub async fn pull_outbox(&self, announced: &[(MessageId, String)]) -> Result<(), MongoError> {
+        let ids: Vec<ObjectId> = announced.iter().map(|(id, _)| id.0).collect();
+        let event_ids: Vec<&str> = announced.iter().map(|(_, event)| event.as_str()).collect();
+        let pulled = self.collection.update_many(
+            doc! { "_id": { "$in": ids } },
+            doc! { "$pull": { "outbox": { "event_id": { "$in": event_ids } } } },
+        );
+        within(pulled).await.map(drop)
+    }
+
+    async fn read(
+        &self,
+        filter: Document,
+        sort: Document,
+        limit: i64,
+    ) -> Result<Vec<Message>, Error> {
+        let raw = self.collection.clone_with_type::<Document>();
+        let documents: Vec<Document> =
+            within(async { raw.find(filter).sort(sort).limit(limit).await?.try_collect().await })
+                .await?;
+        documents.into_iter().map(parse).collect()
+    }
+}
+
+fn parse(document: Document) -> Result<Message, Error> {
+    let id = document.get_object_id("_id").map_or_else(|_| "?".to_owned(), ObjectId::to_hex);
+    bson::deserialize_from_document(document).map_err(|error| Error::Damaged {
+        collection: COLLECTION,
+        id,
+        detail: error.to_string(),
+    })
+}
+
+/// The indexes, in the order in which a violation of several is to be named.
+fn indexes() -> [IndexModel; 4] {
+    let unique = |name: &str| IndexOptions::builder().name(name.to_owned()).unique(true);
+    [
+        IndexModel::builder()
+            .keys(doc! { "conversation_id": 1, "sender_id": 1, "client_id": 1 })
+            .options(
+                unique(CLIENT_ID_INDEX)
+                    .partial_filter_expression(doc! { "client_id": { "$exists": true } })
+                    .build(),
+            )
+            .build(),
+        IndexModel::builder()
+            .keys(doc! { "conversation_id": 1, "seq": 1 })
+            .options(unique(SEQ_INDEX).build())
+            .build(),
+        IndexModel::builder().keys(doc! { "conversation_id": 1, "created_at": 1 }).build(),
+        IndexModel::builder()
+            .keys(doc! { "outbox.at": 1 })
+            .options(
+                IndexOptions::builder()
+                    .partial_filter_expression(doc! { "outbox.at": { "$exists": true } })
+                    .build(),
+            )
+            .build(),
+    ]
+}

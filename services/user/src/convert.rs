@@ -1,0 +1,139 @@
+//! Requests to validated input, documents to protobuf. Pure.
+
+use std::collections::BTreeSet;
+
+use chat_kit::{id::UserId, phone, time::to_timestamp};
+use chat_proto::v1 as pb;
+
+use crate::{
+    config::Limits,
+    error::Error,
+    search::Lookup,
+    store::users::{Profile, User},
+};
+
+/// Reads the id of one user.
+pub(crate) fn user_id(text: &str) -> Result<UserId, Error> {
+    text.parse().map_err(|_| Error::InvalidId("user_id"))
+}
+
+/// Reads the ids of many users; doubles count once.
+pub(crate) fn user_ids(texts: &[String], limits: &Limits) -> Result<Vec<UserId>, Error> {
+    let mut ids = BTreeSet::new();
+    for text in texts {
+        ids.insert(text.parse().map_err(|_| Error::InvalidId("user_ids"))?);
+    }
+    if ids.len() > limits.ids.get() {
+        return Err(Error::TooManyIds(limits.ids.get()));
+    }
+    Ok(ids.into_iter().collect())
+}
+
+/// Reads what a login knows of an account.
+pub(crate) fn profile(
+    request: &pb::UpsertProfileRequest,
+    limits: &Limits,
+) -> Result<Profile, Error> {
+    let phone = phone::normalise(&request.phone);
+    if phone.is_empty() {
+        return Err(Error::EmptyPhone);
+    }
+    let name = request.name.as_deref().map(str::trim);
+    if name.is_some_and(str::is_empty) {
+        return Err(Error::BlankName);
+    }
+    let longest = limits.name_length.get();
+    if name.is_some_and(|name| name.chars().count() > longest) {
+        return Err(Error::NameTooLong(longest));
+    }
+    Ok(Profile { user_id: user_id(&request.user_id)?, phone, name: name.map(str::to_owned) })
+}
+
+/// Reads a contact: what to look for, in this order. Empty for a text that is no contact at all.
+pub(crate) fn lookups(contact: &str) -> Vec<Lookup> {
+    let contact = contact.trim();
+    if contact.contains('@') {
+        return vec![Lookup::Email(contact.to_lowercase())];
+    }
+    let id = contact.parse().ok();
+    // 24 digits may be an id or somebody's odd spelling of a phone; any other id is no phone, although
+    // digits occur in it.
+    let may_be_phone = id.is_none() || contact.bytes().all(|byte| byte.is_ascii_digit());
+    let phone = Some(phone::normalise(contact)).filter(|phone| may_be_phone && !phone.is_empty());
+    let by_id = id.map(Lookup::Id).into_iter();
+    by_id.chain(phone.map(Lookup::Phone)).collect()
+}
+
+impl From<User> for pb::User {
+    fn from(user: User) -> Self {
+        Self {
+            id: user.id.to_string(),
+            name: user.name,
+            phone: Some(user.phone),
+            email: user.email,
+            avatar_url: user.avatar_url,
+            bio: user.bio,
+            last_seen_at: Some(to_timestamp(user.last_seen_at)),
+            created_at: Some(to_timestamp(user.created_at)),
+            updated_at: Some(to_timestamp(user.updated_at)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn phone(text: &str) -> Lookup {
+        Lookup::Phone(text.to_owned())
+    }
+
+    #[test]
+    fn contact_with_an_at_sign_is_an_email() {
+        let email = Lookup::Email("ada@example.org".to_owned());
+        assert_eq!(lookups(" Ada@Example.ORG "), [email]);
+    }
+
+    #[test]
+    fn contact_of_24_hex_characters_is_an_id() {
+        let id = "65f0c0ffee0123456789abcd".parse().expect("an id");
+        assert_eq!(lookups("65F0C0FFEE0123456789ABCD"), [Lookup::Id(id)]);
+    }
+
+    #[test]
+    fn contact_of_24_digits_is_an_id_first_and_then_a_phone() {
+        let text = "123456789012345678901234";
+        let id = text.parse().expect("an id");
+        let second = phone("+123456789012345678901234");
+        assert_eq!(lookups(text), [Lookup::Id(id), second]);
+    }
+
+    #[test]
+    fn any_other_contact_is_a_phone() {
+        assert_eq!(lookups("1 (555) 000-0001"), [phone("+15550000001")]);
+        assert_eq!(lookups("no digits"), []);
+    }
+
+    #[test]
+    fn doubled_ids_count_once() {
+        let limits = Limits { ids: std::num::NonZeroUsize::MIN, ..Limits::default() };
+        let id = UserId::new();
+        let doubled = [id.to_string(), id.to_string().to_uppercase()];
+        assert_eq!(user_ids(&doubled, &limits).expect("one id"), [id]);
+        let two = [id.to_string(), UserId::new().to_string()];
+        let error = user_ids(&two, &limits).expect_err("two ids");
+        assert!(matches!(error, Error::TooManyIds(1)), "{error}");
+    }
+
+    #[test]
+    fn blank_and_endless_names_are_refused() {
+        for name in [" ".to_owned(), "n".repeat(257)] {
+            let request = pb::UpsertProfileRequest {
+                user_id: UserId::new().to_string(),
+                phone: "+15550000001".to_owned(),
+                name: Some(name),
+            };
+            profile(&request, &Limits::default()).expect_err("not a name");
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! The process of the user service.
+
+use std::process::ExitCode;
+
+use chat_kit::{server, telemetry};
+use chat_user::{Config, Service};
+
+fn main() -> ExitCode {
+    chat_kit::process::run(env!("CARGO_PKG_NAME"), |life| async move {
+        let config = Config::load()?;
+        telemetry::init(&config.telemetry)?;
+        let listener = server::bind(config.grpc.listen).await?;
+        let service = Service::connect(&config, None).await?;
+        service.serve(listener, &config, &life).await?;
+        life.ended(config.stop.drain).await
+    })
+}

@@ -1,0 +1,10 @@
+//! Stories over the whole suite: real MongoDB and NATS, all services, always at least two gateways.
+
+mod harness;
+
+mod announcing;
+mod official_clients;
+mod order;
+mod privacy;
+mod repetition;
+mod round_trips;

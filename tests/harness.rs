@@ -1,0 +1,115 @@
+//! What the stories share: people who log in and talk to a gateway.
+
+use std::{
+    net::SocketAddr,
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use chat_kit::{caller::Caller, id::UserId};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+/// How long anything may take to happen.
+pub const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Somebody who is logged in at a gateway.
+#[derive(Clone)]
+pub struct Person {
+    pub id: String,
+    pub phone: String,
+    pub token: String,
+    gateway: String,
+    http: reqwest::Client,
+}
+
+impl Person {
+    /// Logs a new person in.
+    pub async fn new(gateway: SocketAddr) -> Self {
+        let gateway = format!("http://{gateway}");
+        let http = reqwest::Client::builder().timeout(PATIENCE).build().expect("a client");
+        let phone = new_phone();
+        let mut person =
+            Self { id: String::new(), phone, token: String::new(), gateway, http };
+        let asked = json!({ "phone": person.phone });
+        let sent = person.ok(Method::POST, "/api/auth/send-otp-login", asked).await;
+        let given = json!({ "otp": sent["otp"], "sessionId": sent["sessionId"] });
+        let login = person.ok(Method::POST, "/api/auth/verify-otp-login", given).await;
+        text(&login["token"]).clone_into(&mut person.token);
+        text(&login["user"]["id"]).clone_into(&mut person.id);
+        person
+    }
+
+    /// The same person at another gateway.
+    pub fn at(&self, gateway: SocketAddr) -> Self {
+        Self { gateway: format!("http://{gateway}"), ..self.clone() }
+    }
+
+    /// Makes a request; returns status and body.
+    pub async fn request(&self, method: Method, path: &str, body: Value) -> (StatusCode, Value) {
+        let mut request = self.http.request(method.clone(), format!("{}{path}", self.gateway));
+        if !self.token.is_empty() {
+            request = request.bearer_auth(&self.token);
+        }
+        if method != Method::GET {
+            request = request.json(&body);
+        }
+        let response = request.send().await.expect("an answer");
+        let status = response.status();
+        (status, response.json().await.expect("a JSON body"))
+    }
+
+    /// Makes a request that must succeed; returns the body.
+    pub async fn ok(&self, method: Method, path: &str, body: Value) -> Value {
+        let (status, answer) = self.request(method, path, body).await;
+        assert!(status.is_success(), "{path}: {status} {answer}");
+        answer
+    }
+
+    pub async fn get(&self, path: &str) -> Value {
+        self.ok(Method::GET, path, Value::Null).await
+    }
+
+    /// Opens the direct conversation with somebody and returns its id.
+    pub async fn open(&self, other: &Self) -> String {
+        let body = json!({ "otherUserId": other.id });
+        let answer = self.ok(Method::POST, "/api/conversations", body).await;
+        text(&answer["conversation"]["_id"]).to_owned()
+    }
+
+    /// Sends a text to a conversation and returns the message.
+    pub async fn send(&self, conversation: &str, content: &str) -> Value {
+        let body = json!({ "conversationId": conversation, "content": content });
+        self.ok(Method::POST, "/api/messages", body).await["message"].clone()
+    }
+
+    /// The person as a caller of the services.
+    pub fn caller(&self) -> Caller {
+        let id: UserId = self.id.parse().expect("an id");
+        Caller::user(id, None, "test")
+    }
+}
+
+/// Returns a text field.
+#[track_caller]
+pub fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_else(|| panic!("{value} is not a text"))
+}
+
+/// Returns a phone that nobody else has.
+pub fn new_phone() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("+1{:09}{number:04}", now.as_micros() % 1_000_000_000)
+}
+
+/// Waits until something is so.
+pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let waited = tokio::time::timeout(PATIENCE, async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    assert!(waited.await.is_ok(), "never: {what}");
+}

@@ -1,0 +1,49 @@
+//! What a send costs at MongoDB, counted by the driver.
+
+use std::sync::{Arc, Mutex};
+
+use chat_local::testing;
+use mongodb::event::{EventHandler, command::CommandEvent};
+
+use crate::harness::{Person, eventually};
+
+/// Commands of health checks and of the outbox, which no answer waits for.
+const BESIDE_THE_ANSWER: [&str; 2] = ["ping", "hello"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn warm_send_costs_three_round_trips() {
+    let commands: Arc<Mutex<Vec<(String, String)>>> = Arc::default();
+    let seen = Arc::clone(&commands);
+    let suite = testing::suite(|options| {
+        options.observer = Some(EventHandler::callback(move |event| {
+            if let CommandEvent::Started(started) = event
+                && !BESIDE_THE_ANSWER.contains(&started.command_name.as_str())
+            {
+                let database = started.db.rsplit('-').next().unwrap_or_default().to_owned();
+                seen.lock().expect("not poisoned").push((database, started.command_name));
+            }
+        }));
+    })
+    .await;
+    let one = Person::new(suite.gateways[0]).await;
+    let other = Person::new(suite.gateways[1]).await;
+    let conversation = one.open(&other).await;
+    one.send(&conversation, "warms the caches").await;
+    // The relay looks for what was left behind, and announced changes are pulled, at their own times.
+    let is_outbox = |(database, name): &(String, String)| {
+        database == "message" && ["update", "findAndModify"].contains(&name.as_str())
+    };
+    eventually("the first message is announced", async || {
+        let commands = commands.lock().expect("not poisoned");
+        commands.iter().any(|(database, name)| database == "message" && name == "update")
+    })
+    .await;
+
+    commands.lock().expect("not poisoned").clear();
+    one.send(&conversation, "measured").await;
+    let mut sent = commands.lock().expect("not poisoned").clone();
+    sent.retain(|command| !is_outbox(command));
+    let names: Vec<String> = sent.iter().map(|(db, name)| format!("{db} {name}")).collect();
+    assert!(names.len() <= 3, "{names:?}");
+    assert!(names.contains(&"message insert".to_owned()), "{names:?}");
+}
