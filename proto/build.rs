@@ -11,17 +11,11 @@ const FILES: [&str; 6] = [
     "chat/v1/user.proto",
 ];
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "cargo tells build scripts by the environment"
-)]
+#[expect(clippy::disallowed_methods, reason = "cargo tells build scripts by the environment")]
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=chat");
     let mut compiler = protox::Compiler::new(["."])?;
-    compiler
-        .include_imports(true)
-        .include_source_info(true)
-        .open_files(FILES)?;
+    compiler.include_imports(true).include_source_info(true).open_files(FILES)?;
     let descriptors = PathBuf::from(env::var("OUT_DIR")?).join("descriptors.bin");
     fs::write(descriptors, compiler.encode_file_descriptor_set())?;
     tonic_prost_build::configure().compile_fds(compiler.file_descriptor_set())?;

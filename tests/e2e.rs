@@ -1,8 +1,10 @@
 //! Stories over the whole suite: real MongoDB and NATS, all services, always at least two gateways.
 
 mod harness;
+mod listener;
 
 mod announcing;
+mod fanout;
 mod official_clients;
 mod order;
 mod privacy;

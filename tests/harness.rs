@@ -6,7 +6,6 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use chat_kit::{caller::Caller, id::UserId};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -29,8 +28,7 @@ impl Person {
         let gateway = format!("http://{gateway}");
         let http = reqwest::Client::builder().timeout(PATIENCE).build().expect("a client");
         let phone = new_phone();
-        let mut person =
-            Self { id: String::new(), phone, token: String::new(), gateway, http };
+        let mut person = Self { id: String::new(), phone, token: String::new(), gateway, http };
         let asked = json!({ "phone": person.phone });
         let sent = person.ok(Method::POST, "/api/auth/send-otp-login", asked).await;
         let given = json!({ "otp": sent["otp"], "sessionId": sent["sessionId"] });
@@ -81,12 +79,6 @@ impl Person {
     pub async fn send(&self, conversation: &str, content: &str) -> Value {
         let body = json!({ "conversationId": conversation, "content": content });
         self.ok(Method::POST, "/api/messages", body).await["message"].clone()
-    }
-
-    /// The person as a caller of the services.
-    pub fn caller(&self) -> Caller {
-        let id: UserId = self.id.parse().expect("an id");
-        Caller::user(id, None, "test")
     }
 }
 

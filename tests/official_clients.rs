@@ -29,7 +29,8 @@ async fn install() -> PathBuf {
     for entry in std::fs::read_dir(&sources).expect("the flows") {
         let path = entry.expect("an entry").path();
         if path.is_file() {
-            std::fs::copy(&path, installed.join(path.file_name().expect("a name"))).expect("copied");
+            std::fs::copy(&path, installed.join(path.file_name().expect("a name")))
+                .expect("copied");
         }
     }
     let locked = std::fs::read(installed.join("package-lock.json")).expect("a lock file");

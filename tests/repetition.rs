@@ -44,8 +44,7 @@ async fn client_id_counts_for_one_sender_in_one_conversation() {
         (&one, &first, json!(1)),
         (&one, &first, json!("1")),
     ] {
-        let body =
-            json!({ "conversationId": conversation, "content": "x", "clientId": client_id });
+        let body = json!({ "conversationId": conversation, "content": "x", "clientId": client_id });
         let answer = person.ok(Method::POST, "/api/messages", body).await;
         ids.push(text(&answer["message"]["_id"]).to_owned());
     }

@@ -149,17 +149,22 @@ impl Fanout {
             return;
         };
         let seq = item.message.seq;
+        let is_heard_here = item.recipients.iter().any(|id| self.sockets.has(id));
         if !self.windows.contains_key(&conversation) {
-            if !item.recipients.iter().any(|id| self.sockets.has(id)) {
-                return;
-            }
             self.make_room();
             let window =
                 if is_settled(&item.message) { Window::before(seq) } else { Window::opening() };
             let entry = Entry { window, is_pending: false, heard_at: Instant::now() };
             self.windows.insert(conversation, entry);
         }
-        self.offer(conversation, item);
+        let Some(entry) = self.windows.get_mut(&conversation) else { return };
+        if is_heard_here || entry.window.first_waiting().is_some() {
+            self.offer(conversation, item);
+        } else {
+            // Whoever connects from now on reads this message, and those before it, in the history.
+            entry.heard_at = Instant::now();
+            entry.window.pass(seq);
+        }
     }
 
     fn offer(&mut self, conversation: ConversationId, item: Item) {
@@ -262,8 +267,9 @@ impl Fanout {
     /// Cuts the sockets that cannot be told all, so that their clients come back and sync.
     fn give_up(&mut self, conversation: ConversationId, reason: &str) {
         tracing::error!(%conversation, reason, "order lost, cutting the sockets concerned");
-        let Some(entry) = self.windows.remove(&conversation) else { return };
-        for item in entry.window.into_waiting() {
+        let Some(entry) = self.windows.get_mut(&conversation) else { return };
+        entry.is_pending = false;
+        for item in entry.window.give_up() {
             for recipient in item.recipients.iter() {
                 for peer in self.sockets.of(recipient) {
                     peer.cut();

@@ -171,3 +171,21 @@ async fn limit_url(State(state): State<AppState>, request: Request, next: Next) 
     }
     next.run(request).await
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::to_bytes;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn panic_is_an_internal_error_that_tells_nothing() {
+        for panic in [Box::new("at 42") as Box<dyn Any + Send>, Box::new("at 42".to_owned())] {
+            let response = panicked(panic);
+            assert_eq!(response.status(), 500);
+            let body = to_bytes(response.into_body(), usize::MAX).await.expect("a body");
+            let text = std::str::from_utf8(&body).expect("text");
+            assert!(text.contains("server_error") && !text.contains("42"), "{text}");
+        }
+    }
+}

@@ -39,6 +39,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_PAYLOAD: u64 = 1_000_000;
 /// Largest WebSocket message, in bytes.
 const MAX_MESSAGE: usize = 128 << 10;
+/// Binary attachments of one event.
+const MAX_BINARIES: usize = 4;
 /// Packets that wait for a slow socket; one more cuts it.
 const MAX_BUFFERED: usize = 512;
 
@@ -57,9 +59,12 @@ pub struct Identity {
 }
 
 /// Builds the routes of the Socket.IO server, behind the check of origins and transports.
-#[must_use]
 pub fn routes(state: &AppState) -> (Router, Sockets) {
     let transports = Transports::default();
+    // No event carries bytes. A few are taken all the same, so that they can be refused by name.
+    let parser = ParserConfig::common()
+        .max_incoming_binaries(MAX_BINARIES)
+        .max_incoming_binary_buf_size(MAX_MESSAGE);
     let (service, io) = SocketIo::builder()
         .ping_interval(PING_INTERVAL)
         .ping_timeout(PING_TIMEOUT)
@@ -68,7 +73,7 @@ pub fn routes(state: &AppState) -> (Router, Sockets) {
         .ws_max_message_size(MAX_MESSAGE)
         .ws_max_frame_size(MAX_MESSAGE)
         .max_buffer_size(MAX_BUFFERED)
-        .with_parser(ParserConfig::common().max_incoming_binaries(0))
+        .with_parser(parser)
         .with_state(state.clone())
         .with_state(transports.clone())
         .build_svc();

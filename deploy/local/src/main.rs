@@ -1,6 +1,7 @@
 //! `cargo run`: the whole suite on this machine, with one line when it is ready.
 
 use std::{
+    fmt::Write as _,
     fs,
     io::Write as _,
     os::unix::fs::OpenOptionsExt as _,
@@ -115,7 +116,10 @@ fn token_secret(path: &Path) -> anyhow::Result<SigningSecret> {
     if !path.exists() {
         let mut bytes = [0; 32];
         aws_lc_rs::rand::fill(&mut bytes).map_err(|_| anyhow::anyhow!("no random numbers"))?;
-        let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut text = String::new();
+        for byte in bytes {
+            write!(text, "{byte:02x}")?;
+        }
         let mut file = fs::OpenOptions::new()
             .write(true)
             .create_new(true)

@@ -64,6 +64,11 @@ impl TestSuite {
     pub fn database(&self, service: &str) -> String {
         format!("{}{service}", self.database_prefix)
     }
+
+    /// Begins to end everything.
+    pub fn stop(&self) {
+        self.life.stop();
+    }
 }
 
 impl Drop for TestSuite {

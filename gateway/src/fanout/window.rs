@@ -45,6 +45,12 @@ impl<T> Window<T> {
         self.emitted.get_or_insert(seq - 1);
     }
 
+    /// Passes over a number that nobody here has to hear, and all before it.
+    pub fn pass(&mut self, seq: i64) {
+        self.emitted = self.emitted.max(Some(seq));
+        self.waiting.retain(|waiting, _| *waiting > seq);
+    }
+
     /// Offers a message.
     pub fn offer(&mut self, seq: i64, message: T) -> Offered<T> {
         if self.emitted.is_some_and(|emitted| seq <= emitted) || self.waiting.contains_key(&seq) {
@@ -70,9 +76,9 @@ impl<T> Window<T> {
         self.waiting.first_key_value().map(|(seq, message)| (*seq, message))
     }
 
-    /// Gives up what waits.
-    pub fn into_waiting(self) -> impl Iterator<Item = T> {
-        self.waiting.into_values()
+    /// Gives up what waits; what has been emitted stays known.
+    pub fn give_up(&mut self) -> impl Iterator<Item = T> + use<T> {
+        std::mem::take(&mut self.waiting).into_values()
     }
 
     /// Takes what need not wait any more, in order.
@@ -122,6 +128,14 @@ mod tests {
         assert_eq!(window.offer(8, 'b'), Offered::Waiting);
         window.begin_before(7);
         assert_eq!(window.offer(7, 'a'), Offered::Ready(vec!['a', 'b']));
+    }
+
+    #[test]
+    fn number_that_was_passed_over_is_known() {
+        let mut window = Window::opening();
+        window.pass(4);
+        assert_eq!(window.offer(3, 'a'), Offered::Known);
+        assert_eq!(window.offer(5, 'b'), Offered::Ready(vec!['b']));
     }
 
     #[test]

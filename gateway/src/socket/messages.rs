@@ -22,5 +22,5 @@ pub async fn on_send(job: Job) {
         job.peer.emit(event::MESSAGE_SENT, &socket::sent(&message));
     }
     let body = if is_unified { message::unified(&message) } else { socket::sent(&message) };
-    job.accept(body);
+    job.accept(&body);
 }

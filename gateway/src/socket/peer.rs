@@ -56,7 +56,9 @@ impl Sockets {
         let sockets = self.io.sockets();
         let batch = (sockets.len() / CUT_BATCHES).max(SMALLEST_CUT_BATCH);
         for sockets in sockets.chunks(batch) {
-            sockets.iter().for_each(|socket| self.transports.cut(socket));
+            for socket in sockets {
+                self.transports.cut(socket);
+            }
             tokio::time::sleep(CUT_PAUSE).await;
         }
     }

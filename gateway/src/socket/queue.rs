@@ -55,6 +55,7 @@ impl Queue {
     }
 
     /// Returns the handler of an event. It runs in the order of arrival and only queues.
+    #[expect(clippy::type_complexity, reason = "every parameter is an extractor of the library")]
     pub fn handler(
         &self,
         name: &'static str,
@@ -87,7 +88,7 @@ impl Queue {
 
 impl Job {
     /// Answers with success.
-    pub fn accept(self, message: Value) {
+    pub fn accept(self, message: &Value) {
         // A socket that is gone is past answering.
         self.ack.send(&wire::socket::accepted(message)).ok();
     }

@@ -18,7 +18,7 @@ use crate::{error::ApiError, router, state::AppState};
 
 /// How long the id of a cut transport is refused: longer than any poll of it can be under way.
 const REFUSED_FOR: Duration = Duration::from_mins(2);
-/// WebSockets and refused ids that are remembered.
+/// Upgraded transports and refused ids that are remembered.
 const MOST_REMEMBERED: u64 = 200_000;
 
 /// The connections of upgraded transports, and the transports that were cut.

@@ -160,6 +160,8 @@ mod tests {
         pb::Device::default()
     }
 
+    type Remove = fn(&mut VerifyOtp);
+
     #[test]
     fn missing_fields_are_named() {
         let error =
@@ -173,7 +175,6 @@ mod tests {
             name: Some("Ada".to_owned()),
             phone: Some("+15550000001".to_owned()),
         };
-        type Remove = fn(&mut VerifyOtp);
         let removals: [(Remove, &str); 4] = [
             (|body| body.otp = None, "otp"),
             (|body| body.session_id = Some(String::new()), "sessionId"),

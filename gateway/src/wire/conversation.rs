@@ -14,8 +14,6 @@ use crate::error::ApiError;
 
 /// Page of a client that pages but does not say how long.
 const DEFAULT_LIMIT: u32 = 50;
-/// Longest page that a client may ask for.
-const LONGEST_PAGE: i64 = 100;
 /// What a client gets that never pages.
 const WHOLE_LIST: u32 = 500;
 
@@ -162,14 +160,10 @@ impl Query {
             Answer::Unified => DEFAULT_LIMIT,
             Answer::Bare | Answer::Enveloped => WHOLE_LIST,
         };
-        let limit = self.limit.map(|limit| limit.clamp(1, LONGEST_PAGE));
-        let limit = limit.map(|limit| u32::try_from(limit).expect("at most a hundred"));
+        let limit = fields::page_limit(self.limit, default);
         let request = pb::ListConversationsRequest {
             status: status(fields::first([self.status]).as_deref())?.into(),
-            page: Some(pb::PageRequest {
-                limit: limit.unwrap_or(default),
-                cursor: self.cursor.unwrap_or_default(),
-            }),
+            page: Some(pb::PageRequest { limit, cursor: self.cursor.unwrap_or_default() }),
         };
         Ok((request, answer))
     }

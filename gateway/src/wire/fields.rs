@@ -3,9 +3,10 @@
 use std::fmt::Display;
 
 use axum::http::StatusCode;
+use bson::DateTime;
 use chat_kit::{
     id::{ConversationId, UserId},
-    time::from_timestamp,
+    time::{from_timestamp, to_timestamp},
 };
 use prost_types::Timestamp;
 use serde::{Deserialize, Deserializer, de, de::DeserializeOwned};
@@ -17,6 +18,9 @@ use time::{
 };
 
 use crate::error::ApiError;
+
+/// Longest page that a client may ask for.
+const LONGEST_PAGE: u32 = 100;
 
 /// Exactly three digits behind the second: one client compares instants as it reads them.
 const INSTANT: &[BorrowedFormatItem<'_>] =
@@ -64,7 +68,14 @@ pub fn pairs(bytes: &[u8]) -> Result<Value, ApiError> {
     Ok(Value::Object(object))
 }
 
+/// Returns the length of a page: what was asked for, cut to between 1 and 100, or the default.
+#[must_use]
+pub fn page_limit(given: Option<i64>, default: u32) -> u32 {
+    given.map_or(default, |limit| u32::try_from(limit.max(1)).unwrap_or(u32::MAX).min(LONGEST_PAGE))
+}
+
 /// Takes the first spelling that is present and not empty.
+#[must_use]
 pub fn first<const N: usize>(spellings: [Option<String>; N]) -> Option<String> {
     spellings.into_iter().flatten().find(|value| !value.is_empty())
 }
@@ -126,12 +137,8 @@ pub fn instant(field: &str, text: &str) -> Result<Timestamp, ApiError> {
         })
         .or_else(|_| Date::parse(text, DATE).map(|date| date.midnight().assume_utc()))
         .map_err(|_| ApiError::validation(format!("{field} is not an instant of ISO 8601")))?;
-    let millis = instant.nanosecond().div_ceil(1_000_000);
-    let carry = i64::from(millis / 1000);
-    Ok(Timestamp {
-        seconds: instant.unix_timestamp() + carry,
-        nanos: i32::try_from(millis % 1000 * 1_000_000).expect("below a thousand million"),
-    })
+    let millis = i64::from(instant.nanosecond().div_ceil(1_000_000));
+    Ok(to_timestamp(DateTime::from_millis(instant.unix_timestamp() * 1000 + millis)))
 }
 
 /// Writes an instant; absent where the service left it out, or where no calendar reaches it.

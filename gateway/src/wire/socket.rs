@@ -63,7 +63,7 @@ pub fn error_body(error: &ApiError) -> Value {
 
 /// Returns the acknowledgement of an event that succeeded.
 #[must_use]
-pub fn accepted(message: Value) -> Value {
+pub fn accepted(message: &Value) -> Value {
     json!({ "ok": true, "message": message })
 }
 

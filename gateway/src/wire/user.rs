@@ -1,6 +1,6 @@
 //! Users: how a profile looks in each object of the old families, and to new clients.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::{http::StatusCode, response::Response};
 use chat_proto::v1 as pb;
@@ -22,16 +22,9 @@ impl ByIds {
     /// Returns the ids, each once. Old clients put more than the id into an item.
     #[must_use]
     pub fn into_request(self) -> pb::GetUsersRequest {
-        let mut user_ids: Vec<String> = Vec::new();
-        for item in self.ids.unwrap_or_default().split(',') {
-            match tolerant_id(item) {
-                Some(id) if !user_ids.contains(&id) => user_ids.push(id),
-                _ => {}
-            }
-            if user_ids.len() == MOST_IDS {
-                break;
-            }
-        }
+        let ids = self.ids.unwrap_or_default();
+        let user_ids: BTreeSet<String> = ids.split(',').filter_map(tolerant_id).collect();
+        let user_ids = user_ids.into_iter().take(MOST_IDS).collect();
         pb::GetUsersRequest { user_ids }
     }
 }

@@ -65,7 +65,9 @@ pub async fn connect(config: &config::Nats, name: &str) -> anyhow::Result<Client
         .reconnect_delay_callback(|attempt| Duration::from_millis((50 << attempt.min(5)).min(2000)))
         .event_callback(|event| async move {
             match event {
-                ConnectionEvent::Connected | ConnectionEvent::LameDuckMode => tracing::info!(%event, "nats"),
+                ConnectionEvent::Connected | ConnectionEvent::LameDuckMode => {
+                    tracing::info!(%event, "nats");
+                }
                 event => tracing::warn!(%event, "nats"),
             }
         });

@@ -109,8 +109,8 @@ fn list_of_somebody_else_is_refused() {
     assert_eq!(error.expect_err("not an id").error, "invalid_id");
 }
 
-fn at(seconds: i64) -> Option<Timestamp> {
-    Some(Timestamp { seconds, nanos: 5_000_000 })
+fn at(seconds: i64) -> Timestamp {
+    Timestamp { seconds, nanos: 5_000_000 }
 }
 
 fn quiet() -> pb::Conversation {
@@ -120,8 +120,8 @@ fn quiet() -> pb::Conversation {
         member_ids: vec![CALLER.to_owned(), OTHER.to_owned()],
         created_by: Some(CALLER.to_owned()),
         participant_key: Some(format!("{CALLER}:{OTHER}")),
-        created_at: at(0),
-        updated_at: at(1),
+        created_at: Some(at(0)),
+        updated_at: Some(at(1)),
         ..Default::default()
     }
 }
@@ -133,9 +133,9 @@ fn lively() -> pb::Conversation {
         sender_id: OTHER.to_owned(),
         content: "hi".to_owned(),
         r#type: "text".to_owned(),
-        created_at: at(2),
+        created_at: Some(at(2)),
     };
-    pb::Conversation { last_message: Some(last_message), last_sent_at: at(1), ..quiet() }
+    pb::Conversation { last_message: Some(last_message), last_sent_at: Some(at(1)), ..quiet() }
 }
 
 fn users() -> Users {

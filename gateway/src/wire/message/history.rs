@@ -16,8 +16,6 @@ use crate::{
 
 /// Page of a client that pages but does not say how long.
 const DEFAULT_LIMIT: u32 = 50;
-/// Longest page that a client may ask for.
-const LONGEST_PAGE: i64 = 100;
 /// What a client gets that never pages.
 const WHOLE_HISTORY: u32 = 1000;
 
@@ -82,9 +80,7 @@ impl Query {
             (_, View::ByQuery) => !is_given(self.conversation_id.as_ref()),
         };
         let default = if is_bare { WHOLE_HISTORY } else { DEFAULT_LIMIT };
-        let limit =
-            self.limit.map_or(Ok(default), |limit| u32::try_from(limit.clamp(1, LONGEST_PAGE)));
-        let limit = limit.expect("at most a hundred");
+        let limit = fields::page_limit(self.limit, default);
         let page = u32::try_from(self.page.unwrap_or(1).max(1));
         let page = page.map_err(|_| ApiError::validation("page: there is no such page"))?;
         let before = fields::first([self.before.clone()]);

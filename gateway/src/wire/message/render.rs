@@ -26,13 +26,13 @@ pub(super) struct Payload<'a> {
     is_deleted: bool,
     created_at: Option<String>,
     #[serde(flatten)]
-    file: Option<File<'a>>,
+    file: Option<AttachedFile<'a>>,
 }
 
 /// The file of a message as both old families read it.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct File<'a> {
+struct AttachedFile<'a> {
     file_url: &'a str,
     media: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -44,7 +44,7 @@ struct File<'a> {
 
 impl<'a> From<&'a pb::Message> for Payload<'a> {
     fn from(message: &'a pb::Message) -> Self {
-        let file = message.attachment.as_ref().map(|attachment| File {
+        let file = message.attachment.as_ref().map(|attachment| AttachedFile {
             file_url: &attachment.url,
             media: &attachment.url,
             file_name: attachment.name.as_deref(),

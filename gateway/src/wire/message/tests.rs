@@ -26,8 +26,8 @@ fn refusal(body: Value) -> ApiError {
     parse(body).expect_err(&shown)
 }
 
-fn to_conversation() -> Option<Target> {
-    Some(Target::ConversationId(CONVERSATION.to_owned()))
+fn to_conversation() -> Target {
+    Target::ConversationId(CONVERSATION.to_owned())
 }
 
 /// Builds a body of two parts.
@@ -46,12 +46,12 @@ fn first_target_wins() {
         (json!({ "conversationId": "", "conversation": CONVERSATION }), to_conversation()),
         (json!({ "conversationId": null, "conversation": CONVERSATION }), to_conversation()),
         (json!({ "conversation": CONVERSATION, "toId": OTHER, "toPhone": "x" }), to_conversation()),
-        (json!({ "toId": OTHER, "to": ANOTHER }), Some(Target::UserId(OTHER.to_owned()))),
-        (json!({ "to": OTHER, "toPhone": "x" }), Some(Target::UserId(OTHER.to_owned()))),
-        (json!({ "toPhone": "+49 1" }), Some(Target::Contact("+49 1".to_owned()))),
-        (json!({ "toPhone": OTHER }), Some(Target::Contact(OTHER.to_owned()))),
+        (json!({ "toId": OTHER, "to": ANOTHER }), Target::UserId(OTHER.to_owned())),
+        (json!({ "to": OTHER, "toPhone": "x" }), Target::UserId(OTHER.to_owned())),
+        (json!({ "toPhone": "+49 1" }), Target::Contact("+49 1".to_owned())),
+        (json!({ "toPhone": OTHER }), Target::Contact(OTHER.to_owned())),
     ] {
-        assert_eq!(request(body.clone()).target, target, "{body}");
+        assert_eq!(request(body.clone()).target, Some(target), "{body}");
     }
 }
 
@@ -197,13 +197,13 @@ fn every_message_gets_an_id_of_its_own() {
 
 #[test]
 fn new_clients_have_one_spelling() {
-    let send: UnifiedSend = fields::read(json!({
+    let body: UnifiedSend = fields::read(json!({
         "conversationId": CONVERSATION, "content": "look", "text": "unread", "clientId": 7,
         "attachment": { "url": "u", "name": "n", "fileType": "image", "durationSeconds": 3 },
     }))
     .expect("a message");
-    let sent = send.into_request(Source::Socket, None).expect("a message");
-    assert_eq!(sent.target, to_conversation());
+    let sent = body.into_request(Source::Socket, None).expect("a message");
+    assert_eq!(sent.target, Some(to_conversation()));
     assert_eq!((sent.content.as_str(), sent.r#type.as_str()), ("look", "image"));
     assert_eq!(sent.client_id.as_deref(), Some("7"));
     let attachment = pb::Attachment {
@@ -213,13 +213,13 @@ fn new_clients_have_one_spelling() {
         duration_seconds: Some(3),
     };
     assert_eq!(sent.attachment, Some(attachment));
-    for (body, target) in [
+    for (given, target) in [
         (json!({ "toContact": "+49", "toPhone": "x" }), Target::Contact("+49".to_owned())),
         (json!({ "toPhone": "+49" }), Target::Contact("+49".to_owned())),
         (json!({ "toId": OTHER }), Target::UserId(OTHER.to_owned())),
     ] {
-        let send: UnifiedSend = fields::read(body).expect("a message");
-        let sent = send.into_request(Source::Socket, None).expect("a message");
+        let body: UnifiedSend = fields::read(given).expect("a message");
+        let sent = body.into_request(Source::Socket, None).expect("a message");
         assert_eq!(sent.target, Some(target));
     }
     let error = UnifiedSend::default().into_request(Source::Http, None).expect_err("no target");

@@ -1,0 +1,6 @@
+//! The HTTP surface, without services or with one that plays the auth service.
+
+mod app;
+mod bodies;
+mod routing;
+mod sessions;
