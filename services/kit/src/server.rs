@@ -72,8 +72,8 @@ pub async fn serve(
         .http2_keepalive_interval(Some(KEEPALIVE))
         .add_routes(served.routes)
         .add_service(health_service)
-        .add_service(reflection().build_v1()?)
-        .add_service(reflection().build_v1alpha()?)
+        .add_service(reflection(name).build_v1()?)
+        .add_service(reflection(name).build_v1alpha()?)
         .serve_with_incoming_shutdown(incoming(listener), stopped)
         .await?;
     Ok(())
@@ -83,8 +83,11 @@ fn incoming(listener: TcpListener) -> TcpIncoming {
     TcpIncoming::from(TcpListenerStream::new(listener).into_inner()).with_nodelay(Some(true))
 }
 
-fn reflection() -> tonic_reflection::server::Builder<'static> {
+/// Lists what is served here, although the descriptors are those of the whole suite.
+fn reflection(name: &str) -> tonic_reflection::server::Builder<'static> {
     tonic_reflection::server::Builder::configure()
+        .with_service_name(name)
+        .with_service_name(tonic_health::pb::health_server::SERVICE_NAME)
         .register_encoded_file_descriptor_set(chat_proto::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
 }
