@@ -1,6 +1,7 @@
 //! From NATS events to the sockets of this gateway: every message once per socket, in the order of its
 //! conversation. Who hears is decided by the services and travels inside the event.
 
+mod replay;
 mod window;
 
 use std::{
@@ -14,6 +15,7 @@ use bson::DateTime;
 use chat_kit::{
     caller::{self, Caller},
     id::ConversationId,
+    nats::{Interruption, Reach},
     shutdown::Lifecycle,
     telemetry,
     time::{before, from_timestamp, to_timestamp},
@@ -23,7 +25,7 @@ use futures_util::StreamExt as _;
 use prost::Message as _;
 use prost_types::Timestamp;
 use tokio::{
-    sync::{Semaphore, mpsc},
+    sync::{Semaphore, mpsc, watch},
     time::Instant,
 };
 
@@ -32,6 +34,7 @@ use crate::{
     state::AppState,
     wire::event::{MessageCreated, Standing},
 };
+use replay::{Replayed, Replays};
 use window::{MOST_WAITING, Offered, Window};
 
 /// How long a message waits for those before it until they are fetched.
@@ -75,15 +78,29 @@ struct Fanout {
     timers: VecDeque<(Instant, ConversationId)>,
     fills: Arc<Semaphore>,
     filled: mpsc::Sender<Filled>,
+    /// When the subscription last brought an event, or was made.
+    heard_at: DateTime,
 }
 
-/// Emits what `events` brings until the soft stop.
+/// Where events come from.
+pub struct Source {
+    /// The plain subscription to all events.
+    pub events: Subscriber,
+    /// The connection behind it, for reading again what it missed.
+    pub client: async_nats::Client,
+    /// Says when it may have missed some.
+    pub interruptions: watch::Receiver<Option<Interruption>>,
+}
+
+/// Emits what the source brings until the soft stop.
 pub async fn run(
     state: AppState,
     sockets: Sockets,
-    mut events: Subscriber,
+    source: Source,
     life: Lifecycle,
 ) -> anyhow::Result<()> {
+    let Source { mut events, client, interruptions } = source;
+    let mut replays = Replays::new(client, interruptions);
     let (filled, mut fills) = mpsc::channel(MOST_FILLS);
     let mut fanout = Fanout {
         state,
@@ -92,14 +109,19 @@ pub async fn run(
         timers: VecDeque::new(),
         fills: Arc::new(Semaphore::new(MOST_FILLS)),
         filled,
+        heard_at: DateTime::now(),
     };
     loop {
         let timer = fanout.timers.front().map(|(at, _)| *at);
         tokio::select! {
             event = events.next() => match event {
-                Some(event) => fanout.hear(&event),
+                Some(event) => {
+                    fanout.heard_at = DateTime::now();
+                    fanout.hear(&event);
+                }
                 None => anyhow::bail!("the subscription to events ended"),
             },
+            replayed = replays.next(fanout.heard_at) => fanout.hear_again(replayed),
             Some(filled) = fills.recv() => fanout.close_gap(filled),
             () = sleep_until(timer) => fanout.fetch_gap(),
             () = life.stopping() => return Ok(()),
@@ -139,6 +161,18 @@ impl Fanout {
                     id = event.id,
                     "event of a newer version of the suite, passed over"
                 );
+            }
+        }
+    }
+
+    fn hear_again(&mut self, replayed: Replayed) {
+        match replayed {
+            Replayed::Event(event) => self.hear(&event),
+            Replayed::End(Reach::Whole) => {}
+            Replayed::End(Reach::TooShort) => {
+                tracing::error!("events are lost, cutting all sockets");
+                let sockets = self.sockets.clone();
+                tokio::spawn(async move { sockets.cut_all().await });
             }
         }
     }

@@ -12,7 +12,6 @@ pub mod socket;
 pub mod state;
 pub mod wire;
 
-use async_nats::{Client, Subscriber};
 use chat_kit::{nats, shutdown::Lifecycle};
 use chat_proto::subject;
 use tokio::net::TcpListener;
@@ -22,27 +21,27 @@ pub use crate::{config::Config, state::AppState};
 /// A gateway that hears events and does not accept clients yet.
 pub struct Gateway {
     state: AppState,
-    events: Subscriber,
-    // The subscription ends with its connection.
-    _connection: Client,
+    source: fanout::Source,
 }
 
 /// Connects to NATS. The services are connected when they are first needed.
 pub async fn connect(config: Config) -> anyhow::Result<Gateway> {
-    let connection = nats::connect(&config.nats, env!("CARGO_PKG_NAME")).await?;
-    let events = nats::subscribe(&connection, subject::LOG_WILDCARD).await?;
-    Ok(Gateway { state: AppState::new(config), events, _connection: connection })
+    let (client, interruptions) =
+        nats::connect_watched(&config.nats, env!("CARGO_PKG_NAME")).await?;
+    let events = nats::subscribe(&client, subject::LOG_WILDCARD).await?;
+    let source = fanout::Source { events, client, interruptions };
+    Ok(Gateway { state: AppState::new(config), source })
 }
 
 impl Gateway {
     /// Serves clients until the soft stop. Then it accepts no more, cuts the sockets so that their
     /// clients come back elsewhere, and waits for requests under way.
     pub async fn serve(self, listener: TcpListener, life: &Lifecycle) -> anyhow::Result<()> {
-        let Self { state, events, _connection } = self;
+        let Self { state, source } = self;
         // Side by side: deadlines and body limits would break long polling.
         let (routes, sockets) = socket::routes(&state);
         let app = routes.fallback_service(router::router(state.clone()));
-        life.spawn("fan-out", fanout::run(state, sockets.clone(), events, life.clone()));
+        life.spawn("fan-out", fanout::run(state, sockets.clone(), source, life.clone()));
         let open = chat_kit::http::accept(listener, app, life).await;
         sockets.cut_all().await;
         open.drained(life).await;

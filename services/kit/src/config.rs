@@ -168,6 +168,9 @@ pub struct Nats {
     /// Age at which the stream of events drops an event.
     #[serde(default = "Nats::default_max_age", deserialize_with = "duration")]
     pub max_age: Duration,
+    /// Events that wait for a busy subscriber; further ones are dropped and fetched again.
+    #[serde(default = "Nats::default_subscription_capacity")]
+    pub subscription_capacity: usize,
 }
 
 impl Nats {
@@ -179,7 +182,12 @@ impl Nats {
             replicas: Self::default_replicas(),
             max_bytes: Self::default_max_bytes(),
             max_age: Self::default_max_age(),
+            subscription_capacity: Self::default_subscription_capacity(),
         }
+    }
+
+    fn default_subscription_capacity() -> usize {
+        65_536
     }
 
     fn default_replicas() -> usize {

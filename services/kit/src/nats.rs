@@ -1,6 +1,8 @@
 //! The NATS connection: publishing events with acknowledgement, subscribing to them, and the stream
 //! that keeps them. Subjects are spelled in `chat_proto::subject` alone.
 
+mod replay;
+
 use std::{future::IntoFuture as _, sync::Arc, time::Duration};
 
 use async_nats::{
@@ -13,11 +15,15 @@ use async_nats::{
         stream,
     },
 };
+use bson::DateTime;
 use chat_proto::{subject, v1::Event};
+use parking_lot::Mutex;
 use prost::Message as _;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::config;
+
+pub use replay::{Reach, replay};
 
 /// NATS header that carries the id of the request behind an event.
 pub const REQUEST_ID: &str = "Chat-Request-Id";
@@ -31,8 +37,8 @@ const MOST_IN_FLIGHT: usize = 2048;
 /// Span in which the stream refuses a second event of the same id.
 const DUPLICATE_WINDOW: Duration = Duration::from_mins(2);
 
-/// Events that wait for a slow subscriber before NATS drops them and says so.
-const SUBSCRIPTION_CAPACITY: usize = 65_536;
+/// How often an idle connection is tried; two silences end it.
+const PING_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Why an event was not acknowledged by the stream. It may be in the stream all the same.
 #[derive(Debug, thiserror::Error)]
@@ -54,28 +60,76 @@ pub enum PublishError {
     Timeout,
 }
 
+/// A span in which events may have passed a subscriber by.
+#[derive(Clone, Copy, Debug)]
+pub struct Interruption {
+    /// When the connection was lost, or when NATS said that a subscriber is too slow.
+    pub since: DateTime,
+}
+
 /// Connects and waits for the server.
 pub async fn connect(config: &config::Nats, name: &str) -> anyhow::Result<Client> {
+    connect_watched(config, name).await.map(|(client, _)| client)
+}
+
+/// Connects and waits for the server. The receiver changes whenever an interruption of the
+/// subscriptions is over.
+pub async fn connect_watched(
+    config: &config::Nats,
+    name: &str,
+) -> anyhow::Result<(Client, watch::Receiver<Option<Interruption>>)> {
+    let (interrupted, interruptions) = watch::channel(None);
+    let watcher = Arc::new(Watcher { lost_at: Mutex::default(), interrupted });
     let options = ConnectOptions::new()
         .name(name)
-        .ping_interval(Duration::from_secs(10))
+        .ping_interval(PING_INTERVAL)
         .connection_timeout(TIMEOUT)
         .request_timeout(Some(TIMEOUT))
-        .subscription_capacity(SUBSCRIPTION_CAPACITY)
+        .subscription_capacity(config.subscription_capacity)
         .reconnect_delay_callback(|attempt| Duration::from_millis((50 << attempt.min(5)).min(2000)))
-        .event_callback(|event| async move {
-            match event {
-                ConnectionEvent::Connected | ConnectionEvent::LameDuckMode => {
-                    tracing::info!(%event, "nats");
-                }
-                event => tracing::warn!(%event, "nats"),
-            }
+        .event_callback(move |event| {
+            watcher.hear(&event);
+            std::future::ready(())
         });
     let connecting = options.connect(config.url.expose());
     match tokio::time::timeout(2 * TIMEOUT, connecting).await {
-        Ok(Ok(client)) => Ok(client),
+        Ok(Ok(client)) => Ok((client, interruptions)),
         Ok(Err(error)) => anyhow::bail!("nats is not reachable (nats.url): {error}"),
         Err(_) => anyhow::bail!("nats did not answer (nats.url)"),
+    }
+}
+
+/// Turns what the client says of its connection into interruptions.
+struct Watcher {
+    lost_at: Mutex<Option<DateTime>>,
+    interrupted: watch::Sender<Option<Interruption>>,
+}
+
+impl Watcher {
+    fn hear(&self, event: &ConnectionEvent) {
+        let mut lost_at = self.lost_at.lock();
+        let since = match event {
+            ConnectionEvent::Connected => {
+                tracing::info!("nats connected");
+                lost_at.take()
+            }
+            ConnectionEvent::Disconnected => {
+                tracing::warn!("nats connection lost");
+                lost_at.get_or_insert_with(DateTime::now);
+                None
+            }
+            ConnectionEvent::SlowConsumer(_) => {
+                tracing::warn!("nats dropped events for want of room");
+                Some(DateTime::now())
+            }
+            event => {
+                tracing::warn!(%event, "nats");
+                None
+            }
+        };
+        if let Some(since) = since {
+            self.interrupted.send_replace(Some(Interruption { since }));
+        }
     }
 }
 

@@ -1,0 +1,11 @@
+//! The message service through its gRPC client, beside the real conversation and user services, on a
+//! real MongoDB and a real NATS with databases of their own per test.
+
+mod announce;
+mod history;
+mod order;
+mod queries;
+mod repeat;
+mod send;
+mod start;
+mod support;

@@ -1,0 +1,185 @@
+//! How MongoDB runs every query on messages: by an index, in its order, without reading more than is
+//! asked for.
+
+use std::sync::{Arc, Mutex};
+
+use bson::{Bson, DateTime, Document, doc, oid::ObjectId};
+use chat_kit::{
+    config::{Mongo, Secret},
+    id::{ConversationId, MessageId, UserId},
+    mongo,
+};
+use chat_local::testing;
+use chat_message::store::messages::{Message, Messages, OutboxEntry, OutboxKind};
+use mongodb::{
+    Database,
+    event::{EventHandler, command::CommandEvent},
+};
+
+use crate::support::{at, stored_message};
+
+/// Messages of every conversation in the collection.
+const COUNT: i64 = 300;
+
+/// Name of the index that MongoDB makes by itself.
+const BY_ID: &str = "_id_";
+
+/// The collection, filled with messages of which each is still to be announced, and the commands that
+/// went to it.
+struct Collection {
+    messages: Messages,
+    database: Database,
+    commands: Arc<Mutex<Vec<Document>>>,
+    conversation: ConversationId,
+    sender: UserId,
+    some: MessageId,
+}
+
+async fn open() -> Collection {
+    let config = Mongo {
+        uri: Secret::new(&testing::servers().await.mongodb_uri),
+        database: Some(format!("message-{}", ObjectId::new())),
+    };
+    let commands = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&commands);
+    let observer = EventHandler::callback(move |event| {
+        if let CommandEvent::Started(started) = event {
+            seen.lock().expect("not poisoned").push(started.command);
+        }
+    });
+    let database = mongo::connect(&config, "test", Some(observer)).await.expect("mongodb answers");
+    let messages = Messages::open(&database).await.expect("a collection");
+    let sender = UserId::new();
+    let conversations = [ConversationId::new(), ConversationId::new(), ConversationId::new()];
+    let filled: Vec<Message> = conversations
+        .iter()
+        .flat_map(|conversation| (1..=COUNT).map(|seq| filled(*conversation, sender, seq)))
+        .collect();
+    let some = filled[7].id;
+    database.collection::<Message>("messages").insert_many(filled).await.expect("inserted");
+    Collection { messages, database, commands, conversation: conversations[0], sender, some }
+}
+
+fn filled(conversation: ConversationId, sender: UserId, seq: i64) -> Message {
+    let mut message = stored_message(conversation, sender, seq);
+    message.client_id = Some(format!("\"{seq}\""));
+    let event_id = format!("{}:created:0", message.id);
+    message.outbox = vec![OutboxEntry { event_id, kind: OutboxKind::Created, at: at(seq) }];
+    message
+}
+
+impl Collection {
+    /// Returns the only query since the last call as it was sent.
+    fn query(&self) -> Document {
+        let commands = std::mem::take(&mut *self.commands.lock().expect("not poisoned"));
+        let is_query = |command: &Document| {
+            let name = command.keys().next().map_or("", String::as_str);
+            ["find", "findAndModify", "update", "aggregate", "getMore"].contains(&name)
+        };
+        let mut queries: Vec<Document> = commands.into_iter().filter(is_query).collect();
+        assert_eq!(queries.len(), 1, "{queries:?}");
+        let mut query = queries.remove(0);
+        for key in ["lsid", "txnNumber", "$db", "$clusterTime", "readConcern", "writeConcern"] {
+            query.remove(key);
+        }
+        query
+    }
+
+    /// Asks MongoDB how it runs the query that was sent last, and fails unless it goes by `index`,
+    /// neither scans the collection nor sorts, and examines at most `most` keys and documents.
+    async fn assert_runs_by(&self, index: &str, most: i32) {
+        let query = self.query();
+        let explain = doc! { "explain": &query, "verbosity": "executionStats" };
+        let plan = self.database.run_command(explain).await.expect("a plan");
+        self.commands.lock().expect("not poisoned").clear();
+        let run = plan.get_document("executionStats").expect("statistics");
+        let executed = run.get_document("executionStages").expect("stages");
+        let executed = Bson::Document(executed.clone());
+        let stages = texts(&executed, "stage");
+        for refused in ["COLLSCAN", "SORT"] {
+            assert!(!stages.iter().any(|stage| stage == refused), "{query}: {stages:?}");
+        }
+        let mut indexes = texts(&executed, "indexName");
+        if stages.iter().any(|stage| stage.starts_with("IDHACK")) {
+            indexes.push(BY_ID.to_owned());
+        }
+        assert_eq!(indexes, [index], "{query}: {stages:?}");
+        for count in ["totalKeysExamined", "totalDocsExamined"] {
+            let found = run.get_i32(count).expect("a count");
+            assert!(found <= most, "{query}: {found} {count}, at most {most} are needed");
+        }
+    }
+}
+
+/// Returns the texts that stand under a key anywhere in a plan.
+fn texts(plan: &Bson, key: &str) -> Vec<String> {
+    match plan {
+        Bson::Document(document) => {
+            let own = document.get_str(key).ok().map(str::to_owned);
+            own.into_iter().chain(document.values().flat_map(|part| texts(part, key))).collect()
+        }
+        Bson::Array(parts) => parts.iter().flat_map(|part| texts(part, key)).collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[tokio::test]
+async fn every_query_goes_by_an_index_and_reads_no_more_than_it_returns() {
+    const BY_SEQ: &str = "conversation_seq";
+    const BY_TIME: &str = "conversation_id_1_created_at_1";
+    let filled = open().await;
+    let (messages, conversation) = (&filled.messages, filled.conversation);
+
+    filled.commands.lock().expect("not poisoned").clear();
+    messages.last(conversation).await.expect("a number").expect("a number");
+    filled.assert_runs_by(BY_SEQ, 1).await;
+    messages.by_id(filled.some).await.expect("found").expect("a message");
+    filled.assert_runs_by(BY_ID, 1).await;
+    let found = messages.by_client_id(conversation, filled.sender, "\"7\"").await;
+    found.expect("found").expect("a message");
+    filled.assert_runs_by("sender_client_id", 1).await;
+
+    assert_eq!(messages.last_before(conversation, None).await.expect("a number"), COUNT);
+    filled.assert_runs_by(BY_SEQ, 1).await;
+    let before = messages.last_before(conversation, Some(at(150))).await;
+    assert_eq!(before.expect("a number"), 149);
+    filled.assert_runs_by(BY_TIME, 1).await;
+
+    let range = messages.range(conversation, 101, 150, None).await.expect("messages");
+    assert_eq!(range.len(), 50);
+    filled.assert_runs_by(BY_SEQ, 51).await;
+    // The numbers bound what is read, however many messages are new enough.
+    for since in [at(1), at(140), at(1000)] {
+        messages.range(conversation, 101, 150, Some(since)).await.expect("messages");
+        filled.assert_runs_by(BY_SEQ, 51).await;
+    }
+    assert_eq!(messages.newest(conversation, 50).await.expect("messages").len(), 50);
+    filled.assert_runs_by(BY_SEQ, 50).await;
+}
+
+#[tokio::test]
+async fn outbox_is_claimed_and_emptied_by_an_index_however_much_waits() {
+    let filled = open().await;
+    let messages = &filled.messages;
+    filled.commands.lock().expect("not poisoned").clear();
+    let (cutoff, now) = (at(COUNT - 50), DateTime::now());
+    messages.claim_outbox(cutoff, now).await.expect("claimed").expect("a message");
+    filled.assert_runs_by("outbox.at_1", 1).await;
+    assert!(messages.claim_outbox(at(0), now).await.expect("no message").is_none());
+    filled.assert_runs_by("outbox.at_1", 1).await;
+    let announced = [(filled.some, format!("{}:created:0", filled.some))];
+    messages.pull_outbox(&announced).await.expect("pulled");
+    filled.assert_runs_by(BY_ID, 1).await;
+}
+
+#[tokio::test]
+async fn outbox_is_claimed_oldest_first_and_once() {
+    let filled = open().await;
+    let (cutoff, now) = (at(4), DateTime::now());
+    let mut claimed = Vec::new();
+    while let Some(message) = filled.messages.claim_outbox(cutoff, now).await.expect("claimed") {
+        assert_eq!(message.outbox[0].at, at(message.seq), "as it was before");
+        claimed.push(message.seq);
+    }
+    assert_eq!(claimed, [1, 1, 1, 2, 2, 2, 3, 3, 3], "three conversations");
+}

@@ -1,0 +1,120 @@
+//! Repetitions: by message id, by client id, and what only looks like one.
+
+use std::collections::BTreeSet;
+
+use chat_proto::v1::{SendMessageRequest, SendMessageResponse};
+use futures_util::future::join_all;
+use tonic::Code;
+
+use crate::support::{as_user, assert_failed, listen, start, start_with, text};
+
+#[tokio::test]
+async fn repeated_message_id_without_client_id_is_a_repetition() {
+    let suite = start().await;
+    let pair = suite.pair().await;
+    let request = text(pair.conversation, "once");
+    let first = suite.send(pair.ada, request.clone()).await.expect("sent");
+    suite.say(pair.grace, pair.conversation, "between").await;
+    let changed = SendMessageRequest { content: "twice".to_owned(), ..request };
+    let second = suite.send(pair.ada, changed).await.expect("sent");
+    assert!(second.is_repetition);
+    assert_eq!(second.message, first.message, "the first message counts");
+    suite.assert_stored(None, 2).await;
+    let next = suite.say(pair.ada, pair.conversation, "next").await;
+    assert_eq!(next.seq, 3, "a repetition takes no number");
+}
+
+#[tokio::test]
+async fn repeated_client_id_with_a_new_message_id_is_a_repetition() {
+    let suite = start().await;
+    let pair = suite.pair().await;
+    let named = |content| SendMessageRequest {
+        client_id: Some("\"c1\"".to_owned()),
+        ..text(pair.conversation, content)
+    };
+    let first = suite.send(pair.ada, named("once")).await.expect("sent");
+    let second = suite.send(pair.ada, named("twice")).await.expect("sent");
+    assert!(second.is_repetition);
+    assert_eq!(second.message, first.message, "the first message counts");
+    let other = suite.send(pair.grace, named("mine")).await.expect("sent");
+    assert!(!other.is_repetition, "another sender has client ids of his own");
+    suite.assert_stored(None, 2).await;
+}
+
+#[tokio::test]
+async fn message_id_of_another_message_is_refused() {
+    let suite = start().await;
+    let pair = suite.pair().await;
+    let (third, _) = suite.user().await;
+    let elsewhere = suite.open(pair.ada, third).await;
+    let first = SendMessageRequest {
+        client_id: Some("\"c1\"".to_owned()),
+        ..text(pair.conversation, "first")
+    };
+    suite.send(pair.ada, first.clone()).await.expect("sent");
+    let other_client_id =
+        SendMessageRequest { client_id: Some("\"c2\"".to_owned()), ..first.clone() };
+    let without_client_id = SendMessageRequest { client_id: None, ..first.clone() };
+    let in_another_conversation =
+        SendMessageRequest { message_id: first.message_id.clone(), ..text(elsewhere, "first") };
+    for (sender, request) in [
+        (pair.grace, first.clone()),
+        (pair.ada, other_client_id),
+        (pair.ada, without_client_id),
+        (pair.ada, in_another_conversation.clone()),
+        (third, in_another_conversation),
+    ] {
+        let refused = suite.send(sender, request).await;
+        assert_failed(refused, Code::AlreadyExists, "message_id_in_use");
+    }
+    suite.assert_stored(None, 1).await;
+}
+
+#[tokio::test]
+async fn client_id_names_the_first_message_even_under_another_message_s_id() {
+    let suite = start().await;
+    let pair = suite.pair().await;
+    let first = SendMessageRequest {
+        client_id: Some("\"c1\"".to_owned()),
+        ..text(pair.conversation, "first")
+    };
+    let sent = suite.send(pair.ada, first.clone()).await.expect("sent");
+    let second = suite.say(pair.ada, pair.conversation, "second").await;
+    let mixed = SendMessageRequest { message_id: second.id, ..first };
+    let answer = suite.send(pair.ada, mixed).await.expect("sent");
+    assert_eq!((answer.is_repetition, answer.message), (true, sent.message));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parallel_repetitions_on_two_replicas_store_one_message() {
+    let suite = start_with(|options| options.message_replicas = 2).await;
+    let pair = suite.pair().await;
+    for client_id in [None, Some("\"c1\"".to_owned())] {
+        let request = SendMessageRequest { client_id, ..text(pair.conversation, "once") };
+        let sends = (0..20).map(|number| {
+            let mut replica = suite.replicas[number % 2].clone();
+            let request = as_user(pair.ada, request.clone());
+            async move { replica.send_message(request).await.expect("sent").into_inner() }
+        });
+        let answers: Vec<SendMessageResponse> = join_all(sends).await;
+        assert_eq!(answers.iter().filter(|answer| !answer.is_repetition).count(), 1);
+        let ids: BTreeSet<String> =
+            answers.into_iter().map(|answer| answer.message.expect("a message").id).collect();
+        assert_eq!(ids.len(), 1);
+    }
+    suite.assert_stored(None, 2).await;
+}
+
+#[tokio::test]
+async fn repetition_is_not_announced_again() {
+    let suite = start().await;
+    let pair = suite.pair().await;
+    let mut ear = listen(pair.conversation).await;
+    let request = text(pair.conversation, "once");
+    for is_repetition in [false, true, true] {
+        let sent = suite.send(pair.ada, request.clone()).await.expect("sent");
+        assert_eq!(sent.is_repetition, is_repetition);
+    }
+    suite.say(pair.ada, pair.conversation, "next").await;
+    assert_eq!(ear.hear_numbers(2).await, [1, 2]);
+}
