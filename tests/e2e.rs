@@ -2,11 +2,14 @@
 
 mod harness;
 mod listener;
+mod proxy;
 
 mod announcing;
 mod fanout;
+mod interruptions;
 mod official_clients;
 mod order;
 mod privacy;
 mod repetition;
 mod round_trips;
+mod transports;

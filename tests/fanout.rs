@@ -1,7 +1,7 @@
 //! Every socket hears every message once and in order, whatever way the events took; and a socket that
 //! cannot be told all is cut, so that its client comes back.
 
-use chat_kit::{config::Nats, nats, nats::Publisher};
+use chat_kit::{config::Nats, nats, nats::Publisher, time::to_timestamp};
 use chat_local::testing::{self, TestSuite};
 use chat_proto::v1::{self as pb, event::Payload};
 use mongodb::bson::{DateTime, Document, doc, oid::ObjectId};
@@ -42,16 +42,29 @@ impl Scene {
 
     /// Publishes an event of a message that is stored nowhere.
     async fn publish(&self, seq: i64) {
-        let url = &testing::servers().await.nats_url;
-        let config = Nats::new(url);
+        let conversation = ObjectId::parse_str(&self.conversation).expect("an id");
+        self.announce(conversation, seq, DateTime::now().timestamp_millis(), None).await;
+    }
+
+    async fn announce(
+        &self,
+        conversation: ObjectId,
+        seq: i64,
+        created_at: i64,
+        previous_created_at: Option<i64>,
+    ) {
+        let config = Nats::new(&testing::servers().await.nats_url);
         let client = nats::connect(&config, "test").await.expect("nats");
         let publisher = Publisher::new(client, &config).await.expect("a stream");
+        let timestamp = |millis| to_timestamp(DateTime::from_millis(millis));
         let message = pb::Message {
             id: ObjectId::new().to_hex(),
-            conversation_id: self.conversation.clone(),
+            conversation_id: conversation.to_hex(),
             seq,
             sender_id: self.writer.id.clone(),
             content: "never stored".to_owned(),
+            created_at: Some(timestamp(created_at)),
+            previous_created_at: previous_created_at.map(timestamp),
             ..Default::default()
         };
         let event = pb::Event {
@@ -95,6 +108,19 @@ async fn socket_that_cannot_be_told_all_is_cut_without_a_goodbye() {
     let mut listener = Listener::connect(scene.suite.gateways[1], &scene.reader, "unified").await;
     scene.writer.send(&scene.conversation, "2").await;
     assert_eq!(listener.expect("message:created").await["seq"], 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn message_announced_after_its_successors_is_not_lost_in_silence() {
+    let scene = scene().await;
+    // A conversation that no gateway knows yet: number 7 is new, number 6 much older and not announced.
+    let mut stranger = Listener::connect(scene.suite.gateways[1], &scene.reader, "unified").await;
+    let conversation = ObjectId::new();
+    let now = DateTime::now().timestamp_millis();
+    scene.announce(conversation, 7, now, Some(now - 60_000)).await;
+    assert_eq!(stranger.expect("message:created").await["seq"], 7);
+    scene.announce(conversation, 6, now - 60_000, Some(now - 70_000)).await;
+    assert_eq!(stranger.next().await, Heard::End, "its client comes back and reads the history");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungstenite::Message};
 
-use crate::harness::{PATIENCE, Person};
+use crate::harness::{PATIENCE, Person, text};
 
 /// A connected socket.
 pub struct Listener {
@@ -35,6 +35,18 @@ impl Listener {
         let mut listener = Self::open(gateway, &auth).await;
         let packet = listener.packet().await.expect("an answer to CONNECT");
         assert!(packet.starts_with("40"), "{packet}");
+        listener
+    }
+
+    /// Connects by polling, then moves to a WebSocket, as the official client does.
+    pub async fn upgrade(gateway: SocketAddr, person: &Person, client_type: &str) -> Self {
+        let id = Polling::connect(gateway, person, client_type).await.id;
+        let url = format!("ws://{gateway}/socket.io/?EIO=4&transport=websocket&sid={id}");
+        let (stream, _) = connect_async(url).await.expect("a WebSocket");
+        let mut listener = Self { stream, heard: VecDeque::new() };
+        listener.write("2probe".to_owned()).await;
+        assert_eq!(listener.packet().await.as_deref(), Some("3probe"));
+        listener.write("5".to_owned()).await;
         listener
     }
 
@@ -95,5 +107,41 @@ impl Listener {
                 Ok(_) => {}
             }
         }
+    }
+}
+
+/// A polling transport.
+pub struct Polling {
+    http: reqwest::Client,
+    url: String,
+    id: String,
+}
+
+impl Polling {
+    /// Connects and waits until the namespace is open.
+    pub async fn connect(gateway: SocketAddr, person: &Person, client_type: &str) -> Self {
+        // Longer than the server's pause between two pings, which answer a poll at the latest.
+        let http = reqwest::Client::builder().timeout(2 * PATIENCE).build().expect("a client");
+        let base = format!("http://{gateway}/socket.io/?EIO=4&transport=polling");
+        let mut polling = Self { http, url: base.clone(), id: String::new() };
+        let handshake = polling.poll().await.expect("a handshake");
+        let handshake: Value = serde_json::from_str(&handshake[1..]).expect("JSON");
+        text(&handshake["sid"]).clone_into(&mut polling.id);
+        polling.url = format!("{base}&sid={}", polling.id);
+        let auth = json!({ "token": person.token, "clientType": client_type });
+        let connect = polling.http.post(&polling.url).body(format!("40{auth}"));
+        connect.send().await.expect("connected");
+        // The first poll may bring a ping alone.
+        while !polling.poll().await.expect("an open transport").contains("40{") {}
+        polling
+    }
+
+    /// Polls once; returns what came, or nothing where the server refuses the transport.
+    pub async fn poll(&self) -> Option<String> {
+        let answer = self.http.get(&self.url).send().await.ok()?;
+        if !answer.status().is_success() {
+            return None;
+        }
+        answer.text().await.ok()
     }
 }

@@ -22,6 +22,10 @@ use crate::config::Config;
 /// the longest address of a file fit in.
 const LARGEST_HISTORY: usize = 32 << 20;
 
+/// Largest answer of the conversation service, in bytes: five hundred conversations with such a message
+/// each fit in.
+const LARGEST_LIST: usize = 16 << 20;
+
 /// How long a service may take to say how it is.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -71,7 +75,8 @@ impl Clients {
         Self {
             auth: AuthServiceClient::new(channel(&config.auth)),
             user: UserServiceClient::new(channel(&config.user)),
-            conversation: ConversationServiceClient::new(channel(&config.conversation)),
+            conversation: ConversationServiceClient::new(channel(&config.conversation))
+                .max_decoding_message_size(LARGEST_LIST),
             message: MessageServiceClient::new(channel(&config.message))
                 .max_decoding_message_size(LARGEST_HISTORY),
             health: [

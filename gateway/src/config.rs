@@ -1,7 +1,7 @@
 //! The configuration of the process: the shared sections, the services behind the gateway, and what
 //! HTTP clients may do.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use axum::http::HeaderValue;
 use chat_kit::config::{
@@ -116,9 +116,13 @@ impl TryFrom<RawToken> for Token {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Http {
-    /// Origins whose pages may call the gateway, such as `http://localhost:3000`.
+    /// Origins whose pages may call the gateway, such as `http://localhost:3000`. Pages of a packaged
+    /// program have `null` or `file://`; pages in a sandbox have `null`, too.
     #[serde(deserialize_with = "origins")]
     pub origins: Vec<HeaderValue>,
+    /// How many trusted proxies stand in front, each of which appends whom it heard to the header
+    /// `X-Forwarded-For`. With none, the header is ignored.
+    pub proxies: usize,
     /// Largest body, in bytes.
     pub body_limit: usize,
     /// Longest path and query, in bytes.
@@ -131,6 +135,8 @@ pub struct Http {
     /// reached: an error there makes old clients forget that they are logged in.
     #[serde(deserialize_with = "duration")]
     pub hold: Duration,
+    /// How many connections may be open; further ones wait to be accepted.
+    pub connections: NonZeroUsize,
 }
 
 impl Default for Http {
@@ -140,9 +146,11 @@ impl Default for Http {
                 HeaderValue::from_static("http://localhost:3000"),
                 HeaderValue::from_static("http://localhost:8080"),
             ],
+            proxies: 0,
             body_limit: 1 << 20,
             url_limit: 32 << 10,
             timeout: Duration::from_secs(15),
+            connections: NonZeroUsize::new(20_000).expect("not zero"),
             hold: Duration::from_secs(3),
         }
     }
@@ -160,9 +168,11 @@ fn origins<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<HeaderValue
     let mut origins = Vec::new();
     for text in list(deserializer)? {
         // Answers carry credentials, which browsers refuse together with the wildcard.
-        if !text.contains("://") || text.ends_with('/') {
+        let is_page_of_a_program = ["null", "file://"].contains(&text.as_str());
+        if !is_page_of_a_program && (!text.contains("://") || text.ends_with('/')) {
             return Err(de::Error::custom(format!(
-                "`{text}` is not an origin: write scheme, host and port, without a path"
+                "`{text}` is not an origin: write scheme, host and port, without a path, or `null` or \
+                 `file://` for pages of a program"
             )));
         }
         let origin = HeaderValue::try_from(&text);
@@ -207,5 +217,17 @@ mod tests {
         let http: Http = serde_json::from_str(r#"{"origins": "https://a.example, http://b:1"}"#)
             .expect("two origins");
         assert_eq!(http.origins, ["https://a.example", "http://b:1"]);
+    }
+
+    #[test]
+    fn pages_of_programs_have_origins_of_their_own() {
+        let http: Http =
+            serde_json::from_str(r#"{"origins": "null, file://"}"#).expect("two origins");
+        assert_eq!(http.origins, ["null", "file://"]);
+        for origin in ["Null", "file:///", "file:", "https://a.example/", "none"] {
+            let json = serde_json::json!({ "origins": origin });
+            let error = serde_json::from_value::<Http>(json).expect_err(origin);
+            assert!(error.to_string().contains("`null` or `file://`"), "{error}");
+        }
     }
 }

@@ -1,13 +1,13 @@
 //! The gateway's one failure type, and the one function from a gRPC status to it. Serves HTTP and
 //! sockets alike; how it looks on the wire is the envelope's business.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use chat_kit::error::{INTERNAL, UNAVAILABLE, reason};
+use chat_kit::error::{INTERNAL, UNAVAILABLE, reason, retry_after};
 use tonic::{Code, Status};
 
 use crate::wire::envelope;
@@ -30,6 +30,8 @@ pub struct ApiError {
     pub error: Cow<'static, str>,
     /// Text for people; never empty.
     pub message: Cow<'static, str>,
+    /// How long to wait before trying again, where that is known.
+    pub retry_after: Option<Duration>,
 }
 
 impl ApiError {
@@ -39,7 +41,7 @@ impl ApiError {
         error: impl Into<Cow<'static, str>>,
         message: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self { status, error: error.into(), message: message.into() }
+        Self { status, error: error.into(), message: message.into(), retry_after: None }
     }
 
     /// A field has a value that it cannot have.
@@ -123,7 +125,7 @@ impl From<Status> for ApiError {
             "" => reason.clone(),
             message => message.to_owned(),
         };
-        Self::new(http, reason, message)
+        Self { retry_after: retry_after(&status), ..Self::new(http, reason, message) }
     }
 }
 
@@ -198,6 +200,17 @@ mod tests {
             assert_eq!(error.status.as_u16(), http, "{code:?} {reason}");
             assert_eq!((error.error.as_ref(), error.message.as_ref()), (reason, "text for people"));
         }
+    }
+
+    #[test]
+    fn time_to_try_again_is_kept() {
+        let mut details = ErrorDetails::with_retry_info(Some(Duration::from_secs(7)));
+        details.set_error_info("too_many_requests", "test", HashMap::new());
+        let status = Status::with_error_details(Code::ResourceExhausted, "slow down", details);
+        let error = ApiError::from(status);
+        assert_eq!((error.status.as_u16(), error.retry_after), (429, Some(Duration::from_secs(7))));
+        let status = self::status(Code::ResourceExhausted, "too_many_requests", "slow down");
+        assert_eq!(ApiError::from(status).retry_after, None);
     }
 
     #[test]

@@ -207,6 +207,7 @@ impl Fanout {
         if is_settled(&item.message) {
             entry.window.begin_before(item.message.seq);
         }
+        let late = Arc::clone(&item.recipients);
         let offered = entry.window.offer(item.message.seq, item);
         let waits = entry.window.first_waiting().is_some();
         if waits && !entry.is_pending {
@@ -214,6 +215,7 @@ impl Fanout {
             self.timers.push_back((Instant::now() + GAP_TIMEOUT, conversation));
         }
         match offered {
+            Offered::Unproven => self.disprove(conversation, &late),
             Offered::Ready(items) => items.iter().for_each(|item| self.emit(item)),
             Offered::Known | Offered::Waiting => {}
             Offered::Overflow => self.give_up(conversation, "too many messages wait"),
@@ -231,6 +233,9 @@ impl Fanout {
         let first = first.clone();
         let most = i64::try_from(MOST_FILLED).unwrap_or(i64::MAX);
         let after = entry.window.emitted().unwrap_or((seq - 1 - most).max(0));
+        if seq - 1 - after > most {
+            return self.give_up(conversation, "too many messages are missing");
+        }
         let since =
             entry.window.emitted().is_none().then(|| settled_before(&first.message)).flatten();
         let limit = u32::try_from((seq - 1 - after).clamp(1, most)).unwrap_or(u32::MAX);
@@ -312,6 +317,14 @@ impl Fanout {
         }
     }
 
+    /// Cuts the sockets that may not have heard a message and cannot hear it in order any more.
+    fn disprove(&self, conversation: ConversationId, recipients: &[String]) {
+        for peer in recipients.iter().flat_map(|recipient| self.sockets.of(recipient)) {
+            tracing::warn!(%conversation, "message came too late, cutting a socket");
+            peer.cut();
+        }
+    }
+
     fn emit(&self, item: &Item) {
         let message = &*item.message;
         let event = MessageCreated::new(message);
@@ -352,11 +365,14 @@ fn standing(message: &pb::Message, recipient: &str, peer: &Peer) -> Standing {
     }
 }
 
-/// Says whether the numbers before a message have been heard or fetched by everybody long ago.
+/// Says whether a message can be emitted without looking for those before it: it is new, and they are
+/// not, so that they have long been heard. One that was announced late says nothing about the others.
 fn is_settled(message: &pb::Message) -> bool {
+    let is_older = |time: &Timestamp| from_timestamp(time) < before(DateTime::now(), SETTLED_AFTER);
+    let is_new = message.created_at.as_ref().is_some_and(|created_at| !is_older(created_at));
     match &message.previous_created_at {
         None => message.seq == 1,
-        Some(previous) => from_timestamp(previous) < before(DateTime::now(), SETTLED_AFTER),
+        Some(previous) => is_new && is_older(previous),
     }
 }
 

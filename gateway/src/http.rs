@@ -1,27 +1,23 @@
-//! What the handlers share: reading bodies, queries, paths and headers, and the answer to paths that do
-//! not exist.
+//! What the handlers share: reading queries, paths and request ids, and the answer to paths that do not
+//! exist.
 
 pub mod auth;
+mod body;
 pub mod conversations;
+mod device;
 pub mod health;
 pub mod messages;
 pub mod users;
 
 use axum::{
-    body::Bytes,
-    extract::{FromRequest, FromRequestParts, OriginalUri, Path, Request, State},
-    http::{
-        HeaderMap, StatusCode,
-        header::{CONTENT_ENCODING, CONTENT_TYPE, USER_AGENT},
-        request::Parts,
-    },
+    extract::{FromRequestParts, OriginalUri, Path, Request, State},
+    http::{StatusCode, request::Parts},
     response::{IntoResponse as _, Response},
 };
-use chat_kit::{caller::new_request_id, http::Connection};
-use chat_proto::v1::Device;
+use chat_kit::caller::new_request_id;
 use serde::de::DeserializeOwned;
-use serde_json::json;
 
+pub use self::{body::Body, device::FromDevice};
 use crate::{auth::Identity, error::ApiError, state::AppState, wire::fields};
 
 /// Resources below which nothing is said without a token, not even that a path does not exist.
@@ -47,81 +43,6 @@ impl<S: Sync> FromRequestParts<S> for RequestId {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
         Ok(Self(Self::of(parts)))
     }
-}
-
-/// A body: a JSON object or a flat form. A missing body or one of another type counts as empty.
-#[derive(Clone, Copy, Debug)]
-pub struct Body<T>(pub T);
-
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
-    type Rejection = ApiError;
-
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let headers = request.headers().clone();
-        let format = Format::of(&headers);
-        if format == Format::Other {
-            return Ok(Self(fields::read(json!({}))?));
-        }
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
-            if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-                let message = "the body is too large";
-                return ApiError::new(
-                    StatusCode::PAYLOAD_TOO_LARGE,
-                    "PayloadTooLargeError",
-                    message,
-                );
-            }
-            ApiError::validation("the body could not be read")
-        })?;
-        if bytes.is_empty() {
-            return Ok(Self(fields::read(json!({}))?));
-        }
-        check_encoding(&headers)?;
-        let body = match format {
-            Format::Form => fields::pairs(&bytes)?,
-            Format::Json | Format::Other => fields::object(&bytes)?,
-        };
-        Ok(Self(fields::read(body)?))
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
-    Json,
-    Form,
-    Other,
-}
-
-impl Format {
-    fn of(headers: &HeaderMap) -> Self {
-        let content_type = text(headers, CONTENT_TYPE).unwrap_or_default();
-        let essence = content_type.split(';').next().unwrap_or_default();
-        match essence.trim().to_ascii_lowercase().as_str() {
-            "application/json" => Self::Json,
-            "application/x-www-form-urlencoded" => Self::Form,
-            _ => Self::Other,
-        }
-    }
-}
-
-/// Refuses what is neither plain UTF-8 nor silent about it.
-fn check_encoding(headers: &HeaderMap) -> Result<(), ApiError> {
-    let content_type = text(headers, CONTENT_TYPE).unwrap_or_default().to_ascii_lowercase();
-    let charset = content_type
-        .split(';')
-        .filter_map(|parameter| parameter.trim().strip_prefix("charset="))
-        .map(|charset| charset.trim_matches('"'))
-        .next();
-    let coding = text(headers, CONTENT_ENCODING).unwrap_or("identity");
-    if charset.is_none_or(|charset| charset == "utf-8") && coding.eq_ignore_ascii_case("identity") {
-        return Ok(());
-    }
-    let message = "the body must be UTF-8 and not compressed";
-    Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaTypeError", message))
-}
-
-fn text(headers: &HeaderMap, name: axum::http::HeaderName) -> Option<&str> {
-    headers.get(name).and_then(|value| value.to_str().ok())
 }
 
 /// The parameters behind the path. Unknown ones are ignored; of a repeated one the first counts.
@@ -157,31 +78,6 @@ impl<S: Send + Sync> FromRequestParts<S> for InPath {
         }
         let path = Path::<String>::from_request_parts(parts, state).await;
         path.map(|Path(text)| Self(text)).map_err(|_| undecodable())
-    }
-}
-
-/// Where a login comes from.
-#[derive(Clone, Debug)]
-pub struct FromDevice(pub Device);
-
-impl<S: Sync> FromRequestParts<S> for FromDevice {
-    type Rejection = std::convert::Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        let header = |name: &str| {
-            let value = parts.headers.get(name)?;
-            let text = String::from_utf8_lossy(value.as_bytes()).trim().to_owned();
-            (!text.is_empty()).then_some(text)
-        };
-        let user_agent = header(USER_AGENT.as_str()).unwrap_or_default();
-        let name = header("x-device-name")
-            .or_else(|| user_agent.split_whitespace().next().map(str::to_owned));
-        let connection = parts.extensions.get::<Connection>();
-        Ok(Self(Device {
-            name: name.unwrap_or_else(|| "Unknown".to_owned()),
-            address: connection.map_or_else(String::new, |it| it.peer.ip().to_string()),
-            user_agent,
-        }))
     }
 }
 

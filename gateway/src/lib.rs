@@ -38,11 +38,16 @@ impl Gateway {
     /// clients come back elsewhere, and waits for requests under way.
     pub async fn serve(self, listener: TcpListener, life: &Lifecycle) -> anyhow::Result<()> {
         let Self { state, source } = self;
+        let (pause, connections) = (state.config.stop.pause, state.config.http.connections.get());
         // Side by side: deadlines and body limits would break long polling.
         let (routes, sockets) = socket::routes(&state);
         let app = routes.fallback_service(router::router(state.clone()));
         life.spawn("fan-out", fanout::run(state, sockets.clone(), source, life.clone()));
-        let open = chat_kit::http::accept(listener, app, life).await;
+        let stop = async {
+            life.stopping().await;
+            tokio::time::sleep(pause).await;
+        };
+        let open = chat_kit::http::accept(listener, app, connections, stop).await;
         sockets.cut_all().await;
         open.drained(life).await;
         Ok(())

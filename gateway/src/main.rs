@@ -10,10 +10,10 @@ fn main() -> ExitCode {
         let config = Config::load()?;
         telemetry::init(&config.telemetry)?;
         let listener = server::bind(config.listen).await?;
-        let drain = config.stop.drain;
+        let within = config.stop.pause + config.stop.drain;
         let gateway = chat_gateway::connect(config).await?;
         let own = life.clone();
         life.spawn("http", async move { gateway.serve(listener, &own).await });
-        life.ended(drain).await
+        life.ended(within).await
     })
 }

@@ -4,7 +4,7 @@ use std::any::Any;
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, Request, State},
+    extract::{Request, State},
     http::{
         HeaderName, HeaderValue, Method, Response as HttpResponse, StatusCode, Uri,
         header::{ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_REQUEST_HEADERS, ORIGIN},
@@ -41,8 +41,7 @@ pub fn router(state: AppState) -> Router {
         .map_response(preflight_has_no_content)
         .layer(cors(&config))
         .layer(middleware::from_fn_with_state(state.clone(), limit_time))
-        .layer(middleware::from_fn_with_state(state.clone(), limit_url))
-        .layer(DefaultBodyLimit::max(config.http.body_limit));
+        .layer(middleware::from_fn_with_state(state.clone(), limit_url));
     let routes = routes()
         .fallback(not_found)
         .method_not_allowed_fallback(not_found)

@@ -1,16 +1,18 @@
 //! The Socket.IO side of the gateway: handshake, the room of the user, and the table of events.
 
 mod messages;
+mod payload;
 mod peer;
 mod queue;
 mod transport;
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{Router, middleware};
 use bson::oid::ObjectId;
 use chat_kit::{caller, id::UserId};
-use serde_json::Value;
+use parking_lot::Mutex;
+use serde_json::{Value, value::RawValue};
 use socketioxide::{
     ParserConfig, SocketIo,
     extract::{Extension, SocketRef, State, TryData},
@@ -35,14 +37,15 @@ const PING_INTERVAL: Duration = Duration::from_secs(25);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a transport may stay without a namespace.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Largest body of a polling request, in bytes, as both clients are told in the handshake.
-const MAX_PAYLOAD: u64 = 1_000_000;
-/// Largest WebSocket message, in bytes.
-const MAX_MESSAGE: usize = 128 << 10;
+/// Largest event, in bytes, as both clients are told in the handshake.
+const MAX_PAYLOAD: usize = 1_000_000;
 /// Binary attachments of one event.
 const MAX_BINARIES: usize = 4;
 /// Packets that wait for a slow socket; one more cuts it.
 const MAX_BUFFERED: usize = 512;
+
+/// Name and body of an event that came before its socket was greeted.
+type Early = (&'static str, Box<RawValue>);
 
 /// What a connected socket is.
 #[derive(Clone, Debug)]
@@ -56,6 +59,8 @@ pub struct Identity {
     /// Id of this socket inside the suite. The Socket.IO id is a credential of the transport and stays
     /// between client and gateway.
     pub origin_id: ObjectId,
+    /// What is to be emitted once the socket has been greeted; nothing more after that.
+    early: Arc<Mutex<Option<Vec<Early>>>>,
 }
 
 /// Builds the routes of the Socket.IO server, behind the check of origins and transports.
@@ -64,14 +69,14 @@ pub fn routes(state: &AppState) -> (Router, Sockets) {
     // No event carries bytes. A few are taken all the same, so that they can be refused by name.
     let parser = ParserConfig::common()
         .max_incoming_binaries(MAX_BINARIES)
-        .max_incoming_binary_buf_size(MAX_MESSAGE);
+        .max_incoming_binary_buf_size(MAX_PAYLOAD);
     let (service, io) = SocketIo::builder()
         .ping_interval(PING_INTERVAL)
         .ping_timeout(PING_TIMEOUT)
         .connect_timeout(CONNECT_TIMEOUT)
-        .max_payload(MAX_PAYLOAD)
-        .ws_max_message_size(MAX_MESSAGE)
-        .ws_max_frame_size(MAX_MESSAGE)
+        .max_payload(MAX_PAYLOAD as u64)
+        .ws_max_message_size(MAX_PAYLOAD)
+        .ws_max_frame_size(MAX_PAYLOAD)
         .max_buffer_size(MAX_BUFFERED)
         .with_parser(parser)
         .with_state(state.clone())
@@ -79,8 +84,11 @@ pub fn routes(state: &AppState) -> (Router, Sockets) {
         .build_svc();
     io.ns("/", connected.with(register).with(authenticate));
     let guard = middleware::from_fn_with_state((state.clone(), transports.clone()), guard);
-    let service =
-        ServiceBuilder::new().layer(router::cors(&state.config)).layer(guard).service(service);
+    let service = ServiceBuilder::new()
+        .map_response(router::preflight_has_no_content)
+        .layer(router::cors(&state.config))
+        .layer(guard)
+        .service(service);
     let routes = Router::new()
         .route_service("/socket.io", service.clone())
         .route_service("/socket.io/", service);
@@ -104,6 +112,7 @@ async fn authenticate(
                 user_id: identity.user_id,
                 dialect: handshake.dialect,
                 origin_id: ObjectId::new(),
+                early: Arc::new(Mutex::new(Some(Vec::new()))),
             });
             Ok(())
         }
@@ -119,29 +128,30 @@ async fn authenticate(
     }
 }
 
-/// Attaches the handlers before the client is told that it is connected.
+/// Attaches the handlers and joins the user's room before the client is told that it is connected.
 async fn register(
     socket: SocketRef,
     State(transports): State<Transports>,
+    Extension(identity): Extension<Identity>,
 ) -> Result<(), Infallible> {
     // One queue for both names: what a socket sends keeps its order.
     let sending = Queue::start(messages::on_send);
     for name in [event::SEND_MESSAGE, event::MESSAGE_SEND] {
         socket.on(name, sending.handler(name));
     }
+    transports.remember(&socket);
     socket.on_disconnect(async move |socket: SocketRef| transports.forget(&socket));
+    // Before the client can read the history: what is stored after that read, it hears.
+    socket.join(identity.user_id.to_string());
     Ok(())
 }
 
-/// Greets the socket, then lets it hear its user's events.
+/// Greets the socket; what its user's events brought meanwhile follows.
 async fn connected(
     socket: SocketRef,
     State(transports): State<Transports>,
     Extension(identity): Extension<Identity>,
 ) {
-    let peer = Peer::new(socket.clone(), identity.clone(), transports);
-    if let Some(greeting) = handshake::greeting(&identity, &socket.id.to_string()) {
-        peer.emit(event::CONNECTED, &greeting);
-    }
-    socket.join(identity.user_id.to_string());
+    let greeting = handshake::greeting(&identity, &socket.id.to_string());
+    Peer::new(socket, identity, transports).greet(greeting.as_ref());
 }

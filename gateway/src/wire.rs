@@ -12,14 +12,14 @@
 //! | `conversation_id` | `conversationId`, `conversation` | `conversationId`, `conversation` |
 //! | `sender_id` | `senderId`, `from`; only checked against the caller | `from`, `sender` |
 //! | `recipient_id` | `toId`, `to` | `to` |
-//! | target `contact` | `toPhone` | – |
-//! | `content` | `content`, `text`, `message` | `text`, `content` |
+//! | target `contact` | `toPhone`, any JSON scalar | – |
+//! | `content` | `content`, `text`, `message`, any JSON scalar; else by the file at `fileUrl` | `text`, `content` |
 //! | `type` | `type`, else by `fileType` | `type` |
 //! | `attachment.url` | `fileUrl`, `media` | `fileUrl`, `media` |
 //! | `attachment.name` | `fileName` | `fileName` |
 //! | `attachment.file_type` | `fileType` | `fileType`, else `type` |
-//! | `attachment.duration_seconds` | `audioDuration`, also as text | `audioDuration` |
-//! | `client_id` | `clientId`, any JSON scalar | `clientId`, to its sender alone |
+//! | `attachment.duration_seconds` | the digits that `audioDuration` begins with | `audioDuration` |
+//! | `client_id` | `clientId`, any JSON scalar but empty text | `clientId`, to its sender alone |
 //! | not deleted | – | `deleted`, `isDeleted` |
 //! | `created_at` | – | `createdAt`; in live events also `lastMessageAt` |
 //! | **conversation** | | |
@@ -37,9 +37,9 @@
 //! | is online | – | `isOnline`, `online`, by object |
 //! | **auth** | | |
 //! | `otp_session_id` | `sessionId` | `sessionId` |
-//! | `code` | `otp` | `otp` |
+//! | `code` | `otp`, any JSON scalar | `otp` |
 //! | `device.name` | header `X-Device-Name`, else the first word of `User-Agent` | – |
-//! | dialect | header `Client-Type`, query `clientType` | – |
+//! | dialect | query `clientType`, header `Client-Type` | – |
 
 pub mod auth;
 pub mod conversation;
@@ -55,7 +55,6 @@ pub mod user;
 use std::convert::Infallible;
 
 use axum::{extract::FromRequestParts, http::request::Parts};
-use serde_json::Value;
 
 /// The vocabulary that a client declares.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -84,7 +83,7 @@ impl Dialect {
     }
 }
 
-/// The dialect that an HTTP request declares: header `Client-Type`, else query `clientType`.
+/// The dialect that an HTTP request declares: query `clientType`, else header `Client-Type`.
 #[derive(Clone, Copy, Debug)]
 pub struct Declared(pub Dialect);
 
@@ -92,16 +91,11 @@ impl<S: Sync> FromRequestParts<S> for Declared {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let header = parts.headers.get("client-type");
-        let in_query = || {
-            let query = fields::pairs(parts.uri.query()?.as_bytes()).ok()?;
-            query.get("clientType").and_then(Value::as_str).map(str::to_owned)
-        };
-        let declared = match header.map(|value| value.to_str()) {
-            Some(text) => text.ok().map(str::to_owned),
-            None => in_query(),
-        };
-        Ok(Self(declared.map_or(Dialect::Undeclared, |text| Dialect::from_declared(&text))))
+        let query = fields::pairs(parts.uri.query().unwrap_or_default().as_bytes()).ok();
+        let in_query = query.as_ref().and_then(|query| query.get("clientType")?.as_str());
+        let in_header = || parts.headers.get("client-type")?.to_str().ok();
+        let declared = in_query.or_else(in_header);
+        Ok(Self(declared.map_or(Dialect::Undeclared, Dialect::from_declared)))
     }
 }
 
@@ -122,10 +116,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn header_wins_over_query() {
+    async fn query_wins_over_header() {
         let both = declared("/?clientType=flutter", Some("electron")).await;
-        assert_eq!(both, Dialect::Electron);
+        assert_eq!(both, Dialect::Flutter);
+        assert_eq!(declared("/?clientType=web", Some("electron")).await, Dialect::Undeclared);
         assert_eq!(declared("/?clientType=unified", None).await, Dialect::Unified);
+        assert_eq!(declared("/?x=1", Some("electron")).await, Dialect::Electron);
         assert_eq!(declared("/", None).await, Dialect::Undeclared);
     }
 

@@ -102,6 +102,7 @@ fn suite_options(
         port: Some(arguments.port),
         mongodb_uri: servers.mongodb_uri.clone(),
         nats_url: servers.nats_url.clone(),
+        gateway_nats: None,
         database_prefix: "chat-".to_owned(),
         token_secret: token_secret(&data.join("token-secret"))?,
         otp: suite::development_otp(),

@@ -30,6 +30,8 @@ pub struct Options {
     pub mongodb_uri: String,
     /// Address of NATS.
     pub nats_url: String,
+    /// How the gateways reach NATS, where it is not as the services do.
+    pub gateway_nats: Option<Nats>,
     /// Put before the name of every database, so that several suites can share one MongoDB.
     pub database_prefix: String,
     /// Signs and verifies tokens.
@@ -194,7 +196,7 @@ impl Shared {
             grpc: Grpc::default(),
             stop: self.stop.clone(),
             mongo: self.mongo("message"),
-            nats: Nats::new(&self.options.nats_url),
+            nats: self.nats(),
             telemetry: Telemetry::default(),
             conversation,
             message: chat_message::config::Limits::default(),
@@ -216,7 +218,7 @@ impl Shared {
             listen: listener.local_addr()?,
             stop: self.stop.clone(),
             telemetry: Telemetry::default(),
-            nats: Nats::new(&self.options.nats_url),
+            nats: self.options.gateway_nats.clone().unwrap_or_else(|| self.nats()),
             token: chat_gateway::config::Token::new(self.options.token_secret.clone()),
             auth,
             user,
@@ -228,6 +230,10 @@ impl Shared {
         let own = life.clone();
         life.spawn("gateway", async move { gateway.serve(listener, &own).await });
         Ok(())
+    }
+
+    fn nats(&self) -> Nats {
+        Nats::new(&self.options.nats_url)
     }
 
     fn mongo(&self, service: &str) -> Mongo {

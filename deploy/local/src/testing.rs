@@ -20,19 +20,30 @@ static SERVERS: OnceCell<Servers> = OnceCell::const_new();
 ///
 /// If they cannot be started; the message says what to do.
 pub async fn servers() -> &'static Servers {
-    let started = SERVERS.get_or_try_init(async || {
-        let build = build_directory()?;
-        let data = build.join("test").join(std::process::id().to_string());
-        sweep(&build.join("test"));
-        let options = servers::Options {
-            binaries: build.join("bin"),
-            data,
-            mongodb_uri: None,
-            nats_url: None,
-        };
-        Servers::start(&options).await
-    });
+    let started = SERVERS.get_or_try_init(async || start_servers("shared").await);
     started.await.unwrap_or_else(|error| panic!("mongodb and nats for the tests: {error:#}"))
+}
+
+/// Starts servers of a test's own, for tests that break them.
+///
+/// # Panics
+///
+/// If they cannot be started; the message says what to do.
+pub async fn own_servers() -> Servers {
+    let started = start_servers(&chat_kit::caller::new_request_id()).await;
+    started.unwrap_or_else(|error| panic!("mongodb and nats for a test: {error:#}"))
+}
+
+async fn start_servers(name: &str) -> anyhow::Result<Servers> {
+    let build = build_directory()?;
+    sweep(&build.join("test"));
+    let options = servers::Options {
+        binaries: build.join("bin"),
+        data: build.join("test").join(std::process::id().to_string()).join(name),
+        mongodb_uri: None,
+        nats_url: None,
+    };
+    Servers::start(&options).await
 }
 
 /// Removes what test programs that are gone have left.
@@ -78,13 +89,13 @@ impl Drop for TestSuite {
 }
 
 /// Returns options for a suite on fresh databases, with free ports and two gateways.
-pub async fn options(token_secret: &str) -> suite::Options {
-    let servers = servers().await;
+fn options(servers: &Servers, token_secret: &str) -> suite::Options {
     suite::Options {
         gateways: 2,
         port: None,
         mongodb_uri: servers.mongodb_uri.clone(),
         nats_url: servers.nats_url.clone(),
+        gateway_nats: None,
         database_prefix: format!("t{}-", chat_kit::caller::new_request_id()),
         token_secret: SigningSecret::new(token_secret).expect("long and no sample"),
         otp: suite::development_otp(),
@@ -93,14 +104,23 @@ pub async fn options(token_secret: &str) -> suite::Options {
     }
 }
 
-/// Starts a suite, with the options changed by `change`.
+/// Starts a suite on the shared servers, with the options changed by `change`.
 ///
 /// # Panics
 ///
 /// If it cannot be started; the message says why.
 pub async fn suite(change: impl FnOnce(&mut suite::Options)) -> TestSuite {
+    suite_on(servers().await, change).await
+}
+
+/// Starts a suite on the given servers, with the options changed by `change`.
+///
+/// # Panics
+///
+/// If it cannot be started; the message says why.
+pub async fn suite_on(servers: &Servers, change: impl FnOnce(&mut suite::Options)) -> TestSuite {
     let token_secret = format!("{}{}", chat_kit::caller::new_request_id(), "0123456789abcdef");
-    let mut options = options(&token_secret).await;
+    let mut options = options(servers, &token_secret);
     change(&mut options);
     let database_prefix = options.database_prefix.clone();
     let life = Lifecycle::new();

@@ -34,6 +34,7 @@ pub enum Replayed {
 pub struct Replays {
     client: async_nats::Client,
     interruptions: watch::Receiver<Option<Interruption>>,
+    subscribed_at: DateTime,
     current: Option<mpsc::Receiver<Replayed>>,
 }
 
@@ -43,7 +44,7 @@ impl Replays {
         client: async_nats::Client,
         interruptions: watch::Receiver<Option<Interruption>>,
     ) -> Self {
-        Self { client, interruptions, current: None }
+        Self { client, interruptions, subscribed_at: DateTime::now(), current: None }
     }
 
     /// Waits for what a replay brings. `heard_at` is when the subscription last brought an event. Cancel
@@ -63,13 +64,19 @@ impl Replays {
             let interruption = *self.interruptions.borrow_and_update();
             if let Some(interruption) = interruption {
                 let lost_since = heard_at.max(before(interruption.since, SLACK));
-                self.current = Some(start(self.client.clone(), lost_since));
+                // What was announced before this gateway listened, nobody here was to hear.
+                let from = before(lost_since, SLACK).max(self.subscribed_at);
+                self.current = Some(start(self.client.clone(), from, lost_since));
             }
         }
     }
 }
 
-fn start(client: async_nats::Client, lost_since: DateTime) -> mpsc::Receiver<Replayed> {
+fn start(
+    client: async_nats::Client,
+    from: DateTime,
+    lost_since: DateTime,
+) -> mpsc::Receiver<Replayed> {
     let (steps, current) = mpsc::channel(1);
     tokio::spawn(async move {
         let (events, mut replayed) = mpsc::channel(MOST_WAITING);
@@ -80,7 +87,7 @@ fn start(client: async_nats::Client, lost_since: DateTime) -> mpsc::Receiver<Rep
                 }
             }
         };
-        let (reach, ()) = tokio::join!(attempt(client, lost_since, events), forward);
+        let (reach, ()) = tokio::join!(attempt(client, from, lost_since, events), forward);
         // Closed only when the gateway ends.
         steps.send(Replayed::End(reach)).await.ok();
     });
@@ -90,11 +97,11 @@ fn start(client: async_nats::Client, lost_since: DateTime) -> mpsc::Receiver<Rep
 /// Replays until it succeeds once; events of failed tries are heard twice, which does no harm.
 async fn attempt(
     client: async_nats::Client,
+    from: DateTime,
     lost_since: DateTime,
     events: mpsc::Sender<async_nats::Message>,
 ) -> Reach {
     let until = Instant::now() + PATIENCE;
-    let from = before(lost_since, SLACK);
     loop {
         match nats::replay(&client, from, lost_since, &events).await {
             Ok(reach) => {

@@ -4,11 +4,13 @@
 use std::collections::BTreeMap;
 
 /// Most messages of one conversation that wait for an earlier one; see [`Offered::Overflow`].
-pub const MOST_WAITING: usize = 1000;
+pub const MOST_WAITING: usize = 200;
 
 /// The window of a conversation.
 #[derive(Debug)]
 pub struct Window<T> {
+    /// The first number that this window vouches for; unknown while it opens.
+    base: Option<i64>,
     /// The last number emitted; unknown while the window opens.
     emitted: Option<i64>,
     waiting: BTreeMap<i64, T>,
@@ -19,6 +21,9 @@ pub struct Window<T> {
 pub enum Offered<T> {
     /// It was emitted before, or waits already.
     Known,
+    /// It lies before all that this window knows: nobody can say who has heard it, and it is too late to
+    /// emit it in order.
+    Unproven,
     /// Emit these, in this order.
     Ready(Vec<T>),
     /// It waits for a message before it.
@@ -31,28 +36,34 @@ impl<T> Window<T> {
     /// Opens a window in front of a number whose predecessors need not be heard.
     #[must_use]
     pub fn before(seq: i64) -> Self {
-        Self { emitted: Some(seq - 1), waiting: BTreeMap::new() }
+        Self { base: Some(seq), emitted: Some(seq - 1), waiting: BTreeMap::new() }
     }
 
     /// Opens a window that does not know yet where it begins.
     #[must_use]
     pub fn opening() -> Self {
-        Self { emitted: None, waiting: BTreeMap::new() }
+        Self { base: None, emitted: None, waiting: BTreeMap::new() }
     }
 
     /// Lets an opening window begin in front of a number.
     pub fn begin_before(&mut self, seq: i64) {
-        self.emitted.get_or_insert(seq - 1);
+        if self.emitted.is_none() {
+            *self = Self { waiting: std::mem::take(&mut self.waiting), ..Self::before(seq) };
+        }
     }
 
     /// Passes over a number that nobody here has to hear, and all before it.
     pub fn pass(&mut self, seq: i64) {
+        self.base.get_or_insert(seq);
         self.emitted = self.emitted.max(Some(seq));
         self.waiting.retain(|waiting, _| *waiting > seq);
     }
 
     /// Offers a message.
     pub fn offer(&mut self, seq: i64, message: T) -> Offered<T> {
+        if self.base.is_some_and(|base| seq < base) {
+            return Offered::Unproven;
+        }
         if self.emitted.is_some_and(|emitted| seq <= emitted) || self.waiting.contains_key(&seq) {
             return Offered::Known;
         }
@@ -109,7 +120,6 @@ mod tests {
         let mut window = Window::before(5);
         window.offer(5, 'a');
         assert_eq!(window.offer(5, 'a'), Offered::Known);
-        assert_eq!(window.offer(4, 'z'), Offered::Known);
         window.offer(7, 'c');
         assert_eq!(window.offer(7, 'c'), Offered::Known);
     }
@@ -134,7 +144,7 @@ mod tests {
     fn number_that_was_passed_over_is_known() {
         let mut window = Window::opening();
         window.pass(4);
-        assert_eq!(window.offer(3, 'a'), Offered::Known);
+        assert_eq!(window.offer(4, 'a'), Offered::Known);
         assert_eq!(window.offer(5, 'b'), Offered::Ready(vec!['b']));
     }
 
@@ -144,6 +154,17 @@ mod tests {
         window.offer(3, 'a');
         window.begin_before(1);
         assert_eq!(window.emitted(), Some(3));
+    }
+
+    #[test]
+    fn number_before_all_that_is_known_is_unproven() {
+        let mut window = Window::before(5);
+        window.offer(5, 'b');
+        assert_eq!(window.offer(4, 'a'), Offered::Unproven);
+        let mut window = Window::opening();
+        window.offer(9, 'b');
+        window.begin_before(8);
+        assert_eq!(window.offer(7, 'a'), Offered::Unproven);
     }
 
     #[test]

@@ -5,13 +5,8 @@ use crate::wire::{Dialect, event, message, socket};
 
 /// Sends a message. The members hear of it through the fan-out, like those of other gateways.
 pub async fn on_send(job: Job) {
-    let identity = job.peer.identity();
-    let request = match socket::send(job.name, job.data.clone(), identity) {
-        Ok(request) => request,
-        Err(error) => return job.refuse(&error),
-    };
     let mut client = job.state.clients.message.clone();
-    let response = match client.send_message(job.caller.request(request)).await {
+    let response = match client.send_message(job.caller.request(job.request.clone())).await {
         Ok(response) => response.into_inner(),
         Err(status) => return job.refuse(&status.into()),
     };

@@ -5,10 +5,14 @@ use std::time::Duration;
 
 use bson::oid::ObjectId;
 use serde::Serialize;
-use socketioxide::{SendError, SocketError, SocketIo, extract::SocketRef};
+use serde_json::Value;
+use socketioxide::{
+    SendError, SocketError, SocketIo,
+    extract::{AckSender, SocketRef},
+};
 
 use super::{Identity, Transports};
-use crate::wire::Dialect;
+use crate::wire::{Dialect, event};
 
 /// In how many steps many sockets are cut, so that they do not all come back at once.
 const CUT_BATCHES: usize = 20;
@@ -16,6 +20,9 @@ const CUT_BATCHES: usize = 20;
 const SMALLEST_CUT_BATCH: usize = 50;
 /// Pause between two steps.
 const CUT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Events that may come before a socket is greeted, which is a matter of moments.
+const MOST_EARLY: usize = 64;
 
 /// All sockets of this gateway.
 #[derive(Clone)]
@@ -96,9 +103,38 @@ impl Peer {
     }
 
     /// Emits an event. A socket that is too slow to take it is cut: its client comes back and syncs,
-    /// while a packet dropped in silence would never be missed.
+    /// while a packet dropped in silence would never be missed. A socket that has not been greeted yet
+    /// gets it after its greeting.
     pub fn emit(&self, name: &'static str, body: &(impl Serialize + ?Sized)) {
-        match self.socket.emit(name, body) {
+        let mut early = self.identity.early.lock();
+        let Some(waiting) = early.as_mut() else {
+            drop(early);
+            return self.check(self.socket.emit(name, body), name);
+        };
+        match serde_json::value::to_raw_value(body) {
+            Ok(body) if waiting.len() < MOST_EARLY => waiting.push((name, body)),
+            _ => self.cut(),
+        }
+    }
+
+    /// Greets the socket, if its dialect has a greeting, and emits what came before.
+    pub fn greet(&self, greeting: Option<&Value>) {
+        let mut early = self.identity.early.lock();
+        if let Some(greeting) = greeting {
+            self.check(self.socket.emit(event::CONNECTED, greeting), event::CONNECTED);
+        }
+        for (name, body) in early.take().unwrap_or_default() {
+            self.check(self.socket.emit(name, &body), name);
+        }
+    }
+
+    /// Answers an event, if its client asked for an answer.
+    pub fn acknowledge(&self, ack: AckSender, answer: &impl Serialize) {
+        self.check(ack.send(answer), "acknowledgement");
+    }
+
+    fn check(&self, outcome: Result<(), SendError>, name: &str) {
+        match outcome {
             // One that is gone needs nothing any more.
             Ok(()) | Err(SendError::Socket(SocketError::Closed)) => {}
             Err(error) => {

@@ -1,20 +1,27 @@
 //! Events of one socket that must be handled in the order in which they were sent: one worker, one
 //! after the other. The socket library itself starts a task for each.
 
-use std::future::{Future, Ready, ready};
+use std::{
+    future::{Future, Ready, ready},
+    sync::Arc,
+};
 
 use axum::http::StatusCode;
 use chat_kit::caller;
+use chat_proto::v1 as pb;
+use prost::Message as _;
 use serde_json::Value;
-use socketioxide::extract::{AckSender, Extension, SocketRef, State, TryData};
-use tokio::sync::mpsc;
+use socketioxide::extract::{AckSender, Extension, SocketRef, State};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tracing::Instrument as _;
 
-use super::{Identity, Peer, Transports};
+use super::{Identity, Peer, Transports, payload::Payload};
 use crate::{error::ApiError, state::AppState, wire};
 
 /// Events that wait for the one before; one more is refused.
 const MOST_WAITING: usize = 128;
+/// Bytes of the requests that wait; the largest event that the transport lets through fits in.
+const MOST_WAITING_BYTES: usize = 1 << 20;
 
 /// An event to be handled.
 pub struct Job {
@@ -26,16 +33,18 @@ pub struct Job {
     pub caller: caller::Caller,
     /// The name of the event.
     pub name: &'static str,
-    /// The payload; null where there is none.
-    pub data: Value,
-    /// Answers the client, if it asked for an answer.
-    pub ack: AckSender,
+    /// What it asks for.
+    pub request: pb::SendMessageRequest,
+    ack: AckSender,
+    // Given back when the event has been handled.
+    _bytes: OwnedSemaphorePermit,
 }
 
 /// A worker of one socket. It ends when the socket's handlers are gone and its work is done.
 #[derive(Clone)]
 pub struct Queue {
     jobs: mpsc::Sender<Job>,
+    bytes: Arc<Semaphore>,
 }
 
 impl Queue {
@@ -51,17 +60,16 @@ impl Queue {
                 handle(job).instrument(span).await;
             }
         });
-        Self { jobs }
+        Self { jobs, bytes: Arc::new(Semaphore::new(MOST_WAITING_BYTES)) }
     }
 
-    /// Returns the handler of an event. It runs in the order of arrival and only queues.
-    #[expect(clippy::type_complexity, reason = "every parameter is an extractor of the library")]
+    /// Returns the handler of an event. It runs in the order of arrival, reads the payload and queues.
     pub fn handler(
         &self,
         name: &'static str,
     ) -> impl Fn(
         SocketRef,
-        TryData<Value>,
+        Payload,
         AckSender,
         State<AppState>,
         State<Transports>,
@@ -71,17 +79,37 @@ impl Queue {
     + Send
     + Sync
     + 'static {
-        let jobs = self.jobs.clone();
-        move |socket, TryData(data), ack, State(state), State(transports), Extension(identity)| {
+        let queue = self.clone();
+        move |socket, Payload(data), ack, State(state), State(transports), Extension(identity)| {
             let mut caller = identity.caller.clone();
             caller.request_id = caller::new_request_id();
             let peer = Peer::new(socket, identity, transports);
-            let data = data.unwrap_or_default();
-            let job = Job { peer, state, caller, name, data, ack };
-            if let Err(refused) = jobs.try_send(job) {
-                refused.into_inner().refuse(&too_many());
+            // What is queued has its final size: nonsense beside the known fields is gone.
+            match wire::socket::send(name, &data, peer.identity()) {
+                Ok(request) => queue.push(peer, state, caller, name, request, ack),
+                Err(error) => refuse(&peer, name, ack, &error),
             }
             ready(())
+        }
+    }
+
+    fn push(
+        &self,
+        peer: Peer,
+        state: AppState,
+        caller: caller::Caller,
+        name: &'static str,
+        request: pb::SendMessageRequest,
+        ack: AckSender,
+    ) {
+        let size = u32::try_from(request.encoded_len()).unwrap_or(u32::MAX);
+        let Ok(bytes) = Arc::clone(&self.bytes).try_acquire_many_owned(size) else {
+            return refuse(&peer, name, ack, &too_many());
+        };
+        let job = Job { peer, state, caller, name, request, ack, _bytes: bytes };
+        if let Err(refused) = self.jobs.try_send(job) {
+            let job = refused.into_inner();
+            refuse(&job.peer, name, job.ack, &too_many());
         }
     }
 }
@@ -89,18 +117,22 @@ impl Queue {
 impl Job {
     /// Answers with success.
     pub fn accept(self, message: &Value) {
-        // A socket that is gone is past answering.
-        self.ack.send(&wire::socket::accepted(message)).ok();
+        self.peer.acknowledge(self.ack, &wire::socket::accepted(message));
     }
 
-    /// Answers with a failure: by acknowledgement, and to old clients, which never ask for one, by
-    /// the event that they know.
+    /// Answers with a failure.
     pub fn refuse(self, error: &ApiError) {
-        if let Some(name) = wire::socket::error_event(self.name) {
-            self.peer.emit(name, &wire::socket::error_body(error));
-        }
-        self.ack.send(&wire::socket::refused(error)).ok();
+        refuse(&self.peer, self.name, self.ack, error);
     }
+}
+
+/// Answers with a failure: by acknowledgement, and to old clients, which never ask for one, by the event
+/// that they know.
+fn refuse(peer: &Peer, name: &str, ack: AckSender, error: &ApiError) {
+    if let Some(event) = wire::socket::error_event(name) {
+        peer.emit(event, &wire::socket::error_body(error));
+    }
+    peer.acknowledge(ack, &wire::socket::refused(error));
 }
 
 fn too_many() -> ApiError {

@@ -11,7 +11,9 @@ use crate::error::ApiError;
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct SendOtp {
+    #[serde(deserialize_with = "fields::text")]
     phone: Option<String>,
+    #[serde(deserialize_with = "fields::text")]
     name: Option<String>,
 }
 
@@ -35,9 +37,12 @@ impl SendOtp {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct VerifyOtp {
+    #[serde(deserialize_with = "fields::text")]
     otp: Option<String>,
     session_id: Option<String>,
+    #[serde(deserialize_with = "fields::text")]
     name: Option<String>,
+    #[serde(deserialize_with = "fields::text")]
     phone: Option<String>,
 }
 
@@ -190,6 +195,22 @@ mod tests {
         }
         assert!(full.clone().into_login(device()).is_ok());
         assert!(full.into_registration(device()).is_ok());
+    }
+
+    #[test]
+    fn scalars_are_texts() {
+        let body = serde_json::json!({
+            "otp": 123_456, "sessionId": "s", "name": true, "phone": 15_550_000_001_i64,
+        });
+        let body: VerifyOtp = fields::read(body).expect("a body");
+        let request = body.into_registration(device()).expect("a request");
+        assert_eq!(request.code, "123456");
+        assert_eq!((request.name.as_str(), request.phone.as_str()), ("true", "15550000001"));
+        for field in ["otp", "name", "phone", "sessionId"] {
+            let body = serde_json::json!({ field: { "$ne": null } });
+            let error = fields::read::<VerifyOtp>(body).expect_err(field);
+            assert_eq!(error.error, "validation_error");
+        }
     }
 
     #[test]

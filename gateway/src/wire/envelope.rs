@@ -2,7 +2,10 @@
 
 use axum::{
     body::Body,
-    http::{HeaderValue, StatusCode, header::CONTENT_TYPE},
+    http::{
+        HeaderValue, StatusCode,
+        header::{CONTENT_TYPE, RETRY_AFTER},
+    },
     response::Response,
 };
 use serde::Serialize;
@@ -42,10 +45,16 @@ pub fn with_status(status: StatusCode, body: impl Serialize) -> Response {
     json(status, &Success { success, body })
 }
 
-/// Answers a failure.
+/// Answers a failure. The time to try again is said in whole seconds, never too short.
 #[must_use]
 pub fn failure(error: &ApiError) -> Response {
-    json(error.status, &Failure { success: false, error: &error.error, message: &error.message })
+    let body = Failure { success: false, error: &error.error, message: &error.message };
+    let mut response = json(error.status, &body);
+    if let Some(delay) = error.retry_after {
+        let seconds = delay.as_secs().saturating_add(u64::from(delay.subsec_nanos() > 0));
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+    }
+    response
 }
 
 /// Answers with a body as it is.
@@ -62,4 +71,27 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, JSON);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn time_to_try_again_is_said_in_whole_seconds() {
+        for (delay, seconds) in [
+            (None, None),
+            (Some(Duration::ZERO), Some("1")),
+            (Some(Duration::from_millis(1)), Some("1")),
+            (Some(Duration::from_secs(7)), Some("7")),
+            (Some(Duration::from_millis(7001)), Some("8")),
+        ] {
+            let refused = ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", "text");
+            let response = failure(&ApiError { retry_after: delay, ..refused });
+            let header = response.headers().get(RETRY_AFTER);
+            assert_eq!(header.map(|value| value.to_str().expect("text")), seconds);
+        }
+    }
 }

@@ -1,4 +1,6 @@
-//! Reading and writing single fields: spellings in order, ids, whole numbers, instants.
+//! Reading and writing single fields: spellings in order, ids, texts, whole numbers, instants.
+
+mod parse;
 
 use std::fmt::Display;
 
@@ -10,13 +12,14 @@ use chat_kit::{
 };
 use prost_types::Timestamp;
 use serde::{Deserialize, Deserializer, de, de::DeserializeOwned};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use time::{
     Date, OffsetDateTime, PrimitiveDateTime,
     format_description::{BorrowedFormatItem, well_known::Rfc3339},
     macros::format_description,
 };
 
+pub use self::parse::{form, object, pairs, value};
 use crate::error::ApiError;
 
 /// Longest page that a client may ask for.
@@ -38,34 +41,6 @@ pub fn read<T: DeserializeOwned>(body: Value) -> Result<T, ApiError> {
         let path = error.path().to_string();
         ApiError::validation(format!("{path}: {}", error.into_inner()))
     })
-}
-
-/// Reads what a client sent over HTTP: absent and a list count as an object without fields, and
-/// whatever is no JSON object is malformed.
-pub fn object(bytes: &[u8]) -> Result<Value, ApiError> {
-    let malformed = || {
-        let message = "the body is not a JSON object";
-        ApiError::new(StatusCode::BAD_REQUEST, "SyntaxError", message)
-    };
-    if bytes.is_empty() {
-        return Ok(Value::Object(Map::new()));
-    }
-    match serde_json::from_slice(bytes) {
-        Ok(object @ Value::Object(_)) => Ok(object),
-        Ok(Value::Array(_)) => Ok(Value::Object(Map::new())),
-        Ok(_) | Err(_) => Err(malformed()),
-    }
-}
-
-/// Reads flat `key=value` pairs; of a repeated key the first counts. Brackets in a key mean nothing.
-pub fn pairs(bytes: &[u8]) -> Result<Value, ApiError> {
-    let pairs: Vec<(String, String)> = serde_urlencoded::from_bytes(bytes)
-        .map_err(|_| ApiError::validation("the parameters cannot be read"))?;
-    let mut object = Map::new();
-    for (key, value) in pairs {
-        object.entry(key).or_insert(Value::String(value));
-    }
-    Ok(Value::Object(object))
 }
 
 /// Returns the length of a page: what was asked for, cut to between 1 and 100, or the default.
@@ -101,31 +76,72 @@ pub fn conversation_id(field: &str, text: &str) -> Result<ConversationId, ApiErr
     text.parse().map_err(|_| ApiError::invalid_conversation_id(field))
 }
 
-/// Reads a whole number, also as text; a fraction is cut off. Empty text counts as absent.
+/// Reads a text, also one that a number or a boolean stands for.
+pub fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    match Value::deserialize(deserializer)? {
+        Value::Null => Ok(None),
+        Value::String(text) => Ok(Some(text)),
+        scalar @ (Value::Bool(_) | Value::Number(_)) => Ok(Some(scalar.to_string())),
+        Value::Array(_) | Value::Object(_) => Err(de::Error::custom("a text is needed")),
+    }
+}
+
+/// Reads a whole number, also as text; a fraction is cut off, and what is too large becomes the largest
+/// number that there is. Empty text counts as absent.
 pub fn whole<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: Deserializer<'de>,
     T: TryFrom<i64, Error: Display>,
 {
     let wrong = |value: &dyn Display| de::Error::custom(format!("`{value}` is no whole number"));
-    let number = match Value::deserialize(deserializer)? {
+    let whole = match Value::deserialize(deserializer)? {
         Value::Null => return Ok(None),
-        Value::Number(number) => number,
         Value::String(text) if text.trim().is_empty() => return Ok(None),
-        Value::String(text) => text.trim().parse().map_err(|_| wrong(&text))?,
+        Value::String(text) => whole_of_text(&text).ok_or_else(|| wrong(&text))?,
+        Value::Number(number) => {
+            let whole = number.as_i64().or_else(|| number.as_f64().map(truncate));
+            whole.ok_or_else(|| wrong(&number))?
+        }
         other => return Err(wrong(&other)),
     };
-    let whole = number.as_i64().or_else(|| truncate(number.as_f64()?));
-    let whole = whole.ok_or_else(|| wrong(&number))?;
     T::try_from(whole).map(Some).map_err(|error| de::Error::custom(format!("`{whole}`: {error}")))
+}
+
+/// Parses a whole number, as [`whole`] does.
+pub fn whole_number(field: &str, text: &str) -> Result<i64, ApiError> {
+    let wrong = || ApiError::validation(format!("{field}: `{text}` is no whole number"));
+    whole_of_text(text).ok_or_else(wrong)
+}
+
+fn whole_of_text(text: &str) -> Option<i64> {
+    let text = text.trim();
+    // The parser of fractions also knows words.
+    let is_numeric = |byte: u8| byte.is_ascii_digit() || b"+-.eE".contains(&byte);
+    if !text.bytes().all(is_numeric) {
+        return None;
+    }
+    text.parse().ok().or_else(|| text.parse().ok().map(truncate))
 }
 
 #[expect(
     clippy::cast_possible_truncation,
-    reason = "the range is checked, and cutting the fraction off is meant"
+    reason = "cutting the fraction off is meant, and so is the nearest number that there is"
 )]
-fn truncate(number: f64) -> Option<i64> {
-    (number.abs() < 9e15).then_some(number as i64)
+fn truncate(number: f64) -> i64 {
+    number as i64
+}
+
+/// Reads the whole number that a text or a number begins with; whatever begins with none is absent.
+pub fn leading_whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    let text = match Value::deserialize(deserializer)? {
+        Value::String(text) => text,
+        Value::Number(number) => number.to_string(),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return Ok(None),
+    };
+    let digits = text.trim_start();
+    let digits = digits.strip_prefix('+').unwrap_or(digits);
+    let end = digits.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(digits.len());
+    Ok(digits[..end].parse().ok())
 }
 
 /// Reads an instant: RFC 3339, or without zone, or a date alone, the latter two in UTC. A part below
@@ -200,15 +216,76 @@ mod tests {
             (json!("7.9"), Some(7)),
             (json!(7.9), Some(7)),
             (json!(""), None),
+            (json!(" "), None),
+            (json!("+7"), Some(7)),
             (json!(null), None),
         ] {
             let sample: Sample = read(json!({ "count": value })).expect("a sample");
             assert_eq!(sample.count, count);
         }
-        for value in [json!("seven"), json!(-1), json!(true), json!({}), json!(1e300)] {
+        for value in [json!("seven"), json!(-1), json!(true), json!({}), json!(1e300), json!("nan")]
+        {
             let error = read::<Sample>(json!({ "count": value })).expect_err("no count");
             assert_eq!(error.error, "validation_error");
             assert!(error.message.starts_with("count: "), "{error}");
+        }
+    }
+
+    #[test]
+    fn whole_number_without_end_is_the_largest_there_is() {
+        let nines = "9".repeat(400);
+        for (text, number) in [
+            ("9223372036854775808", i64::MAX),
+            ("1e400", i64::MAX),
+            (nines.as_str(), i64::MAX),
+            ("-1e400", i64::MIN),
+            ("-7.9", -7),
+        ] {
+            assert_eq!(whole_number("page", text), Ok(number), "{text}");
+        }
+        for text in ["", "many", "inf", "NaN", "0x7", "1e", "."] {
+            let error = whole_number("page", text).expect_err(text);
+            assert!(error.message.starts_with("page: "), "{error}");
+        }
+    }
+
+    #[test]
+    fn leading_digits_are_a_whole_number() {
+        for (value, seconds) in [
+            (json!(7), Some(7)),
+            (json!(7.9), Some(7)),
+            (json!(" 7s"), Some(7)),
+            (json!("+7.9"), Some(7)),
+            (json!("00:07"), Some(0)),
+            (json!(-7), None),
+            (json!("-7"), None),
+            (json!("long"), None),
+            (json!(""), None),
+            (json!(5_000_000_000_i64), None),
+            (json!("9".repeat(40)), None),
+            (json!(true), None),
+            (json!([7]), None),
+            (json!({ "$gt": 7 }), None),
+            (json!(null), None),
+        ] {
+            assert_eq!(leading_whole(value.clone()).expect("never refused"), seconds, "{value}");
+        }
+    }
+
+    #[test]
+    fn scalars_are_texts() {
+        for (value, read) in [
+            (json!("a"), Some("a")),
+            (json!(""), Some("")),
+            (json!(15_550_000_001_i64), Some("15550000001")),
+            (json!(1.5), Some("1.5")),
+            (json!(false), Some("false")),
+            (json!(null), None),
+        ] {
+            assert_eq!(text(value.clone()).expect("a text").as_deref(), read, "{value}");
+        }
+        for value in [json!({ "$ne": null }), json!(["x"])] {
+            assert!(text(value.clone()).is_err(), "{value}");
         }
     }
 
@@ -221,24 +298,5 @@ mod tests {
         }
         let sample: Sample = read(json!({ "name": null })).expect("null is absent");
         assert_eq!(sample.name, None);
-    }
-
-    #[test]
-    fn bodies_are_objects() {
-        for (text, body) in
-            [("", json!({})), ("[1, 2]", json!({})), (r#"{"a":1,"a":2}"#, json!({ "a": 2 }))]
-        {
-            assert_eq!(object(text.as_bytes()), Ok(body), "{text}");
-        }
-        for text in ["{", "\"text\"", "42", "null", "{\"a\":1}}", "\u{1}"] {
-            let error = object(text.as_bytes()).expect_err(text);
-            assert_eq!(error.error, "SyntaxError");
-        }
-    }
-
-    #[test]
-    fn of_a_repeated_key_the_first_counts() {
-        let object = pairs(b"a=1&a=2&b[$ne]=x&c=%F0%9F%91%8B+d").expect("pairs");
-        assert_eq!(object, json!({ "a": "1", "b[$ne]": "x", "c": "👋 d" }));
     }
 }

@@ -9,6 +9,7 @@ use chat_proto::v1::{self as pb, send_message_request::Target};
 use serde::Deserialize;
 use serde_json::Value;
 
+pub(super) use self::render::AttachedFile;
 pub use self::{
     history::{Answer, Query, View},
     render::{client_id, history_item, live, payload, unified},
@@ -38,16 +39,20 @@ pub struct Send {
     pub conversation: Option<String>,
     pub to_id: Option<String>,
     pub to: Option<String>,
+    #[serde(deserialize_with = "fields::text")]
     pub to_phone: Option<String>,
+    #[serde(deserialize_with = "fields::text")]
     pub content: Option<String>,
+    #[serde(deserialize_with = "fields::text")]
     pub text: Option<String>,
+    #[serde(deserialize_with = "fields::text")]
     pub message: Option<String>,
     pub r#type: Option<String>,
     pub file_url: Option<String>,
     pub media: Option<String>,
     pub file_name: Option<String>,
     pub file_type: Option<String>,
-    #[serde(deserialize_with = "fields::whole")]
+    #[serde(deserialize_with = "fields::leading_whole")]
     pub audio_duration: Option<u32>,
     pub reply_to: Option<String>,
     pub client_id: Option<Value>,
@@ -75,7 +80,9 @@ impl Send {
         )?;
         let kind = fields::first([self.r#type]);
         let file_type = fields::first([self.file_type]);
-        let url = fields::first([self.file_url, self.media]);
+        let file_url = fields::first([self.file_url]);
+        let is_uploaded = file_url.is_some();
+        let url = fields::first([file_url, self.media]);
         let attachment = url.map(|url| pb::Attachment {
             url,
             name: fields::first([self.file_name]),
@@ -83,13 +90,17 @@ impl Send {
             duration_seconds: self.audio_duration,
         });
         let content = fields::first([self.content, self.text, self.message]);
+        let mut content = content_of(content, source);
+        if let Some(file) = attachment.as_ref().filter(|_| is_uploaded && content.is_empty()) {
+            content = text_of(file);
+        }
         Ok(pb::SendMessageRequest {
             target: Some(target),
             message_id: MessageId::new().to_string(),
-            content: content_of(content, source),
+            content,
             r#type: type_of(kind, attachment.as_ref()),
             attachment,
-            client_id: self.client_id.map(client_id_text).transpose()?,
+            client_id: self.client_id.map(client_id_text).transpose()?.flatten(),
             origin_id,
         })
     }
@@ -102,8 +113,11 @@ impl Send {
 pub struct UnifiedSend {
     pub conversation_id: Option<String>,
     pub to_id: Option<String>,
+    #[serde(deserialize_with = "fields::text")]
     pub to_contact: Option<String>,
+    #[serde(deserialize_with = "fields::text")]
     pub to_phone: Option<String>,
+    #[serde(deserialize_with = "fields::text")]
     pub content: Option<String>,
     pub r#type: Option<String>,
     pub attachment: Option<UnifiedAttachment>,
@@ -146,7 +160,7 @@ impl UnifiedSend {
             content: content_of(self.content, source),
             r#type: type_of(fields::first([self.r#type]), attachment.as_ref()),
             attachment,
-            client_id: self.client_id.map(client_id_text).transpose()?,
+            client_id: self.client_id.map(client_id_text).transpose()?.flatten(),
             origin_id,
         })
     }
@@ -205,6 +219,19 @@ fn content_of(content: Option<String>, source: Source) -> String {
     }
 }
 
+/// Returns the text of an uploaded file that came without one, as the old families show it.
+fn text_of(file: &pb::Attachment) -> String {
+    let name = file.name.as_deref().unwrap_or_default();
+    let is_voice = matches!(file.file_type.as_deref(), Some("audio" | "voice"))
+        || [".m4a", ".mp3"].iter().any(|extension| name.ends_with(extension))
+        || name.starts_with("voice_");
+    match name {
+        _ if is_voice => "Voice Message".to_owned(),
+        "" => "\u{1F4CE} File".to_owned(),
+        name => format!("\u{1F4CE} {name}"),
+    }
+}
+
 /// Returns the type given, else the one that the file tells; empty stands for text.
 fn type_of(given: Option<String>, attachment: Option<&pb::Attachment>) -> String {
     if let Some(given) = given {
@@ -218,13 +245,14 @@ fn type_of(given: Option<String>, attachment: Option<&pb::Attachment>) -> String
     by_file.to_owned()
 }
 
-/// Returns the JSON text of a client's id, so that it comes back unchanged.
-fn client_id_text(value: Value) -> Result<String, ApiError> {
+/// Returns the JSON text of a client's id, so that it comes back unchanged; empty text is no id.
+fn client_id_text(value: Value) -> Result<Option<String>, ApiError> {
     match value {
         Value::Object(_) | Value::Array(_) => {
             Err(ApiError::validation("clientId: a string, number or boolean is needed"))
         }
-        scalar => Ok(scalar.to_string()),
+        Value::String(text) if text.is_empty() => Ok(None),
+        scalar => Ok(Some(scalar.to_string())),
     }
 }
 

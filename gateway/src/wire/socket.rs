@@ -10,9 +10,10 @@ use crate::{error::ApiError, socket::Identity};
 /// Folds the payload of a sending event into the canonical request.
 pub fn send(
     name: &str,
-    data: Value,
+    data: &str,
     identity: &Identity,
 ) -> Result<pb::SendMessageRequest, ApiError> {
+    let data = fields::value(data.as_bytes())?;
     if !data.is_object() {
         return Err(ApiError::validation("the payload of this event is an object"));
     }

@@ -21,6 +21,7 @@ async fn ping_answers_under_every_spelling_of_its_path() {
     assert_eq!(app.get("/ping//").await.status, 404);
     let banner = app.get("/").await;
     assert_eq!((banner.status.as_u16(), &banner.body["success"]), (200, &json!(true)));
+    assert_eq!(banner.body["version"], "1.0.0");
 }
 
 #[tokio::test]
@@ -174,10 +175,15 @@ async fn refusals_reach_pages_of_allowed_origins() {
 #[tokio::test]
 async fn origins_are_the_configured_ones() {
     let mut config = config(NOWHERE);
-    config.http.origins = vec!["https://chat.example".parse().expect("a header")];
+    let origins = ["https://chat.example", "null", "file://"];
+    config.http.origins = origins.map(|origin| origin.parse().expect("a header")).into();
     let app = App::new(config);
-    let answer = from_origin(&app, "GET", "https://chat.example").await;
-    assert_eq!(allowed_origin(&answer.headers), Some("https://chat.example"));
+    for origin in origins {
+        for method in ["GET", "OPTIONS"] {
+            let answer = from_origin(&app, method, origin).await;
+            assert_eq!(allowed_origin(&answer.headers), Some(origin));
+        }
+    }
     assert_eq!(allowed_origin(&from_origin(&app, "GET", LOCAL).await.headers), None);
 }
 

@@ -33,6 +33,7 @@ const NOWHERE_TO_BE_FOUND: &str = "/api/users/nothing-here";
 struct Stage {
     verdict: Arc<Mutex<Option<Status>>>,
     questions: Arc<AtomicUsize>,
+    address: Arc<Mutex<String>>,
 }
 
 impl Stage {
@@ -79,6 +80,10 @@ impl AuthService for Stage {
         Caller::open(&request)?.require_service()?;
         let request = request.into_inner();
         let device = request.device.expect("a device");
+        *self.address.lock().expect("no test panics with it") = device.address;
+        if let Some(refusal) = self.verdict.lock().expect("no test panics with it").clone() {
+            return Err(refusal);
+        }
         Ok(Response::new(pb::SendOtpResponse {
             otp_session_id: format!("{} of {}", request.phone, device.name),
             code: None,
@@ -233,6 +238,37 @@ async fn refusals_behind_the_login_have_their_names() {
         .header(header::CONTENT_TYPE, "application/json")
         .body(Body::from("{"));
     app.send(broken.expect("a request")).await.assert_refused(400, "SyntaxError");
+}
+
+#[tokio::test]
+async fn address_behind_proxies_is_the_one_that_the_first_of_them_heard() {
+    for (proxies, address) in [(0, ""), (1, "10.0.0.3"), (2, "203.0.113.7"), (9, "")] {
+        let (app, stage) = app_with(|http| http.proxies = proxies).await;
+        let request = request("POST", "/api/auth/send-otp", None)
+            .header(header::CONTENT_TYPE, "application/json")
+            .header("x-forwarded-for", "6.6.6.6, 203.0.113.7")
+            .header("x-forwarded-for", "10.0.0.3")
+            .body(Body::from(r#"{"phone":"+1"}"#));
+        assert_eq!(app.send(request.expect("a request")).await.status, 200);
+        assert_eq!(*stage.address.lock().expect("no test panics with it"), address, "{proxies}");
+    }
+}
+
+#[tokio::test]
+async fn refusal_says_when_to_try_again() {
+    let (app, stage) = app().await;
+    let mut details = ErrorDetails::with_retry_info(Some(Duration::from_millis(61_500)));
+    details.set_error_info("too_many_otp_requests", "auth", HashMap::new());
+    let refusal = Status::with_error_details(Code::ResourceExhausted, "slow down", details);
+    stage.say(Some(refusal));
+    let body = r#"{"phone":"+1"}"#;
+    let answer = app.post("/api/auth/send-otp", "application/json", body).await;
+    answer.assert_refused(429, "too_many_otp_requests");
+    assert_eq!(answer.headers[header::RETRY_AFTER], "62");
+    stage.say(Some(refused(Code::ResourceExhausted, "too_many_otp_requests")));
+    let answer = app.post("/api/auth/send-otp", "application/json", body).await;
+    answer.assert_refused(429, "too_many_otp_requests");
+    assert!(!answer.headers.contains_key(header::RETRY_AFTER));
 }
 
 #[tokio::test]

@@ -35,7 +35,7 @@ pub struct Limits {
     pub page: NonZeroU32,
     /// Conversations on any page.
     pub largest_page: NonZeroU32,
-    /// Characters of a preview.
+    /// Characters of a preview; the longest message by default, since old clients show it whole.
     pub preview_length: NonZeroUsize,
 }
 
@@ -43,7 +43,7 @@ impl Default for Limits {
     fn default() -> Self {
         const PAGE: NonZeroU32 = NonZeroU32::new(50).expect("not zero");
         const LARGEST_PAGE: NonZeroU32 = NonZeroU32::new(500).expect("not zero");
-        const PREVIEW_LENGTH: NonZeroUsize = NonZeroUsize::new(200).expect("not zero");
+        const PREVIEW_LENGTH: NonZeroUsize = NonZeroUsize::new(4000).expect("not zero");
         Self { page: PAGE, largest_page: LARGEST_PAGE, preview_length: PREVIEW_LENGTH }
     }
 }

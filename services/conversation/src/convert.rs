@@ -12,7 +12,7 @@ use crate::{
     direct::{Opened, Peer},
     error::Error,
     list::{Listed, Wanted},
-    store::conversations::{Audience, Conversation, ConversationStatus, Preview},
+    store::conversations::{Attachment, Audience, Conversation, ConversationStatus, Preview},
 };
 
 /// Reads the id of a user.
@@ -88,6 +88,7 @@ pub(crate) fn activity(
         content: content.take(limits.preview_length.get()).collect(),
         r#type: preview.r#type,
         created_at: from_timestamp(&created_at),
+        attachment: preview.attachment.map(Into::into),
     };
     Ok((id, preview))
 }
@@ -143,6 +144,29 @@ impl From<Preview> for pb::Preview {
             content: preview.content,
             r#type: preview.r#type,
             created_at: Some(to_timestamp(preview.created_at)),
+            attachment: preview.attachment.map(Into::into),
+        }
+    }
+}
+
+impl From<pb::Attachment> for Attachment {
+    fn from(attachment: pb::Attachment) -> Self {
+        Self {
+            url: attachment.url,
+            name: attachment.name,
+            file_type: attachment.file_type,
+            duration_seconds: attachment.duration_seconds,
+        }
+    }
+}
+
+impl From<Attachment> for pb::Attachment {
+    fn from(attachment: Attachment) -> Self {
+        Self {
+            url: attachment.url,
+            name: attachment.name,
+            file_type: attachment.file_type,
+            duration_seconds: attachment.duration_seconds,
         }
     }
 }
@@ -167,9 +191,10 @@ mod tests {
             message_id: UserId::new().to_string(),
             seq: 1,
             sender_id: UserId::new().to_string(),
-            content: "é".repeat(201),
+            content: "é".repeat(4001),
             r#type: "text".to_owned(),
             created_at: Some(prost_types::Timestamp::default()),
+            attachment: None,
         }
     }
 
@@ -182,9 +207,9 @@ mod tests {
     }
 
     #[test]
-    fn preview_is_cut_to_200_characters() {
+    fn preview_is_cut_to_4000_characters() {
         let read = read(Some(preview())).expect("a preview");
-        assert_eq!(read.content, "é".repeat(200));
+        assert_eq!(read.content, "é".repeat(4000));
     }
 
     #[test]

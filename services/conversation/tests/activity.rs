@@ -4,7 +4,9 @@ use chat_kit::{
     id::{ConversationId, MessageId, UserId},
     time::to_timestamp,
 };
-use chat_proto::v1::{Conversation, ListConversationsRequest, Preview, RecordActivityRequest};
+use chat_proto::v1::{
+    Attachment, Conversation, ListConversationsRequest, Preview, RecordActivityRequest,
+};
 use futures_util::future::join_all;
 use tonic::{Code, Request, Status};
 
@@ -18,6 +20,7 @@ fn preview(sender: UserId, seq: i64, content: &str) -> Preview {
         content: content.to_owned(),
         r#type: "text".to_owned(),
         created_at: Some(to_timestamp(bson::DateTime::from_millis(1_000_000 + seq))),
+        attachment: None,
     }
 }
 
@@ -97,13 +100,32 @@ async fn parallel_previews_end_with_the_newest() {
 }
 
 #[tokio::test]
-async fn preview_is_cut_to_200_characters() {
+async fn preview_of_a_file_comes_back_whole() {
     let suite = start().await;
     let (ada, _, conversation) = suite.pair().await;
-    let long = preview(ada, 1, &"📎".repeat(4000));
+    let bare = Attachment { url: "https://x/a".to_owned(), ..Attachment::default() };
+    let whole = Attachment {
+        name: Some("a.m4a".to_owned()),
+        file_type: Some("audio".to_owned()),
+        duration_seconds: Some(u32::MAX),
+        ..bare.clone()
+    };
+    for (seq, attachment) in [(1, bare), (2, whole)] {
+        let sent = Preview { attachment: Some(attachment), ..preview(ada, seq, "") };
+        let request = about(&conversation.id, sent.clone());
+        record(&suite, as_user(ada, request)).await.expect("recorded");
+        assert_eq!(seen_by(&suite, ada).await.last_message, Some(sent));
+    }
+}
+
+#[tokio::test]
+async fn preview_is_cut_to_4000_characters() {
+    let suite = start().await;
+    let (ada, _, conversation) = suite.pair().await;
+    let long = preview(ada, 1, &"📎".repeat(4001));
     record(&suite, as_user(ada, about(&conversation.id, long))).await.expect("recorded");
     let seen = seen_by(&suite, ada).await;
-    assert_eq!(seen.last_message.expect("a preview").content, "📎".repeat(200));
+    assert_eq!(seen.last_message.expect("a preview").content, "📎".repeat(4000));
 }
 
 #[tokio::test]

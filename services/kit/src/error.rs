@@ -1,6 +1,6 @@
 //! From a service's error to a gRPC status with details, and back to its reason. No HTTP.
 
-use std::{collections::HashMap, error::Error};
+use std::{collections::HashMap, error::Error, time::Duration};
 
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
@@ -23,14 +23,19 @@ pub trait ServiceError: Error + 'static {
         None
     }
 
+    /// How long the caller should wait before he tries again, if that is known.
+    fn retry_after(&self) -> Option<Duration> {
+        None
+    }
+
     /// The status of a service further on, which is handed through as it is.
     fn upstream(&self) -> Option<&Status> {
         None
     }
 }
 
-/// Turns an error of the service `domain` into a status with `ErrorInfo` and, where a field is at fault,
-/// `BadRequest`. What the client cannot help is logged here, once, and told in neutral words.
+/// Turns an error of the service `domain` into a status with `ErrorInfo`, with `BadRequest` where a
+/// field is at fault, and with `RetryInfo` where it is known when to try again. What the client cannot help is logged here, once, and told in neutral words.
 pub fn into_status(domain: &str, error: &impl ServiceError) -> Status {
     if let Some(status) = error.upstream() {
         return pass_through(domain, status);
@@ -56,6 +61,9 @@ pub fn into_status(domain: &str, error: &impl ServiceError) -> Status {
     if let Some(field) = error.field() {
         details.add_bad_request_violation(field, message.clone());
     }
+    if let Some(delay) = error.retry_after() {
+        details.set_retry_info(Some(delay));
+    }
     Status::with_error_details(code, message, details)
 }
 
@@ -63,6 +71,12 @@ pub fn into_status(domain: &str, error: &impl ServiceError) -> Status {
 #[must_use]
 pub fn reason(status: &Status) -> Option<String> {
     status.get_details_error_info().map(|info| info.reason)
+}
+
+/// Returns how long to wait before trying again, from a status made by [`into_status`].
+#[must_use]
+pub fn retry_after(status: &Status) -> Option<Duration> {
+    status.get_details_retry_info()?.retry_delay
 }
 
 /// Hands on what another service answered: its own failures as they are, those of the way to it as
@@ -110,6 +124,8 @@ mod tests {
     enum Sample {
         #[error("message exceeds 4000 characters")]
         TooLong,
+        #[error("slow down")]
+        TooMany,
         #[error("disk on fire")]
         Broken,
     }
@@ -118,6 +134,7 @@ mod tests {
         fn code(&self) -> Code {
             match self {
                 Self::TooLong => Code::InvalidArgument,
+                Self::TooMany => Code::ResourceExhausted,
                 Self::Broken => Code::Internal,
             }
         }
@@ -125,12 +142,17 @@ mod tests {
         fn reason(&self) -> &'static str {
             match self {
                 Self::TooLong => "too_long",
+                Self::TooMany => "too_many_requests",
                 Self::Broken => INTERNAL,
             }
         }
 
         fn field(&self) -> Option<&'static str> {
             matches!(self, Self::TooLong).then_some("content")
+        }
+
+        fn retry_after(&self) -> Option<Duration> {
+            matches!(self, Self::TooMany).then_some(Duration::from_millis(1500))
         }
     }
 
@@ -141,6 +163,16 @@ mod tests {
         let violations = status.get_details_bad_request().expect("a violation").field_violations;
         assert_eq!(violations[0].field, "content");
         assert_eq!(status.message(), "message exceeds 4000 characters");
+        assert_eq!(retry_after(&status), None);
+    }
+
+    #[test]
+    fn time_to_try_again_travels_through_services() {
+        let status = into_status("chat.v1", &Sample::TooMany);
+        for status in [pass_through("other", &status), status] {
+            assert_eq!(reason(&status).as_deref(), Some("too_many_requests"));
+            assert_eq!(retry_after(&status), Some(Duration::from_millis(1500)));
+        }
     }
 
     #[test]

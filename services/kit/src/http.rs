@@ -3,10 +3,11 @@
 
 use std::{
     convert::Infallible,
-    future::Future as _,
+    future::Future,
     io,
     net::SocketAddr,
-    pin::Pin,
+    pin::{Pin, pin},
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -21,6 +22,8 @@ use hyper_util::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, Sleep},
 };
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tower::{Service, ServiceExt as _};
@@ -29,6 +32,9 @@ use crate::shutdown::Lifecycle;
 
 /// How long a client may take to send a request's headers.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a connection may stand still both ways: longer than the pause between two pings of a
+/// WebSocket and than any answer takes.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 /// Most headers of one request.
 const MOST_HEADERS: usize = 64;
 /// Longest request line and headers together, in bytes.
@@ -67,8 +73,14 @@ impl Open {
     }
 }
 
-/// Accepts connections and serves their requests until the soft stop.
-pub async fn accept<S, B>(listener: TcpListener, app: S, life: &Lifecycle) -> Open
+/// Accepts connections and serves their requests until `stop`. While `most` connections are open,
+/// further ones wait.
+pub async fn accept<S, B>(
+    listener: TcpListener,
+    app: S,
+    most: usize,
+    stop: impl Future<Output = ()>,
+) -> Open
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
         + Clone
@@ -79,21 +91,24 @@ where
         + Send
         + 'static,
 {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+    // HTTP/1.1 alone: telling the versions apart has no deadline, and no client speaks another without
+    // TLS.
+    let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
     builder
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
         .max_headers(MOST_HEADERS)
         .max_buf_size(LONGEST_HEAD);
-    builder.http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(20));
+    let places = Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
+    let mut stop = pin!(stop);
     let graceful = GracefulShutdown::new();
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = life.stopping() => break,
+            accepted = next(&listener, &places) => accepted,
+            () = &mut stop => break,
         };
-        let (stream, peer) = match accepted {
+        let (stream, peer, place) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
@@ -106,7 +121,7 @@ where
             continue;
         }
         let connection = Connection { peer, cut: CancellationToken::new() };
-        let stream = Cuttable::new(stream, &connection.cut);
+        let stream = Cuttable::new(stream, &connection.cut, place);
         let service = app.clone().map_request(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(connection.clone());
             request
@@ -125,22 +140,47 @@ where
     Open { graceful }
 }
 
-/// A TCP stream that fails once its connection is cut.
+/// Accepts a connection once there is a place for it.
+async fn next(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, peer) = listener.accept().await?;
+    Ok((stream, peer, place))
+}
+
+/// A TCP stream that fails once its connection is cut, or stands still for too long.
 struct Cuttable {
     stream: TcpStream,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
+    idle: Pin<Box<Sleep>>,
+    // Given back when the stream is gone, whatever became of the HTTP connection.
+    _place: OwnedSemaphorePermit,
 }
 
 impl Cuttable {
-    fn new(stream: TcpStream, cut: &CancellationToken) -> Self {
-        Self { stream, cut: Box::pin(cut.clone().cancelled_owned()) }
+    fn new(stream: TcpStream, cut: &CancellationToken, place: OwnedSemaphorePermit) -> Self {
+        // The deadline of the first byte; that of the headers begins with it.
+        let idle = Box::pin(tokio::time::sleep(HEADER_TIMEOUT));
+        Self { stream, cut: Box::pin(cut.clone().cancelled_owned()), idle, _place: place }
     }
 
     fn check(&mut self, context: &mut Context<'_>) -> io::Result<()> {
-        match self.cut.as_mut().poll(context) {
-            Poll::Ready(()) => Err(io::Error::new(io::ErrorKind::ConnectionAborted, "cut")),
-            Poll::Pending => Ok(()),
+        if self.cut.as_mut().poll(context).is_ready() {
+            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "cut"));
         }
+        if self.idle.as_mut().poll(context).is_ready() {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "idle"));
+        }
+        Ok(())
+    }
+
+    fn progress<T>(&mut self, poll: Poll<T>) -> Poll<T> {
+        if poll.is_ready() {
+            self.idle.as_mut().reset(Instant::now() + IDLE_TIMEOUT);
+        }
+        poll
     }
 }
 
@@ -151,7 +191,8 @@ impl AsyncRead for Cuttable {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.check(context)?;
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        self.progress(read)
     }
 }
 
@@ -162,7 +203,8 @@ impl AsyncWrite for Cuttable {
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.check(context)?;
-        Pin::new(&mut self.stream).poll_write(context, data)
+        let written = Pin::new(&mut self.stream).poll_write(context, data);
+        self.progress(written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -180,7 +222,8 @@ impl AsyncWrite for Cuttable {
         data: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.check(context)?;
-        Pin::new(&mut self.stream).poll_write_vectored(context, data)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, data);
+        self.progress(written)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -8,7 +8,9 @@ use mongodb::{
     Client, Collection, Database, IndexModel,
     error::{ErrorKind, WriteFailure},
     event::{EventHandler, command::CommandEvent},
-    options::{Acknowledgment, ClientOptions, ReadConcern, WriteConcern},
+    options::{
+        Acknowledgment, ClientOptions, ReadConcern, ReadPreference, SelectionCriteria, WriteConcern,
+    },
 };
 
 use crate::config;
@@ -93,6 +95,10 @@ pub async fn connect(
     let mut options = ClientOptions::parse(config.uri.expose())
         .await
         .map_err(|error| anyhow::anyhow!("mongo.uri cannot be used: {error}"))?;
+    // Whatever the connection string says: a read from elsewhere could miss what was acknowledged.
+    options.selection_criteria = Some(SelectionCriteria::ReadPreference(ReadPreference::Primary));
+    options.retry_reads = Some(true);
+    options.retry_writes = Some(true);
     options.app_name = Some(name.to_owned());
     options.max_pool_size = Some(50);
     options.max_connecting = Some(4);

@@ -37,6 +37,8 @@ const MOST_IN_FLIGHT: usize = 2048;
 /// Span in which the stream refuses a second event of the same id.
 const DUPLICATE_WINDOW: Duration = Duration::from_mins(2);
 
+/// Least room of a subscription: twice what a replay reads ahead.
+const SMALLEST_CAPACITY: usize = 2 * replay::BATCH;
 /// How often an idle connection is tried; two silences end it.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -78,6 +80,11 @@ pub async fn connect_watched(
     config: &config::Nats,
     name: &str,
 ) -> anyhow::Result<(Client, watch::Receiver<Option<Interruption>>)> {
+    anyhow::ensure!(
+        config.subscription_capacity >= SMALLEST_CAPACITY,
+        "nats.subscription_capacity is {}, at least {SMALLEST_CAPACITY} are needed",
+        config.subscription_capacity,
+    );
     let (interrupted, interruptions) = watch::channel(None);
     let watcher = Arc::new(Watcher { lost_at: Mutex::default(), interrupted });
     let options = ConnectOptions::new()

@@ -1,6 +1,9 @@
 //! Configuration of the message service.
 
-use std::time::Duration;
+use std::{
+    num::{NonZeroU64, NonZeroUsize},
+    time::Duration,
+};
 
 use chat_kit::config::{self, ConfigError, Grpc, Mongo, Nats, Stop, Telemetry, Upstream};
 use serde::Deserialize;
@@ -34,9 +37,9 @@ pub struct Config {
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Longest text, in UTF-16 code units, as the clients count.
-    pub max_content_length: usize,
+    pub max_content_length: NonZeroUsize,
     /// How many conversations a replica remembers the last number of.
-    pub cached_conversations: u64,
+    pub cached_conversations: NonZeroU64,
     /// How long an announcement may be under way before any replica's relay repeats it.
     #[serde(deserialize_with = "config::duration")]
     pub relay_after: Duration,
@@ -45,8 +48,8 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            max_content_length: 4000,
-            cached_conversations: 50_000,
+            max_content_length: NonZeroUsize::new(4000).expect("not zero"),
+            cached_conversations: NonZeroU64::new(50_000).expect("not zero"),
             relay_after: Duration::from_secs(2),
         }
     }

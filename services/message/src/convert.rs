@@ -19,7 +19,7 @@ const LONGEST_LABEL: usize = 512;
 /// Longest address of a file, in bytes.
 const LONGEST_URL: usize = 2048;
 /// Longest beginning of a text that a preview shows, in characters.
-const PREVIEW_LENGTH: usize = 200;
+const PREVIEW_LENGTH: usize = 4000;
 
 /// A message to be sent, checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -202,6 +202,7 @@ pub fn preview(message: &Message) -> pb::Preview {
         content: message.content.chars().take(PREVIEW_LENGTH).collect(),
         r#type: message.kind.as_str().to_owned(),
         created_at: Some(to_timestamp(message.created_at)),
+        attachment: message.attachment.clone().map(Into::into),
     }
 }
 

@@ -13,8 +13,9 @@ impl MessageService for Service {
         request: Request<pb::SendMessageRequest>,
     ) -> Result<Response<pb::SendMessageResponse>, Status> {
         let caller = Caller::open(&request)?;
-        let new = NewMessage::parse(request.into_inner(), self.max_content_length)?;
-        let sent = self.send(caller, new).await?;
+        let sender = caller.user_id()?;
+        let new = NewMessage::parse(request.into_inner(), self.max_content_length.get())?;
+        let sent = self.send(caller, sender, new).await?;
         Ok(Response::new(pb::SendMessageResponse {
             message: Some(sent.message.into()),
             is_repetition: sent.is_repetition,
@@ -26,6 +27,7 @@ impl MessageService for Service {
         request: Request<pb::ListMessagesRequest>,
     ) -> Result<Response<pb::ListMessagesResponse>, Status> {
         let caller = Caller::open(&request)?;
+        caller.user_id()?;
         let page = self.list(&caller, request.into_inner()).await?;
         let messages = page.messages.into_iter().map(Into::into).collect();
         let total_count = page.total_count;

@@ -49,7 +49,7 @@ impl Service {
         };
         let before = request.before.as_ref().map(from_timestamp);
         match request.position {
-            Some(Position::AfterSeq(seq)) => self.behind(conversation, seq, limit).await,
+            Some(Position::AfterSeq(seq)) => self.behind(conversation, seq, limit, before).await,
             Some(Position::Page(page)) => self.page(conversation, page, limit, before).await,
             None => self.page(conversation, 1, limit, before).await,
         }
@@ -69,9 +69,10 @@ impl Service {
         conversation: ConversationId,
         seq: i64,
         limit: u32,
+        before: Option<DateTime>,
     ) -> Result<Page, Error> {
         let seq = seq.max(0);
-        let total_count = self.store.messages.last_before(conversation, None).await?;
+        let total_count = self.store.messages.last_before(conversation, before).await?;
         let to = seq.saturating_add(i64::from(limit)).min(total_count);
         let messages = if to > seq {
             self.store.messages.range(conversation, seq + 1, to, None).await?

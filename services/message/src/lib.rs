@@ -12,7 +12,7 @@ pub mod queue;
 pub mod send;
 pub mod store;
 
-use std::time::Duration;
+use std::{num::NonZeroUsize, time::Duration};
 
 use anyhow::Context as _;
 use chat_kit::{
@@ -49,7 +49,7 @@ pub struct Service {
     publisher: Publisher,
     outbox: Outbox,
     queues: Queues,
-    max_content_length: usize,
+    max_content_length: NonZeroUsize,
     relay_after: Duration,
     life: Lifecycle,
 }
@@ -75,7 +75,7 @@ pub async fn connect(
         conversation: ConversationServiceClient::new(client::channel(&config.conversation)),
         publisher: Publisher::new(client, &config.nats).await?,
         outbox,
-        queues: Queues::new(config.message.cached_conversations),
+        queues: Queues::new(config.message.cached_conversations.get()),
         max_content_length: config.message.max_content_length,
         relay_after: config.message.relay_after,
         life: life.clone(),

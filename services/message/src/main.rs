@@ -11,8 +11,8 @@ fn main() -> ExitCode {
         telemetry::init(&config.telemetry)?;
         let listener = server::bind(config.grpc.listen).await?;
         let connected = chat_message::connect(&config, &life, None).await?;
-        let drain = config.stop.drain;
+        let within = config.stop.pause + config.stop.drain;
         life.spawn("grpc", async move { connected.serve(listener, &config).await });
-        life.ended(drain).await
+        life.ended(within).await
     })
 }

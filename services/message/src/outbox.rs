@@ -4,15 +4,16 @@
 use std::time::Duration;
 
 use bson::DateTime;
-use chat_kit::{caller, caller::Caller, id::MessageId, time::before};
+use chat_kit::{caller, caller::Caller, error::ServiceError as _, id::MessageId, time::before};
 use chat_proto::v1 as pb;
 use tokio::{sync::mpsc, time::MissedTickBehavior};
+use tonic::Code;
 
 use crate::{
     Service,
     error::Error,
     event,
-    store::messages::{Claimed, OutboxEntry},
+    store::messages::{Message, OutboxEntry},
 };
 
 /// Announced changes that wait to be taken out; further ones are left to the relay.
@@ -92,8 +93,12 @@ impl Service {
                     Ok(true) => {}
                     Ok(false) => break,
                     Err(error) => {
-                        tracing::warn!(error = %chat_kit::error::chain(&error), "relay failed");
-                        break;
+                        let error_text = chat_kit::error::chain(&error);
+                        tracing::warn!(error = error_text, "relay failed, trying again later");
+                        // One document that cannot be announced does not hold up the others.
+                        if error.code() == Code::Unavailable {
+                            break;
+                        }
                     }
                 }
             }
@@ -114,7 +119,7 @@ impl Service {
         Ok(true)
     }
 
-    async fn relay_entry(&self, message: &Claimed, entry: OutboxEntry) -> Result<(), Error> {
+    async fn relay_entry(&self, message: &Message, entry: OutboxEntry) -> Result<(), Error> {
         let caller = Caller::service("message", &caller::new_request_id());
         let conversation_id = message.conversation_id;
         // Asked again: a member added since may hear it, a removed one does not.

@@ -44,10 +44,14 @@ struct Audience {
 }
 
 impl Service {
-    /// Stores a message and announces it. Once the caller has the answer, the message survives any
-    /// crash; the work goes on when the caller goes away.
-    pub async fn send(&self, caller: Caller, new: NewMessage) -> Result<Sent, Error> {
-        let sender = caller.user_id().map_err(Error::Upstream)?;
+    /// Stores a message of `sender`, who calls, and announces it. Once he has the answer, the message
+    /// survives any crash; the work goes on when he goes away.
+    pub async fn send(
+        &self,
+        caller: Caller,
+        sender: UserId,
+        new: NewMessage,
+    ) -> Result<Sent, Error> {
         let audience = self.audience(&caller, sender, &new.target).await?;
         let (answer, answered) = oneshot::channel();
         let service = self.clone();

@@ -11,7 +11,8 @@ fn main() -> ExitCode {
         telemetry::init(&config.telemetry)?;
         let listener = server::bind(config.grpc.listen).await?;
         let service = Service::connect(&config, None).await?;
-        service.serve(listener, &config, &life).await?;
-        life.ended(config.stop.drain).await
+        let (own, within) = (life.clone(), config.stop.pause + config.stop.drain);
+        life.spawn("grpc", async move { service.serve(listener, &config, &own).await });
+        life.ended(within).await
     })
 }

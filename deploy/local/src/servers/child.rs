@@ -24,17 +24,17 @@ const SUPERVISOR: &str = r#"
 exec 3<&0 </dev/null
 "$@" >&2 3<&- &
 server=$!
-echo "$server"
-exec >/dev/null
 (
     while read -r signal <&3; do kill -s "$signal" "$server"; done
     kill -s TERM "$server"
     left=50
     while [ "$left" -gt 0 ] && kill -s 0 "$server"; do sleep 0.2; left=$((left - 1)); done
     kill -s KILL "$server"
-) 2>/dev/null &
+) >/dev/null 2>/dev/null &
 watcher=$!
 exec 3<&-
+echo "$server"
+exec >/dev/null
 wait "$server" 2>/dev/null
 status=$?
 kill "$watcher"

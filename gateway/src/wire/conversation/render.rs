@@ -7,7 +7,7 @@ use chat_proto::v1 as pb;
 use serde::Serialize;
 
 use super::Answer;
-use crate::wire::{envelope, fields::iso, user::Card};
+use crate::wire::{envelope, fields::iso, message::AttachedFile, user::Card};
 
 /// The profiles of members, by id.
 #[derive(Clone, Debug, Default)]
@@ -116,9 +116,10 @@ impl<'a, M, L> Item<'a, M, L> {
     }
 }
 
-/// The newest message inside a row, as far as the row's preview knows it.
+/// The newest message inside a row. What no service knows of messages yet is the same for all.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of its own on the wire")]
 struct LastMessage<'a> {
     #[serde(rename = "_id")]
     id: &'a str,
@@ -131,10 +132,27 @@ struct LastMessage<'a> {
     text: &'a str,
     content: &'a str,
     r#type: &'a str,
+    status: &'static str,
+    read_by: [&'a str; 0],
     deleted: bool,
     is_deleted: bool,
+    deleted_for: [&'a str; 0],
     edited: bool,
+    forwarded: bool,
+    call_activity: bool,
+    is_video_call: bool,
+    reactions: [&'a str; 0],
+    voice: Voice,
+    #[serde(flatten)]
+    file: Option<AttachedFile<'a>>,
     created_at: Option<String>,
+    updated_at: Option<String>,
+}
+
+/// The curve of a recording.
+#[derive(Debug, Serialize)]
+struct Voice {
+    waveform: [u8; 0],
 }
 
 fn last_message<'a>(
@@ -142,6 +160,7 @@ fn last_message<'a>(
     users: &'a Users,
 ) -> Option<LastMessage<'a>> {
     let last = conversation.last_message.as_ref()?;
+    let file = last.attachment.as_ref();
     let mut others = conversation.member_ids.iter();
     Some(LastMessage {
         id: &last.message_id,
@@ -153,10 +172,20 @@ fn last_message<'a>(
         text: &last.content,
         content: &last.content,
         r#type: &last.r#type,
+        status: "sent",
+        read_by: [],
         deleted: false,
         is_deleted: false,
+        deleted_for: [],
         edited: false,
+        forwarded: false,
+        call_activity: false,
+        is_video_call: false,
+        reactions: [],
+        voice: Voice { waveform: [] },
+        file: file.map(|attachment| AttachedFile::new(attachment, &last.r#type)),
         created_at: iso(last.created_at.as_ref()),
+        updated_at: iso(last.created_at.as_ref()),
     })
 }
 

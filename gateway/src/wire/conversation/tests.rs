@@ -134,6 +134,7 @@ fn lively() -> pb::Conversation {
         content: "hi".to_owned(),
         r#type: "text".to_owned(),
         created_at: Some(at(2)),
+        attachment: None,
     };
     pb::Conversation { last_message: Some(last_message), last_sent_at: Some(at(1)), ..quiet() }
 }
@@ -188,9 +189,40 @@ async fn desktop_row_has_profiles() {
     for members in [&row["participants"], &row["members"]] {
         assert_eq!(*members, json!([card(CALLER), card(OTHER)]));
     }
-    let last = &row["lastMessage"];
-    assert_eq!((&last["_id"], &last["from"]), (&json!(LAST), &card(OTHER)));
-    assert_eq!((&last["to"], &last["text"]), (&json!(CALLER), &json!("hi")));
+    let last = json!({
+        "_id": LAST, "conversation": ID, "conversationId": ID,
+        "from": card(OTHER), "sender": card(OTHER), "to": CALLER,
+        "text": "hi", "content": "hi", "type": "text", "status": "sent", "readBy": [],
+        "deleted": false, "isDeleted": false, "deletedFor": [], "edited": false, "forwarded": false,
+        "callActivity": false, "isVideoCall": false, "reactions": [], "voice": { "waveform": [] },
+        "createdAt": "1970-01-01T00:00:02.005Z", "updatedAt": "1970-01-01T00:00:02.005Z",
+    });
+    assert_eq!(row["lastMessage"], last);
+}
+
+#[tokio::test]
+async fn desktop_row_shows_the_file_of_the_newest_message() {
+    let mut conversation = lively();
+    let last = conversation.last_message.as_mut().expect("a message");
+    last.r#type = "voice".to_owned();
+    last.attachment = Some(pb::Attachment {
+        url: "u".to_owned(),
+        name: Some("v.m4a".to_owned()),
+        file_type: None,
+        duration_seconds: Some(7),
+    });
+    let listed = listed(Answer::Enveloped, conversation, "").await;
+    let last = &listed["conversations"][0]["lastMessage"];
+    for (field, value) in [
+        ("fileUrl", json!("u")),
+        ("media", json!("u")),
+        ("fileName", json!("v.m4a")),
+        ("fileType", json!("voice")),
+        ("audioDuration", json!(7)),
+        ("voice", json!({ "waveform": [] })),
+    ] {
+        assert_eq!(last[field], value, "{field}");
+    }
 }
 
 #[tokio::test]

@@ -42,8 +42,7 @@ pub struct Query {
     page: Option<i64>,
     #[serde(deserialize_with = "fields::whole")]
     limit: Option<i64>,
-    #[serde(deserialize_with = "fields::whole")]
-    after: Option<i64>,
+    after: Option<String>,
     before: Option<String>,
 }
 
@@ -63,6 +62,8 @@ pub enum Answer {
     Unified {
         /// Number and length of the page.
         page: Option<(u32, u32)>,
+        /// Who asks, and alone sees the ids that his client gave.
+        caller: UserId,
     },
 }
 
@@ -81,11 +82,11 @@ impl Query {
         };
         let default = if is_bare { WHOLE_HISTORY } else { DEFAULT_LIMIT };
         let limit = fields::page_limit(self.limit, default);
-        let page = u32::try_from(self.page.unwrap_or(1).max(1));
-        let page = page.map_err(|_| ApiError::validation("page: there is no such page"))?;
+        let page = u32::try_from(self.page.unwrap_or(1).max(1)).unwrap_or(u32::MAX);
         let before = fields::first([self.before.clone()]);
         let before = before.map(|text| fields::instant("before", &text));
-        let after = self.after.filter(|_| dialect == Dialect::Unified);
+        let after = fields::first([self.after.clone()]).filter(|_| dialect == Dialect::Unified);
+        let after = after.map(|text| fields::whole_number("after", &text)).transpose()?;
         let request = pb::ListMessagesRequest {
             target: Some(self.target(view, caller)?),
             limit,
@@ -94,7 +95,7 @@ impl Query {
         };
         let answer = match (dialect, is_bare) {
             (Dialect::Unified, _) => {
-                Answer::Unified { page: after.is_none().then_some((page, limit)) }
+                Answer::Unified { page: after.is_none().then_some((page, limit)), caller }
             }
             (_, true) => Answer::Bare,
             (_, false) => Answer::Enveloped { page, limit },
@@ -171,10 +172,14 @@ impl Answer {
                 messages: messages.iter().map(HistoryItem::from).collect(),
                 pagination: Some(Pagination::new(total, page, limit)),
             }),
-            Self::Unified { page } => envelope::ok(Enveloped {
-                messages: messages.iter().map(Unified::from).collect(),
-                pagination: page.map(|(page, limit)| Pagination::new(total, page, limit)),
-            }),
+            Self::Unified { page, caller } => {
+                let caller = caller.to_string();
+                let seen = |message| Unified::seen_by(&caller, message);
+                envelope::ok(Enveloped {
+                    messages: messages.iter().map(seen).collect(),
+                    pagination: page.map(|(page, limit)| Pagination::new(total, page, limit)),
+                })
+            }
         }
     }
 }
@@ -190,11 +195,15 @@ mod tests {
     const OTHER: &str = "65f0c0ffee0123456789abce";
     const ID: &str = "65f0c0ffee0123456789ab01";
 
+    fn caller() -> UserId {
+        CALLER.parse().expect("an id")
+    }
+
     type Parsed = Result<(pb::ListMessagesRequest, Answer), ApiError>;
 
     fn parse(view: View, dialect: Dialect, query: &str) -> Parsed {
         let query: Query = fields::read(fields::pairs(query.as_bytes())?)?;
-        query.into_request(view, dialect, CALLER.parse().expect("an id"))
+        query.into_request(view, dialect, caller())
     }
 
     fn by_query(query: &str) -> Parsed {
@@ -204,6 +213,7 @@ mod tests {
     #[test]
     fn parameters_and_path_decide_the_shape() {
         let enveloped = Answer::Enveloped { page: 1, limit: 50 };
+        let unified = Answer::Unified { page: Some((1, 50)), caller: caller() };
         let of = || View::Of(ID.to_owned());
         let pair = format!("userA={CALLER}&userB={OTHER}");
         let mobile = format!("conversation={ID}");
@@ -216,8 +226,8 @@ mod tests {
             (View::Bare, Dialect::Undeclared, &desktop, Answer::Bare),
             (View::Bare, Dialect::Electron, &mobile, enveloped.clone()),
             (of(), Dialect::Flutter, &String::new(), enveloped.clone()),
-            (of(), Dialect::Unified, &String::new(), Answer::Unified { page: Some((1, 50)) }),
-            (View::Bare, Dialect::Unified, &mobile, Answer::Unified { page: Some((1, 50)) }),
+            (of(), Dialect::Unified, &String::new(), unified.clone()),
+            (View::Bare, Dialect::Unified, &mobile, unified),
         ] {
             let (request, shape) = parse(view.clone(), dialect, query).expect(query);
             assert_eq!(shape, answer, "{view:?} {dialect:?} {query}");
@@ -236,12 +246,15 @@ mod tests {
             ("limit=5000&page=3", 100, 3),
             ("limit=&page=", 1000, 1),
             ("limit=2&limit=9", 2, 1),
+            ("limit=99999999999999999999&page=5000000000", 100, u32::MAX),
+            ("limit=-1e99&page=-99999999999999999999", 1, 1),
+            ("after=many", 1000, 1),
         ] {
             let (request, _) = by_query(&format!("conversation={ID}&{query}")).expect(query);
             assert_eq!(request.limit, limit, "{query}");
             assert_eq!(request.position, Some(Position::Page(page)), "{query}");
         }
-        for query in ["limit=many", "page=5000000000", "before=yesterday", "limit=[1]"] {
+        for query in ["limit=many", "page=many", "before=yesterday", "limit=[1]"] {
             let error = by_query(&format!("conversation={ID}&{query}")).expect_err(query);
             assert_eq!(error.error, "validation_error", "{query}");
         }
@@ -252,7 +265,15 @@ mod tests {
         let query = format!("conversationId={ID}&after=7&limit=10");
         let (request, answer) = parse(View::ByQuery, Dialect::Unified, &query).expect("a request");
         assert_eq!(request.position, Some(Position::AfterSeq(7)));
-        assert_eq!((request.limit, answer), (10, Answer::Unified { page: None }));
+        assert_eq!((request.limit, answer), (10, Answer::Unified { page: None, caller: caller() }));
+        for (query, seq) in [("99999999999999999999", i64::MAX), ("-7", -7)] {
+            let query = format!("conversationId={ID}&after={query}");
+            let (request, _) = parse(View::ByQuery, Dialect::Unified, &query).expect("a request");
+            assert_eq!(request.position, Some(Position::AfterSeq(seq)));
+        }
+        let query = format!("conversationId={ID}&after=many");
+        let error = parse(View::ByQuery, Dialect::Unified, &query).expect_err("no number");
+        assert_eq!(error.error, "validation_error");
     }
 
     #[test]
@@ -283,7 +304,12 @@ mod tests {
     }
 
     async fn written(answer: Answer) -> Value {
-        let message = pb::Message { id: ID.to_owned(), ..Default::default() };
+        let message = pb::Message {
+            id: ID.to_owned(),
+            sender_id: CALLER.to_owned(),
+            client_id: Some("\"c1\"".to_owned()),
+            ..Default::default()
+        };
         let response = pb::ListMessagesResponse { messages: vec![message], total_count: 7 };
         let body = answer.write(&response).into_body();
         let bytes = to_bytes(body, usize::MAX).await.expect("a body");
@@ -299,8 +325,18 @@ mod tests {
         assert_eq!(enveloped["messages"][0]["_id"], ID);
         let pagination = json!({ "totalPages": 3, "currentPage": 2, "total": 7, "limit": 3 });
         assert_eq!(enveloped["pagination"], pagination);
-        let unified = written(Answer::Unified { page: None }).await;
+        let unified = written(Answer::Unified { page: None, caller: caller() }).await;
         assert_eq!(unified["messages"][0]["id"], ID);
         assert!(unified.get("pagination").is_none());
+    }
+
+    #[tokio::test]
+    async fn id_of_the_client_is_shown_to_its_sender_alone() {
+        let own = written(Answer::Unified { page: None, caller: caller() }).await;
+        assert_eq!(own["messages"][0]["clientId"], "c1");
+        let caller = OTHER.parse().expect("an id");
+        let received = written(Answer::Unified { page: None, caller }).await;
+        assert_eq!(received["messages"][0]["senderId"], CALLER);
+        assert!(received["messages"][0].get("clientId").is_none());
     }
 }

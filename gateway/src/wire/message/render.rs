@@ -32,7 +32,7 @@ pub(super) struct Payload<'a> {
 /// The file of a message as both old families read it.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct AttachedFile<'a> {
+pub(in crate::wire) struct AttachedFile<'a> {
     file_url: &'a str,
     media: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -42,15 +42,23 @@ struct AttachedFile<'a> {
     audio_duration: Option<u32>,
 }
 
-impl<'a> From<&'a pb::Message> for Payload<'a> {
-    fn from(message: &'a pb::Message) -> Self {
-        let file = message.attachment.as_ref().map(|attachment| AttachedFile {
+impl<'a> AttachedFile<'a> {
+    /// Shows the file of a message, whose type stands for that of the file where its sender left it out.
+    pub(in crate::wire) fn new(attachment: &'a pb::Attachment, message_type: &'a str) -> Self {
+        Self {
             file_url: &attachment.url,
             media: &attachment.url,
             file_name: attachment.name.as_deref(),
-            file_type: attachment.file_type.as_deref().unwrap_or(&message.r#type),
+            file_type: attachment.file_type.as_deref().unwrap_or(message_type),
             audio_duration: attachment.duration_seconds,
-        });
+        }
+    }
+}
+
+impl<'a> From<&'a pb::Message> for Payload<'a> {
+    fn from(message: &'a pb::Message) -> Self {
+        let file = message.attachment.as_ref();
+        let file = file.map(|attachment| AttachedFile::new(attachment, &message.r#type));
         Self {
             id: &message.id,
             message_id: &message.id,
@@ -166,6 +174,15 @@ impl<'a> From<&'a pb::Message> for Unified<'a> {
             client_id: client_id(message),
             created_at: iso(message.created_at.as_ref()),
         }
+    }
+}
+
+impl<'a> Unified<'a> {
+    /// Shows a message to one of its readers: the id that a client gave is its sender's alone.
+    pub(super) fn seen_by(reader: &str, message: &'a pb::Message) -> Self {
+        let mut seen = Self::from(message);
+        seen.client_id = seen.client_id.filter(|_| message.sender_id == reader);
+        seen
     }
 }
 

@@ -116,13 +116,63 @@ fn file_has_two_spellings_and_tells_the_type() {
 }
 
 #[test]
-fn length_of_a_recording_is_a_number_or_its_text() {
+fn uploaded_file_without_text_tells_its_own() {
+    let file =
+        |name: &str, kind: &str| json!({ "fileUrl": "u", "fileName": name, "fileType": kind });
+    for (body, content) in [
+        (file("a.pdf", "file"), "\u{1F4CE} a.pdf"),
+        (file("", "image"), "\u{1F4CE} File"),
+        (json!({ "fileUrl": "u" }), "\u{1F4CE} File"),
+        (json!({ "fileUrl": "u", "media": "v", "text": " " }), "\u{1F4CE} File"),
+        (file("", "audio"), "Voice Message"),
+        (file("a.pdf", "voice"), "Voice Message"),
+        (file("a.m4a", "file"), "Voice Message"),
+        (file("a.mp3", ""), "Voice Message"),
+        (file("voice_1.ogg", ""), "Voice Message"),
+        (with(file("a.m4a", "voice"), json!({ "text": "listen" })), "listen"),
+        (json!({ "media": "u", "fileName": "a.pdf" }), ""),
+        (json!({ "media": "u", "fileUrl": "", "fileType": "voice" }), ""),
+        (json!({ "fileName": "a.pdf", "fileType": "voice" }), ""),
+    ] {
+        let body = with(body, json!({ "toId": OTHER }));
+        assert_eq!(request(body.clone()).content, content, "{body}");
+    }
+    let body: Send = fields::read(json!({ "toId": OTHER, "fileUrl": "u" })).expect("a message");
+    let sent = body.into_request(caller(), Source::Socket, None).expect("a message");
+    assert_eq!(sent.content, "\u{1F4CE} File");
+}
+
+#[test]
+fn scalars_are_texts() {
+    for field in ["content", "text", "message"] {
+        for (value, content) in [(json!(7), "7"), (json!(1.5), "1.5"), (json!(false), "false")] {
+            let sent = request(json!({ "toId": OTHER, field: value }));
+            assert_eq!(sent.content, content, "{field}");
+        }
+        for value in [json!({ "text": "x" }), json!(["x"])] {
+            let error = refusal(json!({ "toId": OTHER, field: value }));
+            assert_eq!(error.error, "validation_error");
+            assert!(error.message.starts_with(field), "{error}");
+        }
+    }
+    let sent = request(json!({ "toPhone": 4_915_112_345_678_i64, "text": "x" }));
+    assert_eq!(sent.target, Some(Target::Contact("4915112345678".to_owned())));
+}
+
+#[test]
+fn length_of_a_recording_is_what_it_begins_with() {
     let file = json!({ "toId": OTHER, "fileUrl": "u", "fileName": "v.m4a" });
     for (value, seconds) in [
         (json!(7), Some(7)),
-        (json!("7"), Some(7)),
+        (json!("7s"), Some(7)),
         (json!(7.6), Some(7)),
+        (json!("00:07"), Some(0)),
         (json!(""), None),
+        (json!("long"), None),
+        (json!(-1), None),
+        (json!(5_000_000_000_i64), None),
+        (json!([7]), None),
+        (json!(true), None),
         (json!(null), None),
     ] {
         let sent = request(with(file.clone(), json!({ "audioDuration": value })));
@@ -130,21 +180,22 @@ fn length_of_a_recording_is_a_number_or_its_text() {
         assert_eq!(attachment.duration_seconds, seconds);
         assert_eq!(attachment.name.as_deref(), Some("v.m4a"));
     }
-    for value in [json!("long"), json!(-1), json!(5_000_000_000_i64), json!([7])] {
-        let error = refusal(with(file.clone(), json!({ "audioDuration": value })));
-        assert_eq!(error.error, "validation_error");
-        assert!(error.message.starts_with("audioDuration: "), "{error}");
-    }
 }
 
 #[test]
 fn client_id_is_any_scalar_and_comes_back_unchanged() {
-    for id in [json!("c1"), json!(""), json!(1_700_000_000_000_i64), json!(1.5), json!(true)] {
+    for id in [json!("c1"), json!(" "), json!(1_700_000_000_000_i64), json!(1.5), json!(true)] {
         let sent = request(json!({ "toId": OTHER, "clientId": id }));
         let stored = pb::Message { client_id: sent.client_id, ..Default::default() };
         assert_eq!(client_id(&stored), Some(id));
     }
-    assert_eq!(request(json!({ "toId": OTHER, "clientId": null })).client_id, None);
+    for id in [json!(null), json!("")] {
+        assert_eq!(request(json!({ "toId": OTHER, "clientId": id })).client_id, None);
+        let body: UnifiedSend =
+            fields::read(json!({ "toId": OTHER, "clientId": id })).expect("a message");
+        let sent = body.into_request(Source::Http, None).expect("a message");
+        assert_eq!(sent.client_id, None);
+    }
     for id in [json!({ "$ne": null }), json!(["c1"])] {
         let error = refusal(json!({ "toId": OTHER, "clientId": id }));
         assert_eq!(error.error, "validation_error");
@@ -206,6 +257,9 @@ fn new_clients_have_one_spelling() {
     assert_eq!(sent.target, Some(to_conversation()));
     assert_eq!((sent.content.as_str(), sent.r#type.as_str()), ("look", "image"));
     assert_eq!(sent.client_id.as_deref(), Some("7"));
+    let file = json!({ "toId": OTHER, "attachment": { "url": "u", "name": "n" } });
+    let silent: UnifiedSend = fields::read(file).expect("a message");
+    assert_eq!(silent.into_request(Source::Http, None).expect("a message").content, "");
     let attachment = pb::Attachment {
         url: "u".to_owned(),
         name: Some("n".to_owned()),

@@ -52,6 +52,20 @@ pub(crate) struct Preview {
     pub(crate) content: String,
     pub(crate) r#type: String,
     pub(crate) created_at: DateTime,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) attachment: Option<Attachment>,
+}
+
+/// A file beside a message's text.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Attachment {
+    pub(crate) url: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) file_type: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) duration_seconds: Option<u32>,
 }
 
 /// The part of a conversation that decides who may act and who hears.
@@ -300,6 +314,7 @@ mod tests {
             content: "$last_message".to_owned(),
             r#type: "text".to_owned(),
             created_at: DateTime::now(),
+            attachment: None,
         };
         let update = recorded(&preview, DateTime::now()).expect("an update");
         let set = update[0].get_document("$set").expect("a stage");

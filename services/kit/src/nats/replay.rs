@@ -30,7 +30,7 @@ pub enum Reach {
 }
 
 /// How far ahead of its receiver a replay reads, in events.
-const BATCH: usize = 256;
+pub(super) const BATCH: usize = 256;
 
 /// Hands over every event that the stream keeps since a time, oldest first. `lost_since` is the earliest
 /// time at which an event may have been missed: a stream that does not reach back to it is too short.

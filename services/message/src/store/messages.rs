@@ -8,7 +8,9 @@ use chat_kit::{
 use futures_util::TryStreamExt as _;
 use mongodb::{
     Collection, Database, IndexModel,
-    options::{FindOneAndUpdateOptions, FindOneOptions, IndexOptions, ReadConcern, ReturnDocument},
+    options::{
+        FindOneAndUpdateOptions, FindOneOptions, Hint, IndexOptions, ReadConcern, ReturnDocument,
+    },
 };
 use serde::{Deserialize, Serialize};
 
@@ -141,9 +143,6 @@ pub enum Inserted {
     IdTaken,
 }
 
-/// A message whose announcement a relay has taken up, with the outbox as it was before.
-pub type Claimed = Message;
-
 /// Every query on stored messages.
 #[derive(Clone, Debug)]
 pub struct Messages {
@@ -252,24 +251,26 @@ impl Messages {
     }
 
     /// Takes up the oldest announcement that has been waiting since before `cutoff`, so that no other
-    /// relay takes it up before as much time has passed again.
+    /// relay takes it up before as much time has passed again. Returns it with its outbox as it was.
     pub async fn claim_outbox(
         &self,
         cutoff: DateTime,
         now: DateTime,
-    ) -> Result<Option<Claimed>, MongoError> {
+    ) -> Result<Option<Message>, Error> {
+        // Oldest first by the order of the index alone: where an index holds arrays, MongoDB sorts all
+        // that a range finds before it takes the first, and after an outage that is a lot.
         let options = FindOneAndUpdateOptions::builder()
-            .sort(doc! { "outbox.at": 1 })
+            .hint(Hint::Keys(doc! { "outbox.at": 1 }))
             .return_document(ReturnDocument::Before)
             .build();
-        let claim = self
-            .collection
+        let documents = self.collection.clone_with_type::<Document>();
+        let claim = documents
             .find_one_and_update(
                 doc! { "outbox.at": { "$lt": cutoff } },
                 doc! { "$set": { "outbox.$[].at": now } },
             )
             .with_options(options);
-        within(claim).await
+        within(claim).await?.map(parse).transpose()
     }
 
     /// Removes announced changes from their documents.
@@ -283,6 +284,7 @@ impl Messages {
         within(pulled).await.map(drop)
     }
 
+    /// Returns messages of one conversation in the order of their numbers, up or down.
     async fn read(
         &self,
         filter: Document,
@@ -290,9 +292,10 @@ impl Messages {
         limit: i64,
     ) -> Result<Vec<Message>, Error> {
         let raw = self.collection.clone_with_type::<Document>();
-        let documents: Vec<Document> =
-            within(async { raw.find(filter).sort(sort).limit(limit).await?.try_collect().await })
-                .await?;
+        // Where a filter names times as well, MongoDB might else go by those, and sort.
+        let by_seq = Hint::Name(SEQ_INDEX.to_owned());
+        let found = raw.find(filter).sort(sort).hint(by_seq).limit(limit);
+        let documents: Vec<Document> = within(async { found.await?.try_collect().await }).await?;
         documents.into_iter().map(parse).collect()
     }
 }

@@ -7,5 +7,6 @@ mod order;
 mod queries;
 mod repeat;
 mod send;
+mod services;
 mod start;
 mod support;

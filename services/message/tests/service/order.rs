@@ -7,7 +7,7 @@ use chat_kit::time::{after, from_timestamp, to_timestamp};
 use chat_proto::v1::Message;
 use futures_util::future::join_all;
 
-use crate::support::{as_user, start, start_with, stored_message, text};
+use crate::support::{as_user, start, start_two, stored_message, text};
 
 #[tokio::test]
 async fn created_at_grows_by_number_while_the_clock_stands_still() {
@@ -40,7 +40,7 @@ async fn created_at_is_now_where_nothing_holds_it_up() {
 #[tokio::test(flavor = "multi_thread")]
 async fn parallel_sends_over_two_replicas_are_numbered_densely_in_the_order_of_their_times() {
     const SENDS: usize = 60;
-    let suite = start_with(|options| options.message_replicas = 2).await;
+    let suite = start_two().await;
     let pair = suite.pair().await;
     let sends = (0..SENDS).map(|number| {
         let mut replica = suite.replicas[number % 2].clone();
@@ -68,7 +68,7 @@ async fn parallel_sends_over_two_replicas_are_numbered_densely_in_the_order_of_t
 
 #[tokio::test]
 async fn replica_goes_on_where_another_one_was() {
-    let suite = start_with(|options| options.message_replicas = 2).await;
+    let suite = start_two().await;
     let pair = suite.pair().await;
     // Each remembers a last number that is not the last any more.
     for seq in 1..=6 {

@@ -3,20 +3,21 @@
 
 use std::sync::{Arc, Mutex};
 
-use bson::{Bson, DateTime, Document, doc, oid::ObjectId};
+use bson::{Bson, DateTime, Document, doc};
 use chat_kit::{
-    config::{Mongo, Secret},
     id::{ConversationId, MessageId, UserId},
     mongo,
 };
-use chat_local::testing;
 use chat_message::store::messages::{Message, Messages, OutboxEntry, OutboxKind};
 use mongodb::{
     Database,
     event::{EventHandler, command::CommandEvent},
 };
 
-use crate::support::{at, stored_message};
+use crate::{
+    services::database,
+    support::{at, stored_message},
+};
 
 /// Messages of every conversation in the collection.
 const COUNT: i64 = 300;
@@ -36,10 +37,6 @@ struct Collection {
 }
 
 async fn open() -> Collection {
-    let config = Mongo {
-        uri: Secret::new(&testing::servers().await.mongodb_uri),
-        database: Some(format!("message-{}", ObjectId::new())),
-    };
     let commands = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&commands);
     let observer = EventHandler::callback(move |event| {
@@ -47,7 +44,9 @@ async fn open() -> Collection {
             seen.lock().expect("not poisoned").push(started.command);
         }
     });
-    let database = mongo::connect(&config, "test", Some(observer)).await.expect("mongodb answers");
+    let database = mongo::connect(&database("message").await, "test", Some(observer))
+        .await
+        .expect("mongodb answers");
     let messages = Messages::open(&database).await.expect("a collection");
     let sender = UserId::new();
     let conversations = [ConversationId::new(), ConversationId::new(), ConversationId::new()];

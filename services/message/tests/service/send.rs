@@ -1,22 +1,16 @@
 //! Sending: who may, what, and where it goes.
 
 use bson::{doc, oid::ObjectId};
-use chat_kit::{
-    client::channel,
-    config::{Grpc, Mongo, Nats, Secret, Stop, Telemetry, Upstream},
-    id::{ConversationId, MessageId, UserId},
-    server,
-    shutdown::Lifecycle,
-};
-use chat_local::testing;
+use chat_kit::id::{ConversationId, UserId};
 use chat_proto::v1::{
     Attachment, ListAfterRequest, ListConversationsRequest, ListMessagesRequest,
-    SendMessageRequest, list_messages_request::Target as Of,
-    message_service_client::MessageServiceClient, send_message_request::Target,
+    SendMessageRequest, list_messages_request::Target as Of, send_message_request::Target,
 };
 use tonic::{Code, Request};
 
-use crate::support::{as_service, as_user, assert_failed, eventually, phone, start, text, to};
+use crate::support::{
+    as_service, as_user, assert_failed, eventually, phone, start, start_alone, text, to,
+};
 
 #[tokio::test]
 async fn answer_and_history_show_the_message_as_it_was_sent() {
@@ -265,11 +259,11 @@ async fn service_is_nobody_who_could_send_or_read() {
 }
 
 #[tokio::test]
-async fn lists_of_both_show_the_newest_message_cut_to_200_characters() {
+async fn lists_of_both_show_the_newest_message_whole() {
     let suite = start().await;
     let pair = suite.pair().await;
     suite.say(pair.ada, pair.conversation, "first").await;
-    let newest = suite.say(pair.grace, pair.conversation, &"📎".repeat(300)).await;
+    let newest = suite.say(pair.grace, pair.conversation, &"📎".repeat(2000)).await;
     for user in [pair.ada, pair.grace] {
         // The answer waits a moment for the preview; a slow one comes later.
         eventually("the list shows the newest message", async || {
@@ -279,7 +273,7 @@ async fn lists_of_both_show_the_newest_message_cut_to_200_characters() {
             let preview = listed.pop().and_then(|shown| shown.last_message);
             preview.is_some_and(|preview| {
                 preview.message_id == newest.id
-                    && preview.content == "📎".repeat(200)
+                    && preview.content == "📎".repeat(2000)
                     && preview.created_at == newest.created_at
             })
         })
@@ -289,41 +283,20 @@ async fn lists_of_both_show_the_newest_message_cut_to_200_characters() {
 
 #[tokio::test]
 async fn send_is_unavailable_while_conversations_cannot_be_asked() {
-    let servers = testing::servers().await;
-    let config = chat_message::Config {
-        grpc: Grpc::default(),
-        stop: Stop::default(),
-        mongo: Mongo {
-            uri: Secret::new(&servers.mongodb_uri),
-            database: Some(format!("message-{}", ObjectId::new())),
-        },
-        nats: Nats::new(&servers.nats_url),
-        telemetry: Telemetry::default(),
-        // Port 1 is never listened on.
-        conversation: Upstream::new("http://127.0.0.1:1".parse().expect("an address")),
-        message: chat_message::config::Limits::default(),
-    };
-    let life = Lifecycle::new();
-    let connected = chat_message::connect(&config, &life, None).await.expect("connected");
-    let listener = server::bind(([127, 0, 0, 1], 0).into()).await.expect("a free port");
-    let address = listener.local_addr().expect("an address");
-    life.spawn("grpc", async move { connected.serve(listener, &config).await });
-    let url = format!("http://{address}").parse().expect("an address");
-    let mut messages = MessageServiceClient::new(channel(&Upstream::new(url)));
+    let suite = start_alone().await;
     for target in [
         Target::ConversationId(ConversationId::new().to_string()),
         Target::UserId(UserId::new().to_string()),
     ] {
-        let request = as_user(UserId::new(), to(target, "hi"));
-        let refused = messages.send_message(request).await;
+        let refused = suite.send(UserId::new(), to(target, "hi")).await;
         assert_failed(refused, Code::Unavailable, "unavailable");
     }
     let after = ListAfterRequest {
-        conversation_id: MessageId::new().to_string(),
+        conversation_id: ConversationId::new().to_string(),
         limit: 1,
         ..ListAfterRequest::default()
     };
-    let listed = messages.list_after(as_service(after)).await.expect("needs no conversation");
+    let listed =
+        suite.messages().list_after(as_service(after)).await.expect("needs no conversation");
     assert_eq!(listed.into_inner().messages, []);
-    life.stop();
 }

@@ -12,9 +12,14 @@ const COMPLETE: [(&str, &str); 4] = [
     ("CHAT_CONVERSATION__URL", "http://127.0.0.1:1"),
 ];
 
-fn run(change: impl FnOnce(&mut Command)) -> Output {
+/// The process with a complete configuration.
+fn process() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_chat-message"));
-    change(command.env_clear().envs(COMPLETE));
+    command.env_clear().envs(COMPLETE);
+    command
+}
+
+fn run(command: &mut Command) -> Output {
     command.output().expect("the process ends")
 }
 
@@ -33,7 +38,7 @@ fn missing_key_ends_the_start_naming_it() {
         ("CHAT_NATS__URL", "nats.url"),
         ("CHAT_CONVERSATION__URL", "conversation.url"),
     ] {
-        let text = line(&run(|command| drop(command.env_remove(variable))), 78);
+        let text = line(&run(process().env_remove(variable)), 78);
         assert!(text.contains(key), "{text}");
     }
 }
@@ -50,14 +55,14 @@ fn value_that_cannot_be_used_ends_the_start() {
         ("CHAT_GRPC__LISTEN", "here", "grpc.listen"),
         ("CHAT_MONGO__URI_FILE", "/nowhere", "mongo.uri"),
     ] {
-        let text = line(&run(|command| drop(command.env(variable, value))), 78);
+        let text = line(&run(process().env(variable, value)), 78);
         assert!(text.contains(complaint), "{variable}: {text}");
     }
 }
 
 #[test]
 fn unreachable_mongodb_ends_the_start_naming_its_host_and_no_password() {
-    let text = line(&run(|_| ()), 1);
+    let text = line(&run(&mut process()), 1);
     assert!(text.contains("mongodb at 127.0.0.1:1 is not reachable"), "{text}");
     assert!(!text.contains("anna") && !text.contains("hidden"), "{text}");
 }
@@ -65,9 +70,8 @@ fn unreachable_mongodb_ends_the_start_naming_its_host_and_no_password() {
 #[tokio::test]
 async fn unreachable_nats_ends_the_start_naming_its_key() {
     let uri = &testing::servers().await.mongodb_uri;
-    let ended = run(|command| {
-        command.env("CHAT_MONGO__URI", uri).env("CHAT_MONGO__DATABASE", "message-start");
-    });
+    let ended =
+        run(process().env("CHAT_MONGO__URI", uri).env("CHAT_MONGO__DATABASE", "message-start"));
     let text = line(&ended, 1);
     assert!(text.contains("nats.url"), "{text}");
 }

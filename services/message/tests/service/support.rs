@@ -1,18 +1,18 @@
 //! Starts the services for a test, and speaks with them as the gateway does.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use async_nats::Subscriber;
 use bson::{DateTime, Document, doc, oid::ObjectId};
 use chat_kit::{
     caller::Caller,
     client::{Channel, channel},
-    config::{Mongo, Nats, Secret, Upstream},
+    config::Nats,
     error,
     id::{ConversationId, MessageId, UserId},
     mongo, nats,
 };
-use chat_local::{suite::Options, testing, testing::TestSuite};
+use chat_local::testing;
 use chat_message::store::messages::{Kind, Message};
 use chat_proto::{
     subject,
@@ -29,10 +29,12 @@ use mongodb::{Collection, Database};
 use prost::Message as _;
 use tonic::{Code, Request, Status};
 
+use crate::services::{self, Services};
+
 /// How long anything may take to happen.
 pub const PATIENCE: Duration = Duration::from_secs(15);
 
-/// The running services.
+/// The running services, and clients of theirs.
 pub struct Suite {
     /// One client per replica of the message service.
     pub replicas: Vec<MessageServiceClient<Channel>>,
@@ -40,8 +42,8 @@ pub struct Suite {
     users: UserServiceClient<Channel>,
     own: Database,
     conversation: Database,
-    // The services end with it.
-    _suite: TestSuite,
+    // They end with it.
+    _services: Services,
 }
 
 /// Two users and the conversation between them.
@@ -53,36 +55,30 @@ pub struct Pair {
 
 /// Starts the services, with one replica of each.
 pub async fn start() -> Suite {
-    start_with(|_| ()).await
+    suite(services::start(1).await).await
 }
 
-/// Starts the services with changed options.
-pub async fn start_with(change: impl FnOnce(&mut Options)) -> Suite {
-    let suite = testing::suite(|options| {
-        options.gateways = 0;
-        change(options);
-    })
-    .await;
-    let channels = |service: &str| {
-        let found = suite.services.iter().filter(move |(name, _)| *name == service);
-        found.map(|(_, address)| channel_to(*address)).collect::<Vec<_>>()
-    };
-    let only = |service: &str| channels(service).pop().expect("a service");
-    let uri = &testing::servers().await.mongodb_uri;
-    let config = Mongo { uri: Secret::new(uri), database: Some(suite.database("message")) };
-    let own = mongo::connect(&config, "test", None).await.expect("mongodb answers");
+/// Starts the services, with two replicas of the message service.
+pub async fn start_two() -> Suite {
+    suite(services::start(2).await).await
+}
+
+/// Starts the message service alone: those that it asks are not there.
+pub async fn start_alone() -> Suite {
+    suite(services::start_alone().await).await
+}
+
+async fn suite(services: Services) -> Suite {
+    let database = async |config| mongo::connect(config, "test", None).await;
+    let replicas = services.messages.iter().map(channel).map(MessageServiceClient::new).collect();
     Suite {
-        replicas: channels("message").into_iter().map(MessageServiceClient::new).collect(),
-        conversations: ConversationServiceClient::new(only("conversation")),
-        users: UserServiceClient::new(only("user")),
-        conversation: own.client().database(&suite.database("conversation")),
-        own,
-        _suite: suite,
+        replicas,
+        conversations: ConversationServiceClient::new(channel(&services.conversation)),
+        users: UserServiceClient::new(channel(&services.user)),
+        own: database(&services.message_database).await.expect("mongodb answers"),
+        conversation: database(&services.conversation_database).await.expect("mongodb answers"),
+        _services: services,
     }
-}
-
-fn channel_to(address: SocketAddr) -> Channel {
-    channel(&Upstream::new(format!("http://{address}").parse().expect("an address")))
 }
 
 impl Suite {
@@ -217,11 +213,15 @@ impl Ear {
         heard.await.expect("announced in time")
     }
 
-    /// Waits for so many announcements; returns the numbers of their messages.
+    /// Waits for the announcements of so many messages; returns their numbers as they were first heard.
+    /// A relay may announce one again that was slow to be shown in the list.
     pub async fn hear_numbers(&mut self, count: usize) -> Vec<i64> {
         let mut numbers = Vec::new();
         while numbers.len() < count {
-            numbers.push(self.hear().await.1.seq);
+            let (_, message) = self.hear().await;
+            if !numbers.contains(&message.seq) {
+                numbers.push(message.seq);
+            }
         }
         numbers
     }

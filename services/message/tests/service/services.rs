@@ -1,0 +1,123 @@
+//! Starts the message service and those that it asks, on free ports and on databases of their own.
+
+use bson::oid::ObjectId;
+use chat_kit::{
+    config::{Grpc, Mongo, Nats, Secret, Stop, Telemetry, Upstream},
+    server,
+    shutdown::Lifecycle,
+};
+use chat_local::testing;
+use tokio::net::TcpListener;
+
+/// Running services; they end with this value.
+pub struct Services {
+    pub user: Upstream,
+    pub conversation: Upstream,
+    /// The replicas of the message service.
+    pub messages: Vec<Upstream>,
+    /// Database of the message service.
+    pub message_database: Mongo,
+    /// Database of the conversation service.
+    pub conversation_database: Mongo,
+    life: Lifecycle,
+}
+
+impl Drop for Services {
+    fn drop(&mut self) {
+        self.life.stop();
+    }
+}
+
+/// Starts all services, with so many replicas of the message service.
+pub async fn start(replicas: usize) -> Services {
+    let life = Lifecycle::new();
+    let user = start_user(&life).await;
+    let conversation_database = database("conversation").await;
+    let conversation = start_conversation(conversation_database.clone(), user.clone(), &life).await;
+    let message_database = database("message").await;
+    let mut messages = Vec::new();
+    for _ in 0..replicas {
+        let mongo = message_database.clone();
+        messages.push(start_message(mongo, conversation.clone(), &life).await);
+    }
+    Services { user, conversation, messages, message_database, conversation_database, life }
+}
+
+/// Starts a message service whose conversation service is not there.
+pub async fn start_alone() -> Services {
+    let life = Lifecycle::new();
+    // Port 1 is never listened on.
+    let nowhere = Upstream::new("http://127.0.0.1:1".parse().expect("an address"));
+    let message_database = database("message").await;
+    let message = start_message(message_database.clone(), nowhere.clone(), &life).await;
+    Services {
+        user: nowhere.clone(),
+        conversation: nowhere,
+        messages: vec![message],
+        message_database,
+        conversation_database: database("conversation").await,
+        life,
+    }
+}
+
+async fn start_user(life: &Lifecycle) -> Upstream {
+    let config = chat_user::Config {
+        grpc: Grpc::default(),
+        stop: Stop::default(),
+        mongo: database("user").await,
+        telemetry: Telemetry::default(),
+        limits: chat_user::Limits::default(),
+    };
+    let service = chat_user::Service::connect(&config, None).await.expect("connected");
+    let (listener, upstream) = bind().await;
+    let own = life.clone();
+    life.spawn("user", async move { service.serve(listener, &config, &own).await });
+    upstream
+}
+
+async fn start_conversation(mongo: Mongo, user: Upstream, life: &Lifecycle) -> Upstream {
+    let config = chat_conversation::Config {
+        grpc: Grpc::default(),
+        stop: Stop::default(),
+        mongo,
+        user,
+        telemetry: Telemetry::default(),
+        limits: chat_conversation::Limits::default(),
+    };
+    let service = chat_conversation::Service::connect(&config, None).await.expect("connected");
+    let (listener, upstream) = bind().await;
+    let own = life.clone();
+    life.spawn("conversation", async move { service.serve(listener, &config, &own).await });
+    upstream
+}
+
+async fn start_message(mongo: Mongo, conversation: Upstream, life: &Lifecycle) -> Upstream {
+    let config = chat_message::Config {
+        grpc: Grpc::default(),
+        stop: Stop::default(),
+        mongo,
+        nats: Nats::new(&testing::servers().await.nats_url),
+        telemetry: Telemetry::default(),
+        conversation,
+        message: chat_message::config::Limits::default(),
+    };
+    let connected = chat_message::connect(&config, life, None).await.expect("connected");
+    let (listener, upstream) = bind().await;
+    life.spawn("message", async move { connected.serve(listener, &config).await });
+    upstream
+}
+
+/// Describes a new database.
+pub async fn database(service: &str) -> Mongo {
+    Mongo {
+        uri: Secret::new(&testing::servers().await.mongodb_uri),
+        database: Some(format!("{service}-{}", ObjectId::new())),
+    }
+}
+
+async fn bind() -> (TcpListener, Upstream) {
+    let listener = server::bind(([127, 0, 0, 1], 0).into()).await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    let url = format!("http://{address}").parse().expect("an address");
+    (listener, Upstream::new(url))
+}

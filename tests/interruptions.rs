@@ -1,0 +1,163 @@
+//! What gateways and services do when NATS, or the way to it, breaks: nothing is lost, nothing is heard
+//! twice, and where that cannot be proved, clients are made to come back.
+
+use chat_kit::{config::Nats, nats};
+use chat_local::{
+    servers::Servers,
+    testing::{self, TestSuite},
+};
+use chat_proto::{
+    subject,
+    v1::{self as pb, event::Payload},
+};
+use mongodb::bson::oid::ObjectId;
+use prost::Message as _;
+
+use crate::{
+    harness::{Person, eventually},
+    listener::{Heard, Listener},
+    proxy::Proxy,
+};
+
+struct Scene {
+    servers: Servers,
+    proxy: Proxy,
+    suite: TestSuite,
+    writer: Person,
+    reader: Person,
+    conversation: String,
+    listener: Listener,
+}
+
+/// A writer and a listening reader, on servers of their own; the gateways reach NATS through a proxy.
+async fn scene(subscription_capacity: usize) -> Scene {
+    let servers = testing::own_servers().await;
+    let proxy = Proxy::new(&servers.nats_url).await;
+    let mut through_proxy = Nats::new(&format!("nats://{}", proxy.address));
+    through_proxy.subscription_capacity = subscription_capacity;
+    let suite =
+        testing::suite_on(&servers, |options| options.gateway_nats = Some(through_proxy)).await;
+    let writer = Person::new(suite.gateways[0]).await;
+    let reader = Person::new(suite.gateways[1]).await;
+    let conversation = writer.open(&reader).await;
+    let mut listener = Listener::connect(suite.gateways[1], &reader, "unified").await;
+    writer.send(&conversation, "1").await;
+    assert_eq!(listener.expect("message:created").await["content"], "1");
+    Scene { servers, proxy, suite, writer, reader, conversation, listener }
+}
+
+impl Scene {
+    async fn send(&self, contents: std::ops::RangeInclusive<u32>) {
+        for content in contents {
+            self.writer.send(&self.conversation, &content.to_string()).await;
+        }
+    }
+
+    async fn expect(&mut self, contents: std::ops::RangeInclusive<u32>) {
+        for content in contents {
+            let heard = self.listener.expect("message:created").await;
+            assert_eq!(heard["content"], content.to_string());
+        }
+    }
+
+    async fn nats(&self) -> async_nats::Client {
+        nats::connect(&Nats::new(&self.servers.nats_url), "test").await.expect("nats")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gateway_that_lost_nats_hears_what_it_missed() {
+    let mut scene = scene(1000).await;
+    scene.proxy.close();
+    scene.send(2..=5).await;
+    scene.proxy.open();
+    scene.expect(2..=5).await;
+    scene.send(6..=7).await;
+    scene.expect(6..=7).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_sent_while_nats_is_dead_are_stored_and_announced_later() {
+    let mut scene = scene(1000).await;
+    scene.servers.kill_nats().await.expect("killed");
+    scene.send(2..=4).await;
+    scene.servers.restart_nats().await.expect("restarted");
+    scene.expect(2..=4).await;
+    scene.send(5..=5).await;
+    scene.expect(5..=5).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stream_that_does_not_reach_back_makes_clients_come_back() {
+    let mut scene = scene(1000).await;
+    scene.proxy.close();
+    let context = async_nats::jetstream::new(scene.nats().await);
+    context.delete_stream(subject::LOG_STREAM).await.expect("deleted");
+    scene.send(2..=2).await;
+    eventually("the stream is made again", async || {
+        context.get_stream(subject::LOG_STREAM).await.is_ok()
+    })
+    .await;
+    scene.proxy.open();
+    // The relay may still announce it before the gateway learns what the stream lacks.
+    let mut heard = scene.listener.next().await;
+    while let Heard::Event(..) = heard {
+        heard = scene.listener.next().await;
+    }
+    assert_eq!(heard, Heard::End);
+    let gateway = scene.suite.gateways[1];
+    scene.listener = Listener::connect(gateway, &scene.reader, "unified").await;
+    scene.send(3..=3).await;
+    // Number 2 is in the history, and may be announced late all the same.
+    let heard = scene.listener.expect("message:created").await;
+    if heard["content"] == "2" {
+        scene.expect(3..=3).await;
+    } else {
+        assert_eq!(heard["content"], "3");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn missing_stream_is_made_again_and_messages_go_on() {
+    let mut scene = scene(1000).await;
+    let context = async_nats::jetstream::new(scene.nats().await);
+    context.delete_stream(subject::LOG_STREAM).await.expect("deleted");
+    scene.send(2..=3).await;
+    scene.expect(2..=3).await;
+    eventually("the stream is made again", async || {
+        context.get_stream(subject::LOG_STREAM).await.is_ok()
+    })
+    .await;
+    scene.send(4..=4).await;
+    scene.expect(4..=4).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_dropped_by_a_slow_subscription_are_heard_all_the_same() {
+    const ROUNDS: u32 = 5;
+    const BURST: u32 = 3000;
+    let mut scene = scene(512).await;
+    let client = scene.nats().await;
+    let foreign = pb::Event {
+        payload: Some(Payload::MessageCreated(pb::MessageCreated {
+            message: Some(pb::Message {
+                conversation_id: ObjectId::new().to_hex(),
+                seq: 1,
+                ..Default::default()
+            }),
+        })),
+        ..Default::default()
+    };
+    let subject = subject::of(foreign.payload.as_ref().expect("a payload"));
+    for round in 2..2 + ROUNDS {
+        let burst = async {
+            for _ in 0..BURST {
+                let payload = foreign.encode_to_vec().into();
+                client.publish(subject, payload).await.expect("published");
+            }
+        };
+        tokio::join!(burst, scene.send(round..=round));
+        // Nothing follows that would show a gap: only the replay can bring what was dropped.
+        scene.expect(round..=round).await;
+    }
+}
