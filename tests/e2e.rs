@@ -1,7 +1,7 @@
 //! Stories over the whole suite: real MongoDB and NATS, all services, always at least two gateways.
 
 mod harness;
-mod listener;
+mod polling;
 mod proxy;
 
 mod announcing;

@@ -1,23 +1,21 @@
 //! Every socket hears every message once and in order, whatever way the events took; and a socket that
 //! cannot be told all is cut, so that its client comes back.
 
+use chat_e2e::socket::{Heard, Receiver};
 use chat_kit::{config::Nats, nats, nats::Publisher, time::to_timestamp};
 use chat_local::testing::{self, TestSuite};
 use chat_proto::v1::{self as pb, event::Payload};
 use mongodb::bson::{DateTime, Document, doc, oid::ObjectId};
 use serde_json::json;
 
-use crate::{
-    harness::{Person, text},
-    listener::{Heard, Listener},
-};
+use crate::harness::{Person, text};
 
 struct Scene {
     suite: TestSuite,
     writer: Person,
     reader: Person,
     conversation: String,
-    listener: Listener,
+    listener: Receiver,
 }
 
 /// A writer at one gateway, a listening reader at the other, and a first message between them.
@@ -26,7 +24,7 @@ async fn scene() -> Scene {
     let writer = Person::new(suite.gateways[0]).await;
     let reader = Person::new(suite.gateways[1]).await;
     let conversation = writer.open(&reader).await;
-    let mut listener = Listener::connect(suite.gateways[1], &reader, "unified").await;
+    let mut listener = reader.listen(suite.gateways[1], "unified").await;
     writer.send(&conversation, "1").await;
     assert_eq!(listener.expect("message:created").await["content"], "1");
     Scene { suite, writer, reader, conversation, listener }
@@ -105,7 +103,7 @@ async fn socket_that_cannot_be_told_all_is_cut_without_a_goodbye() {
     scene.publish(3).await;
     assert_eq!(scene.listener.next().await, Heard::End);
     // The client comes back and hears again.
-    let mut listener = Listener::connect(scene.suite.gateways[1], &scene.reader, "unified").await;
+    let mut listener = scene.reader.listen(scene.suite.gateways[1], "unified").await;
     scene.writer.send(&scene.conversation, "2").await;
     assert_eq!(listener.expect("message:created").await["seq"], 2);
 }
@@ -114,7 +112,7 @@ async fn socket_that_cannot_be_told_all_is_cut_without_a_goodbye() {
 async fn message_announced_after_its_successors_is_not_lost_in_silence() {
     let scene = scene().await;
     // A conversation that no gateway knows yet: number 7 is new, number 6 much older and not announced.
-    let mut stranger = Listener::connect(scene.suite.gateways[1], &scene.reader, "unified").await;
+    let mut stranger = scene.reader.listen(scene.suite.gateways[1], "unified").await;
     let conversation = ObjectId::new();
     let now = DateTime::now().timestamp_millis();
     scene.announce(conversation, 7, now, Some(now - 60_000)).await;
@@ -134,7 +132,7 @@ async fn event_that_comes_twice_is_heard_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn socket_that_connects_late_hears_no_older_message() {
     let mut scene = scene().await;
-    let mut late = Listener::connect(scene.suite.gateways[0], &scene.reader, "electron").await;
+    let mut late = scene.reader.listen(scene.suite.gateways[0], "electron").await;
     assert_eq!(late.expect("connected").await["userId"], json!(scene.reader.id));
     scene.writer.send(&scene.conversation, "2").await;
     assert_eq!(late.expect("receive-message").await["text"], "2");

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use chat_e2e::socket::{self, Receiver};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -41,6 +42,13 @@ impl Person {
     /// The same person at another gateway.
     pub fn at(&self, gateway: SocketAddr) -> Self {
         Self { gateway: format!("http://{gateway}"), ..self.clone() }
+    }
+
+    /// Connects to a gateway and listens, declaring a client type.
+    pub async fn listen(&self, gateway: SocketAddr, client_type: &str) -> Receiver {
+        let auth = json!({ "token": self.token, "clientType": client_type });
+        let (_, receiver) = socket::connect(gateway, &auth, PATIENCE).await.expect("a connection");
+        receiver
     }
 
     /// Makes a request; returns status and body.

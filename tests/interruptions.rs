@@ -1,6 +1,7 @@
 //! What gateways and services do when NATS, or the way to it, breaks: nothing is lost, nothing is heard
 //! twice, and where that cannot be proved, clients are made to come back.
 
+use chat_e2e::socket::{Heard, Receiver};
 use chat_kit::{config::Nats, nats};
 use chat_local::{
     servers::Servers,
@@ -15,7 +16,6 @@ use prost::Message as _;
 
 use crate::{
     harness::{Person, eventually},
-    listener::{Heard, Listener},
     proxy::Proxy,
 };
 
@@ -26,7 +26,7 @@ struct Scene {
     writer: Person,
     reader: Person,
     conversation: String,
-    listener: Listener,
+    listener: Receiver,
 }
 
 /// A writer and a listening reader, on servers of their own; the gateways reach NATS through a proxy.
@@ -40,7 +40,7 @@ async fn scene(subscription_capacity: usize) -> Scene {
     let writer = Person::new(suite.gateways[0]).await;
     let reader = Person::new(suite.gateways[1]).await;
     let conversation = writer.open(&reader).await;
-    let mut listener = Listener::connect(suite.gateways[1], &reader, "unified").await;
+    let mut listener = reader.listen(suite.gateways[1], "unified").await;
     writer.send(&conversation, "1").await;
     assert_eq!(listener.expect("message:created").await["content"], "1");
     Scene { servers, proxy, suite, writer, reader, conversation, listener }
@@ -106,7 +106,7 @@ async fn stream_that_does_not_reach_back_makes_clients_come_back() {
     }
     assert_eq!(heard, Heard::End);
     let gateway = scene.suite.gateways[1];
-    scene.listener = Listener::connect(gateway, &scene.reader, "unified").await;
+    scene.listener = scene.reader.listen(gateway, "unified").await;
     scene.send(3..=3).await;
     // Number 2 is in the history, and may be announced late all the same.
     let heard = scene.listener.expect("message:created").await;

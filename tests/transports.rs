@@ -1,10 +1,12 @@
 //! How transports end: a socket that is too slow is cut instead of losing packets, and whatever kind of
 //! transport is cut, its client comes back.
 
+use chat_e2e::socket::{self, Heard};
 use chat_kit::{config::Nats, nats, nats::Publisher};
 use chat_local::testing::{self, TestSuite};
 use chat_proto::v1::{self as pb, event::Payload};
 use mongodb::bson::oid::ObjectId;
+use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -12,7 +14,7 @@ use tokio::{
 
 use crate::{
     harness::{PATIENCE, Person, eventually},
-    listener::{Heard, Listener, Polling},
+    polling::Polling,
 };
 
 async fn publisher() -> Publisher {
@@ -54,8 +56,8 @@ async fn socket_that_does_not_read_is_cut_and_others_hear_all() {
     let suite = testing::suite(|_| {}).await;
     let (slow, healthy) =
         (Person::new(suite.gateways[0]).await, Person::new(suite.gateways[0]).await);
-    let mut stuck = Listener::connect(suite.gateways[0], &slow, "unified").await;
-    let mut reading = Listener::connect(suite.gateways[0], &healthy, "unified").await;
+    let mut stuck = slow.listen(suite.gateways[0], "unified").await;
+    let mut reading = healthy.listen(suite.gateways[0], "unified").await;
     let reader = tokio::spawn(async move {
         for seq in 1..=MESSAGES {
             assert_eq!(reading.expect("message:created").await["seq"], seq);
@@ -71,8 +73,9 @@ async fn socket_that_does_not_read_is_cut_and_others_hear_all() {
     let mut heard = 0;
     loop {
         match stuck.next().await {
-            Heard::Event(_, body) => {
+            Heard::Event(event) => {
                 heard += 1;
+                let body: Value = serde_json::from_str(event.body()).expect("JSON");
                 assert_eq!(body["seq"], heard, "what it heard is in order and without a gap");
             }
             other => break assert_eq!(other, Heard::End),
@@ -85,7 +88,9 @@ async fn socket_that_does_not_read_is_cut_and_others_hear_all() {
 async fn upgraded_transport_can_be_cut() {
     let suite = testing::suite(|_| {}).await;
     let person = Person::new(suite.gateways[0]).await;
-    let mut listener = Listener::upgrade(suite.gateways[0], &person, "unified").await;
+    let polling = Polling::connect(suite.gateways[0], &person, "unified").await;
+    let upgraded = socket::upgrade(suite.gateways[0], &polling.id, PATIENCE).await;
+    let (_, mut listener) = upgraded.expect("a WebSocket");
     lose_order_for(&person).await;
     let first = listener.expect("message:created").await;
     assert_eq!(first["seq"], 1);
@@ -106,7 +111,7 @@ async fn polling_transport_that_was_cut_is_refused() {
 async fn stopping_gateway_accepts_nobody_once_it_cuts() {
     let suite: TestSuite = testing::suite(|_| {}).await;
     let person = Person::new(suite.gateways[0]).await;
-    let mut listener = Listener::connect(suite.gateways[0], &person, "unified").await;
+    let mut listener = person.listen(suite.gateways[0], "unified").await;
     suite.stop();
     assert_eq!(listener.next().await, Heard::End);
     // A client that is cut comes back at once: it must find another gateway, not a half-dead one.

@@ -1,0 +1,4 @@
+//! What stories and load share: a client that talks to gateways as the official ones do, and says
+//! exactly what it hears.
+
+pub mod socket;

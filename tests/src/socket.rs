@@ -1,0 +1,255 @@
+//! A Socket.IO client on a WebSocket: exact about how a connection ends, cheap enough to run by the
+//! thousand. Nothing runs in the background: what is not asked for stays in the transport, so that a
+//! client that stops reading is as stuck as a real one.
+
+mod packet;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use futures_util::{
+    SinkExt as _, StreamExt as _,
+    stream::{SplitSink, SplitStream},
+};
+use serde_json::Value;
+use thiserror::Error;
+use tokio::{net::TcpStream, sync::Mutex, time::timeout};
+use tokio_tungstenite::{
+    WebSocketStream, client_async_with_config,
+    tungstenite::{self, Message, Utf8Bytes, protocol::WebSocketConfig},
+};
+
+pub use packet::{Arguments, Event};
+use packet::{Packet, engine};
+
+/// Bytes read or written at once; larger events take several rounds.
+const BUFFER: usize = 4 << 10;
+/// Bytes that may wait to be written; more is refused.
+const MOST_BUFFERED: usize = 2 << 20;
+/// Pauses between pings for servers that do not say, as the Engine.IO protocol has them.
+const SILENCE: Duration = Duration::from_secs(45);
+
+type Transport = WebSocketStream<TcpStream>;
+type Writing = Arc<Mutex<SplitSink<Transport, Message>>>;
+
+/// Why there is no connection.
+#[derive(Debug, Error)]
+pub enum ConnectError {
+    /// The server did not answer in time.
+    #[error("no answer in time")]
+    Late,
+    /// There is nobody, or the connection broke.
+    #[error("{0}")]
+    Broken(#[from] tungstenite::Error),
+    /// The server refused the namespace (`44`), for this reason in JSON.
+    #[error("refused: {0}")]
+    Refused(String),
+    /// The transport ended, or an answer came that no server gives.
+    #[error("{0} instead of a connection")]
+    Unexpected(String),
+}
+
+/// Why something was not written.
+#[derive(Debug, Error)]
+pub enum SendError {
+    /// The server does not read. The packet may still arrive.
+    #[error("not written in time")]
+    Late,
+    /// The transport has ended.
+    #[error("{0}")]
+    Broken(#[from] tungstenite::Error),
+}
+
+/// What a connection brings.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// An event.
+    Event(Event),
+    /// The acknowledgement of the event that was emitted under this number.
+    Ack(u64, Arguments),
+    /// The server's goodbye to the namespace (`41`), after which old clients never come back.
+    Goodbye,
+    /// A packet that servers of this suite do not send.
+    Other(String),
+    /// The server has sent nothing for longer than its pings may be apart.
+    Silence,
+    /// The end of the transport. Nothing else follows.
+    End,
+}
+
+/// The half that emits events. The connection lives as long as one of its halves.
+#[derive(Debug)]
+pub struct Sender {
+    writing: Writing,
+    within: Duration,
+}
+
+/// The half that hears, and answers the server's pings while it is asked.
+#[derive(Debug)]
+pub struct Receiver {
+    reading: SplitStream<Transport>,
+    writing: Writing,
+    within: Duration,
+    silence: Duration,
+    owes_pong: bool,
+    has_ended: bool,
+}
+
+/// Connects to a gateway's namespace with the payload of the CONNECT packet. `within` bounds the whole
+/// handshake, and every later write.
+pub async fn connect(
+    gateway: SocketAddr,
+    auth: &Value,
+    within: Duration,
+) -> Result<(Sender, Receiver), ConnectError> {
+    let handshake = async {
+        let (sender, mut receiver) = open(gateway, "", within).await?;
+        let opened = receiver.packet().await;
+        let settings = opened.as_deref().and_then(|packet| packet.strip_prefix(engine::OPEN));
+        let Some(settings) = settings else { return Err(unexpected(opened)) };
+        receiver.silence = packet::silence(settings).unwrap_or(SILENCE);
+        receiver.write(packet::connect(auth)).await?;
+        let answer = receiver.packet().await;
+        match answer.as_ref().map(|packet| Packet::read(packet.clone())) {
+            Some(Packet::Connected) => Ok((sender, receiver)),
+            Some(Packet::Refused(reason)) => Err(ConnectError::Refused(reason)),
+            _ => Err(unexpected(answer)),
+        }
+    };
+    timeout(within, handshake).await.map_err(|_| ConnectError::Late)?
+}
+
+/// Moves a polling transport, whose namespace is open, to a WebSocket.
+pub async fn upgrade(
+    gateway: SocketAddr,
+    transport_id: &str,
+    within: Duration,
+) -> Result<(Sender, Receiver), ConnectError> {
+    let handshake = async {
+        let query = format!("&sid={transport_id}");
+        let (sender, mut receiver) = open(gateway, &query, within).await?;
+        receiver.write(Utf8Bytes::from_static(engine::PROBE)).await?;
+        let answer = receiver.packet().await;
+        if answer.as_deref() != Some(engine::PROBED) {
+            return Err(unexpected(answer));
+        }
+        receiver.write(Utf8Bytes::from_static(engine::UPGRADE)).await?;
+        Ok((sender, receiver))
+    };
+    timeout(within, handshake).await.map_err(|_| ConnectError::Late)?
+}
+
+async fn open(
+    gateway: SocketAddr,
+    query: &str,
+    within: Duration,
+) -> Result<(Sender, Receiver), ConnectError> {
+    let tcp = TcpStream::connect(gateway).await.map_err(tungstenite::Error::Io)?;
+    tcp.set_nodelay(true).map_err(tungstenite::Error::Io)?;
+    let config = WebSocketConfig::default()
+        .read_buffer_size(BUFFER)
+        .write_buffer_size(BUFFER)
+        .max_write_buffer_size(MOST_BUFFERED);
+    let url = format!("ws://{gateway}/socket.io/?EIO=4&transport=websocket{query}");
+    let (transport, _) = client_async_with_config(url, tcp, Some(config)).await?;
+    let (writing, reading) = transport.split();
+    let writing = Arc::new(Mutex::new(writing));
+    let sender = Sender { writing: Arc::clone(&writing), within };
+    let receiver =
+        Receiver { reading, writing, within, silence: SILENCE, owes_pong: false, has_ended: false };
+    Ok((sender, receiver))
+}
+
+fn unexpected(packet: Option<Utf8Bytes>) -> ConnectError {
+    let what = packet.map_or_else(|| "the end".to_owned(), |packet| packet.as_str().to_owned());
+    ConnectError::Unexpected(what)
+}
+
+async fn write(writing: &Writing, within: Duration, packet: Utf8Bytes) -> Result<(), SendError> {
+    let writing = async { writing.lock().await.send(Message::Text(packet)).await };
+    Ok(timeout(within, writing).await.map_err(|_| SendError::Late)??)
+}
+
+impl From<SendError> for ConnectError {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::Late => Self::Late,
+            SendError::Broken(error) => Self::Broken(error),
+        }
+    }
+}
+
+impl Sender {
+    /// Emits an event whose body is a JSON text.
+    pub async fn emit(&self, name: &str, body: &str) -> Result<(), SendError> {
+        write(&self.writing, self.within, packet::event(None, name, body)).await
+    }
+
+    /// Emits an event and asks for its acknowledgement, which the receiver hears under this number. The
+    /// caller numbers, so that he knows what he waits for before the answer can come.
+    pub async fn emit_with_ack(&self, ack: u64, name: &str, body: &str) -> Result<(), SendError> {
+        write(&self.writing, self.within, packet::event(Some(ack), name, body)).await
+    }
+}
+
+impl Receiver {
+    /// Returns the next thing heard. Nothing is lost where the caller stops waiting.
+    pub async fn next(&mut self) -> Heard {
+        if self.has_ended {
+            return Heard::End;
+        }
+        let silence = self.silence;
+        match timeout(silence, self.packet()).await {
+            Ok(Some(packet)) => match Packet::read(packet) {
+                Packet::Event(event) => Heard::Event(event),
+                Packet::Ack(number, arguments) => Heard::Ack(number, arguments),
+                Packet::Goodbye => Heard::Goodbye,
+                Packet::Connected => Heard::Other("a second connection".to_owned()),
+                Packet::Refused(packet) | Packet::Other(packet) => Heard::Other(packet),
+            },
+            Ok(None) => {
+                self.has_ended = true;
+                Heard::End
+            }
+            Err(_) => Heard::Silence,
+        }
+    }
+
+    /// Returns the body of the next event.
+    ///
+    /// # Panics
+    ///
+    /// If something else comes.
+    pub async fn expect(&mut self, name: &str) -> Value {
+        match self.next().await {
+            Heard::Event(event) if event.name() == name => {
+                serde_json::from_str(event.body()).expect("an event's body is JSON")
+            }
+            other => panic!("{other:?} instead of {name}"),
+        }
+    }
+
+    async fn write(&self, packet: Utf8Bytes) -> Result<(), SendError> {
+        write(&self.writing, self.within, packet).await
+    }
+
+    /// Returns the next packet of Socket.IO, or of the handshake; nothing at the end of the transport.
+    async fn packet(&mut self) -> Option<Utf8Bytes> {
+        loop {
+            if self.owes_pong {
+                // Where it cannot be written, what came before the end is still to be read.
+                self.write(Utf8Bytes::from_static(engine::PONG)).await.ok();
+                self.owes_pong = false;
+            }
+            match self.reading.next().await? {
+                Ok(Message::Text(packet)) => match packet.as_str() {
+                    engine::PING => self.owes_pong = true,
+                    engine::NOOP => {}
+                    engine::CLOSE => return None,
+                    _ => return Some(packet),
+                },
+                Ok(Message::Close(_)) | Err(_) => return None,
+                Ok(_) => {}
+            }
+        }
+    }
+}
