@@ -6,6 +6,7 @@ mod proxy;
 
 mod announcing;
 mod fanout;
+mod groups;
 mod interruptions;
 mod official_clients;
 mod order;

@@ -83,6 +83,14 @@ impl Person {
         text(&answer["conversation"]["_id"]).to_owned()
     }
 
+    /// Makes a group with others and returns its id.
+    pub async fn group(&self, others: &[&Self]) -> String {
+        let others: Vec<&str> = others.iter().map(|other| other.id.as_str()).collect();
+        let body = json!({ "type": "group", "participants": others });
+        let answer = self.ok(Method::POST, "/api/conversations", body).await;
+        text(&answer["conversation"]["_id"]).to_owned()
+    }
+
     /// Sends a text to a conversation and returns the message.
     pub async fn send(&self, conversation: &str, content: &str) -> Value {
         let body = json!({ "conversationId": conversation, "content": content });

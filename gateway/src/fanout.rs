@@ -329,6 +329,7 @@ impl Fanout {
         let message = &*item.message;
         let event = MessageCreated::new(message);
         for recipient in item.recipients.iter() {
+            let event = event.to(recipient);
             for peer in self.sockets.of(recipient) {
                 let standing = standing(message, recipient, &peer);
                 match event.frames(peer.dialect(), standing) {

@@ -11,7 +11,7 @@
 //! | `id` | – | `_id`, `messageId` |
 //! | `conversation_id` | `conversationId`, `conversation` | `conversationId`, `conversation` |
 //! | `sender_id` | `senderId`, `from`; only checked against the caller | `from`, `sender` |
-//! | `recipient_id` | `toId`, `to` | `to` |
+//! | `recipient_id` | `toId`, `to` | `to`; in a group that of each recipient, in live events alone |
 //! | target `contact` | `toPhone`, any JSON scalar | – |
 //! | `content` | `content`, `text`, `message`, any JSON scalar; else by the file at `fileUrl` | `text`, `content` |
 //! | `type` | `type`, else by `fileType` | `type` |
@@ -25,6 +25,7 @@
 //! | **conversation** | | |
 //! | `id` | `conversationId`, `conversation` | `_id` |
 //! | `member_ids` | `participants`, `members`, else `otherUserId` | `participants`, `members` |
+//! | `is_group` | `type` is `group` | `isGroup` |
 //! | `status` | `status` | `status` |
 //! | `created_by`, `participant_key` | – | `createdBy`, `participantKey` |
 //! | `last_message` | – | `lastMessage`, `lastMessageAt`, `lastPreview`, `lastFrom` |

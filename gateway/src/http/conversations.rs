@@ -1,7 +1,7 @@
 //! The caller's conversations.
 
 use axum::{extract::State, response::Response};
-use chat_proto::v1::GetUsersRequest;
+use chat_proto::v1::{self as pb, GetUsersRequest};
 
 use super::{Body, Query};
 use crate::{
@@ -10,24 +10,43 @@ use crate::{
     state::AppState,
     wire::{
         Declared, Dialect,
-        conversation::{self, Users, View},
+        conversation::{self, Opening, Users, View},
     },
 };
 
-/// Finds or makes a conversation.
+/// Finds or makes a direct conversation, or makes a group.
 pub async fn open(
     State(state): State<AppState>,
     Declared(dialect): Declared,
     identity: Identity,
     Body(body): Body<conversation::Open>,
 ) -> Result<Response, ApiError> {
-    let request = identity.caller.request(body.into_request(identity.user_id)?);
-    let mut client = state.clients.conversation.clone();
-    let opened = client.open_direct_conversation(request).await?.into_inner();
-    let found = opened.conversation.ok_or_else(|| ApiError::incomplete("conversation"))?;
+    let opening = body.into_request(identity.user_id)?;
+    let (found, created) = opened(&state, &identity, opening).await?;
     let wanted = conversation::members(std::slice::from_ref(&found));
     let users = users(&state, &identity, wanted).await?;
-    Ok(conversation::opened(dialect, opened.created, &found, &users))
+    Ok(conversation::opened(dialect, created, &found, &users))
+}
+
+/// Returns the conversation that was asked for, and whether it was made just now.
+async fn opened(
+    state: &AppState,
+    identity: &Identity,
+    opening: Opening,
+) -> Result<(pb::Conversation, bool), ApiError> {
+    let mut client = state.clients.conversation.clone();
+    let (conversation, created) = match opening {
+        Opening::Direct(request) => {
+            let request = identity.caller.request(request);
+            let opened = client.open_direct_conversation(request).await?.into_inner();
+            (opened.conversation, opened.created)
+        }
+        Opening::Group(request) => {
+            let created = client.create_group(identity.caller.request(request)).await?;
+            (created.into_inner().conversation, true)
+        }
+    };
+    Ok((conversation.ok_or_else(|| ApiError::incomplete("conversation"))?, created))
 }
 
 /// Lists the caller's conversations.
@@ -65,13 +84,16 @@ async fn page(
     Ok(answer.write(&listed, &users))
 }
 
-/// Fetches the profiles that an answer shows, all in one call.
+/// Fetches the profiles that an answer shows.
 async fn users(
     state: &AppState,
     identity: &Identity,
-    wanted: Option<GetUsersRequest>,
+    wanted: Vec<GetUsersRequest>,
 ) -> Result<Users, ApiError> {
-    let Some(wanted) = wanted else { return Ok(Users::default()) };
-    let found = state.clients.user.clone().get_users(identity.caller.request(wanted)).await?;
-    Ok(found.into_inner().users.into())
+    let mut users = Vec::new();
+    for wanted in wanted {
+        let found = state.clients.user.clone().get_users(identity.caller.request(wanted)).await?;
+        users.append(&mut found.into_inner().users);
+    }
+    Ok(users.into())
 }

@@ -3,7 +3,7 @@
 mod render;
 
 use axum::{http::StatusCode, response::Response};
-use chat_kit::id::UserId;
+use chat_kit::id::{ConversationId, UserId};
 use chat_proto::v1::{self as pb, open_direct_conversation_request::Peer};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::Value;
@@ -16,6 +16,18 @@ use crate::error::ApiError;
 const DEFAULT_LIMIT: u32 = 50;
 /// What a client gets that never pages.
 const WHOLE_LIST: u32 = 500;
+
+/// Most profiles asked for in one call; the user service answers for as many by default.
+const MOST_PROFILES: usize = 1000;
+
+/// What opening a conversation asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Opening {
+    /// The one conversation with another user.
+    Direct(pb::OpenDirectConversationRequest),
+    /// A new group.
+    Group(pb::CreateGroupRequest),
+}
 
 /// A conversation to be opened, in every spelling.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -47,38 +59,37 @@ fn ids<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>>
 }
 
 impl Open {
-    /// Folds the spellings into the canonical request: the one other member of a direct conversation.
-    pub fn into_request(
-        self,
-        caller: UserId,
-    ) -> Result<pb::OpenDirectConversationRequest, ApiError> {
-        match fields::first([self.r#type]).as_deref() {
-            None | Some("direct") => {}
-            Some("group") => {
-                return Err(ApiError::validation("type: groups are not available yet"));
-            }
+    /// Folds the spellings into the canonical request: the one other member of a direct conversation, or
+    /// all of a group.
+    pub fn into_request(self, caller: UserId) -> Result<Opening, ApiError> {
+        let is_group = match fields::first([self.r#type]).as_deref() {
+            None | Some("direct") => false,
+            Some("group") => true,
             Some(_) => return Err(ApiError::validation("type is one of direct, group")),
-        }
+        };
         let lists = [self.participants, self.members];
         let listed = lists.into_iter().flatten().find(|list| !list.is_empty());
-        let ids =
+        let listed =
             listed.unwrap_or_else(|| fields::first([self.other_user_id]).into_iter().collect());
-        let mut other = None;
-        for id in &ids {
-            let id = id
-                .parse::<UserId>()
-                .map_err(|_| ApiError::validation("participants: an id has 24 hex characters"))?;
-            if id == caller || other == Some(id) {
-                continue;
-            }
-            if other.replace(id).is_some() {
-                return Err(ApiError::validation(
-                    "a direct conversation has exactly one other member",
-                ));
-            }
+        let wrong = |_| ApiError::validation("participants: an id has 24 hex characters");
+        let ids = listed.iter().map(|id| id.parse().map_err(wrong));
+        let mut others = ids.collect::<Result<Vec<UserId>, _>>()?;
+        others.retain(|id| *id != caller);
+        let Some(first) = others.first() else {
+            return Err(ApiError::validation("another member is needed"));
+        };
+        if is_group {
+            return Ok(Opening::Group(pb::CreateGroupRequest {
+                conversation_id: ConversationId::new().to_string(),
+                member_ids: others.iter().map(UserId::to_string).collect(),
+            }));
         }
-        let other = other.ok_or_else(|| ApiError::validation("another member is needed"))?;
-        Ok(pb::OpenDirectConversationRequest { peer: Some(Peer::UserId(other.to_string())) })
+        if others.iter().any(|other| other != first) {
+            let message = "a direct conversation has exactly one other member";
+            return Err(ApiError::validation(message));
+        }
+        let peer = Some(Peer::UserId(first.to_string()));
+        Ok(Opening::Direct(pb::OpenDirectConversationRequest { peer }))
     }
 }
 
@@ -184,11 +195,11 @@ fn status(text: Option<&str>) -> Result<pb::ConversationStatus, ApiError> {
 }
 
 impl Answer {
-    /// Returns the request for the profiles that this shape shows, if it shows any.
+    /// Returns the requests for the profiles that this shape shows, if it shows any.
     #[must_use]
-    pub fn users_of(self, conversations: &[pb::Conversation]) -> Option<pb::GetUsersRequest> {
+    pub fn users_of(self, conversations: &[pb::Conversation]) -> Vec<pb::GetUsersRequest> {
         match self {
-            Self::Bare | Self::Unified => None,
+            Self::Bare | Self::Unified => Vec::new(),
             Self::Enveloped => members(conversations),
         }
     }
@@ -200,14 +211,15 @@ impl Answer {
     }
 }
 
-/// Returns the request for the profiles of all members of some conversations, if there are any.
+/// Returns the requests for the profiles of all members of some conversations.
 #[must_use]
-pub fn members(conversations: &[pb::Conversation]) -> Option<pb::GetUsersRequest> {
+pub fn members(conversations: &[pb::Conversation]) -> Vec<pb::GetUsersRequest> {
     let members = conversations.iter().flat_map(|conversation| &conversation.member_ids);
     let mut user_ids: Vec<String> = members.cloned().collect();
     user_ids.sort_unstable();
     user_ids.dedup();
-    (!user_ids.is_empty()).then_some(pb::GetUsersRequest { user_ids })
+    let requests = user_ids.chunks(MOST_PROFILES);
+    requests.map(|ids| pb::GetUsersRequest { user_ids: ids.to_vec() }).collect()
 }
 
 #[cfg(test)]

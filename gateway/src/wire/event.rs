@@ -51,29 +51,10 @@ impl<'a> MessageCreated<'a> {
         Self { message, live: cell(), sent: cell(), received: cell(), unified: cell() }
     }
 
-    /// Returns what a socket hears, in order. Old clients that declare nothing hear the names of both
-    /// families.
-    pub fn frames(
-        &self,
-        dialect: Dialect,
-        standing: Standing,
-    ) -> serde_json::Result<Vec<Frame<'_>>> {
-        Ok(match (dialect, standing) {
-            (Dialect::Unified | Dialect::Flutter, Standing::Origin) => vec![],
-            (Dialect::Unified, Standing::Recipient) => vec![("message:created", self.received()?)],
-            (Dialect::Unified, Standing::Sender) => vec![("message:created", self.unified()?)],
-            (Dialect::Flutter, _) => vec![("message", self.live()?)],
-            (Dialect::Electron, Standing::Recipient) => vec![("receive-message", self.live()?)],
-            (Dialect::Electron, _) | (Dialect::Undeclared, Standing::Origin) => {
-                vec![(MESSAGE_SENT, self.sent()?)]
-            }
-            (Dialect::Undeclared, Standing::Recipient) => {
-                vec![("receive-message", self.live()?), ("message", self.live()?)]
-            }
-            (Dialect::Undeclared, Standing::Sender) => {
-                vec![("message", self.live()?), (MESSAGE_SENT, self.sent()?)]
-            }
-        })
+    /// Returns the message on its way to the sockets of one user.
+    #[must_use]
+    pub fn to<'b>(&'b self, recipient_id: &'b str) -> ToRecipient<'b> {
+        ToRecipient { event: self, recipient_id, addressed: OnceCell::new() }
     }
 
     fn live(&self) -> serde_json::Result<&RawValue> {
@@ -90,6 +71,55 @@ impl<'a> MessageCreated<'a> {
 
     fn unified(&self) -> serde_json::Result<&RawValue> {
         encoded(&self.unified, || message::unified(self.message))
+    }
+}
+
+/// A stored message on its way to the sockets of one user.
+pub struct ToRecipient<'a> {
+    event: &'a MessageCreated<'a>,
+    recipient_id: &'a str,
+    addressed: OnceCell<Box<RawValue>>,
+}
+
+impl ToRecipient<'_> {
+    /// Returns what a socket hears, in order. Old clients that declare nothing hear the names of both
+    /// families.
+    pub fn frames(
+        &self,
+        dialect: Dialect,
+        standing: Standing,
+    ) -> serde_json::Result<Vec<Frame<'_>>> {
+        let event = self.event;
+        Ok(match (dialect, standing) {
+            (Dialect::Unified | Dialect::Flutter, Standing::Origin) => vec![],
+            (Dialect::Unified, Standing::Recipient) => vec![("message:created", event.received()?)],
+            (Dialect::Unified, Standing::Sender) => vec![("message:created", event.unified()?)],
+            (Dialect::Flutter, _) => vec![("message", self.addressed()?)],
+            (Dialect::Electron, Standing::Recipient) => vec![("receive-message", event.live()?)],
+            (Dialect::Electron, _) | (Dialect::Undeclared, Standing::Origin) => {
+                vec![(MESSAGE_SENT, event.sent()?)]
+            }
+            (Dialect::Undeclared, Standing::Recipient) => {
+                vec![("receive-message", event.live()?), ("message", self.addressed()?)]
+            }
+            (Dialect::Undeclared, Standing::Sender) => {
+                vec![("message", self.addressed()?), (MESSAGE_SENT, event.sent()?)]
+            }
+        })
+    }
+
+    /// Returns the body that names the recipient: that of all recipients, but in a group, where each
+    /// reads of himself. A sender's own clients must not take the message for one to them.
+    fn addressed(&self) -> serde_json::Result<&RawValue> {
+        let message = self.event.message;
+        if message.recipient_id.is_some() || message.sender_id == self.recipient_id {
+            return self.event.live();
+        }
+        if let Some(addressed) = self.addressed.get() {
+            return Ok(addressed);
+        }
+        let addressed = message::addressed_to(self.recipient_id, self.event.live()?)?;
+        Ok(self.addressed.get_or_init(|| addressed))
     }
 }
 
@@ -111,7 +141,8 @@ mod tests {
     fn names(dialect: Dialect, standing: Standing) -> Vec<&'static str> {
         let message = pb::Message { client_id: Some("\"c1\"".to_owned()), ..Default::default() };
         let event = MessageCreated::new(&message);
-        let frames = event.frames(dialect, standing).expect("encodable");
+        let recipient = event.to("1");
+        let frames = recipient.frames(dialect, standing).expect("encodable");
         frames.into_iter().map(|(name, _)| name).collect()
     }
 
@@ -140,9 +171,47 @@ mod tests {
     fn client_id_reaches_the_sender_alone() {
         let message = pb::Message { client_id: Some("\"c1\"".to_owned()), ..Default::default() };
         let event = MessageCreated::new(&message);
-        let sender = event.frames(Dialect::Electron, Standing::Sender).expect("encodable");
+        let recipient = event.to("1");
+        let sender = recipient.frames(Dialect::Electron, Standing::Sender).expect("encodable");
         assert!(sender[0].1.get().contains("\"clientId\":\"c1\""));
-        let recipient = event.frames(Dialect::Electron, Standing::Recipient).expect("encodable");
-        assert!(!recipient[0].1.get().contains("clientId"));
+        let heard = recipient.frames(Dialect::Electron, Standing::Recipient).expect("encodable");
+        assert!(!heard[0].1.get().contains("clientId"));
+    }
+
+    #[test]
+    fn in_a_group_everybody_reads_of_himself_and_the_sender_of_nobody() {
+        let message = pb::Message { sender_id: "a".to_owned(), ..Default::default() };
+        let event = MessageCreated::new(&message);
+        let to = |recipient: &str, dialect, standing| {
+            let recipient = event.to(recipient);
+            let frames = recipient.frames(dialect, standing).expect("encodable");
+            let (_, body) = frames.last().expect("a frame");
+            let body: serde_json::Value = serde_json::from_str(body.get()).expect("JSON");
+            body.get("to").cloned()
+        };
+        for recipient in ["b", "c"] {
+            for dialect in [Dialect::Flutter, Dialect::Undeclared] {
+                assert_eq!(to(recipient, dialect, Standing::Recipient), Some(recipient.into()));
+            }
+            assert_eq!(to(recipient, Dialect::Electron, Standing::Recipient), None);
+        }
+        assert_eq!(to("a", Dialect::Flutter, Standing::Sender), None);
+        let direct = pb::Message { recipient_id: Some("b".to_owned()), ..message.clone() };
+        let event = MessageCreated::new(&direct);
+        let recipient = event.to("a");
+        let frames = recipient.frames(Dialect::Flutter, Standing::Sender).expect("encodable");
+        assert!(frames[0].1.get().contains(r#""to":"b""#), "a pair's message names the other side");
+    }
+
+    #[test]
+    fn body_that_names_nobody_is_encoded_once_for_all() {
+        let message = pb::Message { sender_id: "a".to_owned(), ..Default::default() };
+        let event = MessageCreated::new(&message);
+        let (one, other) = (event.to("b"), event.to("c"));
+        let body = |recipient: &ToRecipient<'_>| {
+            let frames = recipient.frames(Dialect::Electron, Standing::Recipient);
+            std::ptr::from_ref(frames.expect("encodable")[0].1)
+        };
+        assert!(std::ptr::addr_eq(body(&one), body(&other)));
     }
 }

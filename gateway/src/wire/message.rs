@@ -12,7 +12,7 @@ use serde_json::Value;
 pub(super) use self::render::AttachedFile;
 pub use self::{
     history::{Answer, Query, View},
-    render::{client_id, history_item, live, payload, unified},
+    render::{addressed_to, client_id, history_item, live, payload, unified},
 };
 use crate::{
     error::ApiError,

@@ -37,6 +37,8 @@ pub struct Limits {
     pub largest_page: NonZeroU32,
     /// Characters of a preview; the longest message by default, since old clients show it whole.
     pub preview_length: NonZeroUsize,
+    /// Members of a group; the user service must answer for as many at once.
+    pub members: NonZeroUsize,
 }
 
 impl Default for Limits {
@@ -44,7 +46,13 @@ impl Default for Limits {
         const PAGE: NonZeroU32 = NonZeroU32::new(50).expect("not zero");
         const LARGEST_PAGE: NonZeroU32 = NonZeroU32::new(500).expect("not zero");
         const PREVIEW_LENGTH: NonZeroUsize = NonZeroUsize::new(4000).expect("not zero");
-        Self { page: PAGE, largest_page: LARGEST_PAGE, preview_length: PREVIEW_LENGTH }
+        const MEMBERS: NonZeroUsize = NonZeroUsize::new(1000).expect("not zero");
+        Self {
+            page: PAGE,
+            largest_page: LARGEST_PAGE,
+            preview_length: PREVIEW_LENGTH,
+            members: MEMBERS,
+        }
     }
 }
 

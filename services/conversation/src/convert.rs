@@ -11,6 +11,7 @@ use crate::{
     cursor::Cursor,
     direct::{Opened, Peer},
     error::Error,
+    group::NewGroup,
     list::{Listed, Wanted},
     store::conversations::{Attachment, Audience, Conversation, ConversationStatus, Preview},
 };
@@ -31,6 +32,13 @@ pub(crate) fn peer(request: pb::OpenDirectConversationRequest) -> Result<Peer, E
         Some(PbPeer::Contact(contact)) => Ok(Peer::Contact(contact)),
         None => Err(Error::Missing("peer")),
     }
+}
+
+/// Reads who is to be in which group.
+pub(crate) fn new_group(request: &pb::CreateGroupRequest) -> Result<NewGroup, Error> {
+    let ids = request.member_ids.iter();
+    let member_ids: Result<_, _> = ids.map(|id| user_id("member_ids", id)).collect();
+    Ok(NewGroup { id: conversation_id(&request.conversation_id)?, member_ids: member_ids? })
 }
 
 /// Reads which page of the list is wanted.
@@ -101,6 +109,11 @@ pub(crate) fn opened(opened: Opened, user: UserId) -> pb::OpenDirectConversation
     }
 }
 
+/// Writes a group as `user` sees it.
+pub(crate) fn group(group: Conversation, user: UserId) -> pb::CreateGroupResponse {
+    pb::CreateGroupResponse { conversation: Some(conversation(group, user)) }
+}
+
 /// Writes a page of the list as `user` sees it.
 pub(crate) fn listed(listed: Listed, user: UserId) -> pb::ListConversationsResponse {
     let next = listed.next.map(|cursor| cursor.to_string());
@@ -123,6 +136,7 @@ fn conversation(found: Conversation, user: UserId) -> pb::Conversation {
         last_message: found.last_message.map(Into::into),
         created_at: Some(to_timestamp(found.created_at)),
         updated_at: Some(to_timestamp(found.updated_at)),
+        is_group: found.is_group,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use chat_kit::{
     error::{INTERNAL, ServiceError, UNAVAILABLE, into_status},
+    id::UserId,
     mongo::MongoError,
 };
 use tonic::{Code, Status};
@@ -29,6 +30,18 @@ pub(crate) enum Error {
     /// A user wants a conversation with himself.
     #[error("a conversation needs another user")]
     OwnConversation,
+    /// A user wants a group of nobody else.
+    #[error("a group needs another user")]
+    EmptyGroup,
+    /// A group would have too many members.
+    #[error("a group has at most {0} members")]
+    TooManyMembers(usize),
+    /// Somebody who is to be in a group does not exist.
+    #[error("there is no user {0}")]
+    UserNotFound(UserId),
+    /// The id of a new conversation is that of another one.
+    #[error("`conversation_id` is the id of another conversation")]
+    ConversationIdInUse,
     /// A field that is needed is not there.
     #[error("`{0}` is missing")]
     Missing(&'static str),
@@ -74,11 +87,14 @@ fn closed(status: ConversationStatus) -> &'static str {
 impl ServiceError for Error {
     fn code(&self) -> Code {
         match self {
-            Self::ConversationNotFound => Code::NotFound,
+            Self::ConversationNotFound | Self::UserNotFound(_) => Code::NotFound,
+            Self::ConversationIdInUse => Code::AlreadyExists,
             Self::NotAMember | Self::NotActive(_) | Self::ServicesOnly | Self::NotTheSender => {
                 Code::PermissionDenied
             }
             Self::OwnConversation
+            | Self::EmptyGroup
+            | Self::TooManyMembers(_)
             | Self::Missing(_)
             | Self::Invalid(_)
             | Self::InvalidId(_)
@@ -92,10 +108,16 @@ impl ServiceError for Error {
     fn reason(&self) -> &'static str {
         match self {
             Self::ConversationNotFound => "conversation_not_found",
+            Self::UserNotFound(_) => "user_not_found",
+            Self::ConversationIdInUse => "conversation_id_in_use",
             Self::NotAMember | Self::NotActive(_) | Self::ServicesOnly | Self::NotTheSender => {
                 "forbidden"
             }
-            Self::OwnConversation | Self::Missing(_) | Self::Invalid(_) => "validation_error",
+            Self::OwnConversation
+            | Self::EmptyGroup
+            | Self::TooManyMembers(_)
+            | Self::Missing(_)
+            | Self::Invalid(_) => "validation_error",
             Self::InvalidId(_) => "invalid_id",
             Self::InvalidConversationId => "invalid_conversation_id",
             Self::User(_) => UNAVAILABLE,
@@ -107,8 +129,11 @@ impl ServiceError for Error {
     fn field(&self) -> Option<&'static str> {
         match self {
             Self::Missing(field) | Self::Invalid(field) | Self::InvalidId(field) => Some(field),
-            Self::InvalidConversationId => Some("conversation_id"),
+            Self::InvalidConversationId | Self::ConversationIdInUse => Some("conversation_id"),
             Self::OwnConversation => Some("peer"),
+            Self::EmptyGroup | Self::TooManyMembers(_) | Self::UserNotFound(_) => {
+                Some("member_ids")
+            }
             Self::ConversationNotFound
             | Self::NotAMember
             | Self::NotActive(_)

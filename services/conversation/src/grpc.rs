@@ -2,10 +2,11 @@
 
 use chat_kit::caller::Caller;
 use chat_proto::v1::{
-    FindDirectConversationRequest, FindDirectConversationResponse, GetAudienceRequest,
-    GetAudienceResponse, ListConversationsRequest, ListConversationsResponse,
-    OpenDirectConversationRequest, OpenDirectConversationResponse, RecordActivityRequest,
-    RecordActivityResponse, conversation_service_server::ConversationService,
+    CreateGroupRequest, CreateGroupResponse, FindDirectConversationRequest,
+    FindDirectConversationResponse, GetAudienceRequest, GetAudienceResponse,
+    ListConversationsRequest, ListConversationsResponse, OpenDirectConversationRequest,
+    OpenDirectConversationResponse, RecordActivityRequest, RecordActivityResponse,
+    conversation_service_server::ConversationService,
 };
 use tonic::{Request, Response, Status};
 
@@ -22,6 +23,17 @@ impl ConversationService for Service {
         let peer = convert::peer(request.into_inner())?;
         let opened = self.open_direct(&caller, user, peer).await?;
         Ok(Response::new(convert::opened(opened, user)))
+    }
+
+    async fn create_group(
+        &self,
+        request: Request<CreateGroupRequest>,
+    ) -> Result<Response<CreateGroupResponse>, Status> {
+        let caller = Caller::open(&request)?;
+        let user = caller.user_id()?;
+        let new = convert::new_group(&request.into_inner())?;
+        let group = self.create_group(&caller, user, new).await?;
+        Ok(Response::new(convert::group(group, user)))
     }
 
     async fn find_direct_conversation(

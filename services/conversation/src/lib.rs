@@ -8,6 +8,7 @@ mod convert;
 mod cursor;
 mod direct;
 mod error;
+mod group;
 mod grpc;
 mod list;
 mod store;

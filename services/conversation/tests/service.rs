@@ -2,6 +2,7 @@
 
 mod activity;
 mod audience;
+mod group;
 mod list;
 mod open;
 mod support;

@@ -14,9 +14,10 @@ use chat_kit::{
     shutdown::Lifecycle,
 };
 use chat_proto::v1::{
-    Conversation, OpenDirectConversationRequest, OpenDirectConversationResponse,
-    UpsertProfileRequest, conversation_service_client::ConversationServiceClient,
-    open_direct_conversation_request::Peer, user_service_client::UserServiceClient,
+    Conversation, CreateGroupRequest, OpenDirectConversationRequest,
+    OpenDirectConversationResponse, UpsertProfileRequest,
+    conversation_service_client::ConversationServiceClient, open_direct_conversation_request::Peer,
+    user_service_client::UserServiceClient,
 };
 use mongodb::{
     Collection, Database,
@@ -139,6 +140,21 @@ impl Suite {
         let (ada, grace) = (self.user().await.0, self.user().await.0);
         let opened = self.open(ada, by_id(grace)).await.expect("a conversation");
         (ada, grace, opened.conversation.expect("a conversation"))
+    }
+
+    /// Makes a group under an id.
+    pub async fn group(
+        &self,
+        user: UserId,
+        id: ConversationId,
+        members: &[UserId],
+    ) -> Result<Conversation, Status> {
+        let request = CreateGroupRequest {
+            conversation_id: id.to_string(),
+            member_ids: members.iter().map(UserId::to_string).collect(),
+        };
+        let answer = self.conversations.clone().create_group(as_user(user, request)).await?;
+        Ok(answer.into_inner().conversation.expect("a conversation"))
     }
 
     /// Returns the collection as it is stored.

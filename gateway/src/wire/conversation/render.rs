@@ -69,7 +69,7 @@ impl<'a, M, L> Document<'a, M, L> {
             id: &conversation.id,
             participants: members(),
             members: members(),
-            is_group: false,
+            is_group: conversation.is_group,
             status: status(conversation),
             created_by: conversation.created_by.as_deref(),
             participant_key: conversation.participant_key.as_deref(),
@@ -161,7 +161,7 @@ fn last_message<'a>(
 ) -> Option<LastMessage<'a>> {
     let last = conversation.last_message.as_ref()?;
     let file = last.attachment.as_ref();
-    let mut others = conversation.member_ids.iter();
+    let mut others = conversation.member_ids.iter().filter(|_| !conversation.is_group);
     Some(LastMessage {
         id: &last.message_id,
         conversation: &conversation.id,
@@ -195,6 +195,7 @@ fn last_message<'a>(
 pub(super) struct Unified<'a> {
     id: &'a str,
     status: &'static str,
+    is_group: bool,
     member_ids: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     created_by: Option<&'a str>,
@@ -232,6 +233,7 @@ impl<'a> From<&'a pb::Conversation> for Unified<'a> {
         Self {
             id: &conversation.id,
             status: status(conversation),
+            is_group: conversation.is_group,
             member_ids: &conversation.member_ids,
             created_by: conversation.created_by.as_deref(),
             last_message,

@@ -14,7 +14,7 @@ fn caller() -> UserId {
     CALLER.parse().expect("an id")
 }
 
-fn open(body: Value) -> Result<pb::OpenDirectConversationRequest, ApiError> {
+fn open(body: Value) -> Result<Opening, ApiError> {
     fields::read::<Open>(body)?.into_request(caller())
 }
 
@@ -30,12 +30,30 @@ fn every_spelling_names_the_one_other_member() {
         json!({ "participants": OTHER }),
     ] {
         let request = open(body.clone()).expect("a request");
-        assert_eq!(request.peer, Some(Peer::UserId(OTHER.to_owned())), "{body}");
+        let peer = Some(Peer::UserId(OTHER.to_owned()));
+        let expected = Opening::Direct(pb::OpenDirectConversationRequest { peer });
+        assert_eq!(request, expected, "{body}");
     }
 }
 
 #[test]
-fn whatever_is_no_pair_is_refused() {
+fn group_has_an_id_of_its_own_and_all_who_were_named() {
+    for (body, others) in [
+        (json!({ "type": "group", "participants": [THIRD, CALLER, OTHER] }), &[THIRD, OTHER][..]),
+        (json!({ "type": "group", "members": [OTHER] }), &[OTHER]),
+        (json!({ "type": "group", "otherUserId": OTHER }), &[OTHER]),
+    ] {
+        let Opening::Group(one) = open(body.clone()).expect("a request") else { panic!("{body}") };
+        let Opening::Group(other) = open(body.clone()).expect("a request") else {
+            panic!("{body}")
+        };
+        assert_eq!(one.member_ids, others, "{body}");
+        assert_ne!(one.conversation_id, other.conversation_id);
+    }
+}
+
+#[test]
+fn whatever_is_no_conversation_is_refused() {
     for body in [
         json!({}),
         json!({ "participants": [CALLER] }),
@@ -44,7 +62,8 @@ fn whatever_is_no_pair_is_refused() {
         json!({ "participants": ["zzz"] }),
         json!({ "participants": [{ "$ne": null }] }),
         json!({ "otherUserId": { "$ne": null } }),
-        json!({ "otherUserId": OTHER, "type": "group" }),
+        json!({ "participants": [CALLER], "type": "group" }),
+        json!({ "participants": [OTHER, "zzz"], "type": "group" }),
         json!({ "otherUserId": OTHER, "type": "crowd" }),
     ] {
         let error = open(body.clone()).expect_err("no pair");
@@ -229,7 +248,7 @@ async fn desktop_row_shows_the_file_of_the_newest_message() {
 async fn new_clients_read_one_spelling() {
     let listed = listed(Answer::Unified, lively(), "next").await;
     let expected = json!({ "success": true, "nextCursor": "next", "conversations": [{
-        "id": ID, "status": "active", "memberIds": [CALLER, OTHER], "createdBy": CALLER,
+        "id": ID, "status": "active", "isGroup": false, "memberIds": [CALLER, OTHER], "createdBy": CALLER,
         "lastMessage": {
             "id": LAST, "seq": 3, "senderId": OTHER, "content": "hi", "type": "text",
             "createdAt": "1970-01-01T00:00:02.005Z",
@@ -261,10 +280,35 @@ async fn opened_conversation_is_new_or_not() {
 fn profiles_of_a_page_are_asked_for_once() {
     let other =
         pb::Conversation { member_ids: vec![CALLER.to_owned(), THIRD.to_owned()], ..quiet() };
-    let request = members(&[quiet(), other, lively()]).expect("a request");
-    assert_eq!(request.user_ids, [CALLER, OTHER, THIRD]);
-    assert_eq!(members(&[]), None);
+    let requests = members(&[quiet(), other, lively()]);
+    let user_ids = [CALLER, OTHER, THIRD].map(str::to_owned).to_vec();
+    assert_eq!(requests, [pb::GetUsersRequest { user_ids }]);
+    assert_eq!(members(&[]), []);
     for answer in [Answer::Bare, Answer::Unified] {
-        assert_eq!(answer.users_of(&[quiet()]), None);
+        assert_eq!(answer.users_of(&[quiet()]), []);
     }
+}
+
+#[test]
+fn profiles_of_large_groups_are_asked_for_in_parts() {
+    let group = |from: usize| pb::Conversation {
+        member_ids: (from..from + 1000).map(|id| format!("{id:024x}")).collect(),
+        ..quiet()
+    };
+    let requests = members(&[group(0), group(500)]);
+    let counts: Vec<usize> = requests.iter().map(|request| request.user_ids.len()).collect();
+    assert_eq!(counts, [1000, 500]);
+}
+
+#[tokio::test]
+async fn group_names_no_recipient() {
+    let group = pb::Conversation { is_group: true, participant_key: None, ..lively() };
+    let row = &listed(Answer::Enveloped, group.clone(), "").await["conversations"][0];
+    assert_eq!(row["isGroup"], true);
+    assert!(row.get("participantKey").is_none());
+    assert!(row["lastMessage"].get("to").is_none());
+    let row = &listed(Answer::Bare, group.clone(), "").await[0];
+    assert_eq!(row["participants"], json!([CALLER, OTHER]));
+    let unified = &listed(Answer::Unified, group, "").await["conversations"][0];
+    assert_eq!(unified["isGroup"], true);
 }

@@ -2,7 +2,7 @@
 
 use chat_proto::v1 as pb;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 
 use crate::wire::fields::iso;
 
@@ -208,6 +208,13 @@ pub fn payload(message: &pb::Message) -> Value {
 #[must_use]
 pub fn live(message: &pb::Message) -> Value {
     value(Live { payload: message.into(), last_message_at: iso(message.created_at.as_ref()) })
+}
+
+/// Returns an event's body that names no recipient with this one named. Nothing else is encoded again.
+pub fn addressed_to(recipient_id: &str, live: &RawValue) -> serde_json::Result<Box<RawValue>> {
+    let recipient_id = Value::from(recipient_id);
+    let fields = live.get().strip_prefix('{').unwrap_or_default();
+    RawValue::from_string(format!("{{\"to\":{recipient_id},{fields}"))
 }
 
 /// Returns a message as the history carries it to the old families.

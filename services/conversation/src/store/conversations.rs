@@ -31,6 +31,8 @@ pub(crate) struct Conversation {
     pub(crate) member_ids: Vec<UserId>,
     /// Both ids of a direct conversation, the smaller first, joined by a colon.
     pub(crate) participant_key: Option<String>,
+    #[serde(default)]
+    pub(crate) is_group: bool,
     pub(crate) created_by: Option<UserId>,
     pub(crate) last_message: Option<Preview>,
     /// Stored as null before the first message: the list's index holds it in either case.
@@ -148,16 +150,29 @@ impl Conversations {
         now: DateTime,
     ) -> Result<Conversation, Error> {
         let filter = doc! { "participant_key": participant_key(created_by, peer) };
-        let insert = doc! { "$setOnInsert": {
-            "_id": new,
-            "status": ConversationStatus::Active.as_str(),
-            "member_ids": [created_by.min(peer), created_by.max(peer)],
-            "created_by": created_by,
-            "last_message_at": null,
-            "last_sent": {},
-            "created_at": now,
-            "updated_at": now,
-        } };
+        let mut insert = active(&[created_by.min(peer), created_by.max(peer)], now);
+        insert.extend(doc! { "_id": new, "created_by": created_by });
+        self.upsert(filter, insert).await
+    }
+
+    /// Returns the group `id`, made by this call if there is none. Its first member makes it.
+    pub(crate) async fn make_group(
+        &self,
+        id: ConversationId,
+        members: &[UserId],
+        now: DateTime,
+    ) -> Result<Conversation, Error> {
+        let made_by = members.first();
+        let filter = doc! { "_id": id, "created_by": made_by, "is_group": true };
+        self.upsert(filter, active(members, now)).await.map_err(|error| match error {
+            Error::Mongo(error) if error.duplicate_key().is_some() => Error::ConversationIdInUse,
+            error => error,
+        })
+    }
+
+    /// Returns the document that a filter finds, inserted by this call if there is none.
+    async fn upsert(&self, filter: Document, insert: Document) -> Result<Conversation, Error> {
+        let insert = doc! { "$setOnInsert": insert };
         let mut attempt = 1;
         let opened = loop {
             let upsert = self
@@ -227,6 +242,18 @@ impl Conversations {
             self.documents.update_one(filter, changes).await
         });
         Ok(updated.await?.matched_count > 0)
+    }
+}
+
+/// Returns the fields of a new conversation in which everybody may write.
+fn active(members: &[UserId], now: DateTime) -> Document {
+    doc! {
+        "status": ConversationStatus::Active.as_str(),
+        "member_ids": members,
+        "last_message_at": null,
+        "last_sent": {},
+        "created_at": now,
+        "updated_at": now,
     }
 }
 
