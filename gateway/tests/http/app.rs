@@ -26,8 +26,8 @@ pub const NOWHERE: &str = "http://127.0.0.1:1";
 /// Describes a gateway whose auth service is at an address, and whose other services are nowhere.
 pub fn config(auth: &str) -> Config {
     let upstream = |url: &str| Upstream {
-        url: url.parse().expect("an address"),
         timeout: Duration::from_secs(1),
+        ..Upstream::new(url.parse().expect("an address"))
     };
     Config {
         listen: ([127, 0, 0, 1], 0).into(),

@@ -1,51 +1,113 @@
 //! Channels to the other services: connected when first used, so that the order of starts does not
-//! matter, and with a deadline on every call.
+//! matter, over all replicas of a service, and with one deadline for a call and its repetitions.
+//!
+//! All calls of the suite are unary. A call that has certainly reached nobody is made again on another
+//! replica. One that may have reached somebody is made again only where the contract says that it may
+//! be (`idempotency_level`). Both end after a few tries, and repetitions have a budget, so that a
+//! service in trouble does not get more calls for it.
+
+mod lookup;
+mod methods;
+mod replica;
+mod replicas;
 
 use std::{
     future::Future,
+    net::SocketAddr,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
-use http::{HeaderValue, Request, Response};
-use tonic::{Code, Status, body::Body, transport::Endpoint};
-use tower::Service;
+use http::{HeaderValue, Request, Response, request::Parts};
+use http_body_util::{BodyExt as _, Full};
+use tokio::time::{Instant, sleep_until, timeout_at};
+use tonic::{Status, body::Body};
+use tower::{
+    Service,
+    retry::budget::{Budget as _, TpsBudget},
+};
 
+use self::replicas::Replicas;
 use crate::config::Upstream;
 
-/// How long a connection may take to be made.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// How often an idle connection is tried, and how long the answer may take.
-const KEEPALIVE: Duration = Duration::from_secs(15);
-/// How much longer the caller waits than it tells the service, for the answer's way back.
-const ANSWER_GRACE: Duration = Duration::from_millis(200);
+/// Most tries of one call.
+const MOST_TRIES: usize = 4;
+/// A try may take this part of what is left of the deadline while another replica is there, so that
+/// one that stands still costs no more.
+const TRY_PART: u32 = 3;
+/// Pause before a call is made again on a replica that it was made on; doubles with every try.
+const PAUSE: Duration = Duration::from_millis(25);
+/// Repetitions of calls that may have reached a service, as a part of all calls.
+const BUDGET_PART: f32 = 0.2;
+/// Such repetitions per second that are allowed in any case.
+const BUDGET_RATE: u32 = 10;
+/// How long a call counts for the budget.
+const BUDGET_WINDOW: Duration = Duration::from_secs(10);
 
-/// A channel to a service whose calls end at their deadline.
+/// A channel to the replicas of a service, whose calls end at their deadline. Clones share everything
+/// but the deadline.
 #[derive(Clone, Debug)]
 pub struct Channel {
-    inner: tonic::transport::Channel,
+    replicas: Replicas,
+    budget: Arc<TpsBudget>,
     timeout: Duration,
 }
 
-/// Describes a service; nothing is connected yet.
+/// Describes a service; nothing is connected yet. Its names are looked up again and again for as long
+/// as the channel or a clone of it lives.
 #[must_use]
 pub fn channel(upstream: &Upstream) -> Channel {
-    let inner = Endpoint::from(upstream.url.clone())
-        .connect_timeout(CONNECT_TIMEOUT)
-        .tcp_nodelay(true)
-        .http2_keep_alive_interval(KEEPALIVE)
-        .keep_alive_timeout(CONNECT_TIMEOUT)
-        .keep_alive_while_idle(true)
-        .connect_lazy();
-    Channel { inner, timeout: upstream.timeout }
+    Channel::over(Replicas::new(lookup::follow(&upstream.urls)), upstream.timeout)
 }
 
 impl Channel {
+    fn over(replicas: Replicas, timeout: Duration) -> Self {
+        let budget = TpsBudget::new(BUDGET_WINDOW, BUDGET_RATE, BUDGET_PART);
+        Self { replicas, budget: Arc::new(budget), timeout }
+    }
+
     /// Returns the same channel with another deadline.
     #[must_use]
     pub fn with_timeout(&self, timeout: Duration) -> Self {
-        Self { inner: self.inner.clone(), timeout }
+        Self { timeout, ..self.clone() }
+    }
+
+    /// Makes a call, again where it may be, until it is answered, fails for good or is out of time.
+    async fn answer(self, request: Request<Body>) -> Result<Response<Body>, Status> {
+        let deadline = Instant::now() + self.timeout;
+        let (head, body) = request.into_parts();
+        let body = timeout_at(deadline, body.collect()).await.map_err(|_| out_of_time())??;
+        let body = Full::new(body.to_bytes());
+        let is_repeatable = methods::is_repeatable(head.uri.path());
+        self.budget.deposit();
+        let mut tried: Vec<SocketAddr> = Vec::new();
+        loop {
+            let choosing = self.replicas.choose(&tried);
+            let replica = timeout_at(deadline, choosing).await.map_err(|_| no_address())?;
+            if tried.contains(&replica.address) {
+                let pause_end = Instant::now() + PAUSE * (1 << tried.len());
+                sleep_until(pause_end.min(deadline)).await;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            let has_other = is_repeatable && self.replicas.has_other(&replica, &tried);
+            let limit = if has_other { left / TRY_PART } else { left };
+            let request = again(&head, body.clone(), limit);
+            let failure = match replica.call(request, limit).await {
+                Ok(response) => return Ok(response),
+                Err(failure) => failure,
+            };
+            tried.push(replica.address);
+            let has_time = Instant::now() < deadline && tried.len() < MOST_TRIES;
+            // What has reached nobody costs nobody anything and needs no budget.
+            let may_go_on =
+                has_time && (failure.is_unreached() || (is_repeatable && self.budget.withdraw()));
+            if !may_go_on {
+                return failure.into_answer();
+            }
+            tracing::debug!(method = head.uri.path(), ?failure, "calling again");
+        }
     }
 }
 
@@ -59,39 +121,83 @@ impl Service<Request<Body>> for Channel {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let mut channel = self.inner.clone();
-        let timeout = self.timeout;
-        request.headers_mut().entry("grpc-timeout").or_insert_with(|| grpc_timeout(timeout));
-        Box::pin(async move {
-            let answer = async {
-                std::future::poll_fn(|context| channel.poll_ready(context)).await?;
-                channel.call(request).await
-            };
-            match tokio::time::timeout(timeout + ANSWER_GRACE, answer).await {
-                Ok(Ok(response)) if is_server_timeout(&response) => Err(deadline_exceeded().into()),
-                Ok(answer) => answer.map_err(Into::into),
-                Err(_) => Err(deadline_exceeded().into()),
-            }
-        })
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let channel = self.clone();
+        Box::pin(async move { channel.answer(request).await.map_err(Into::into) })
     }
 }
 
-fn deadline_exceeded() -> Status {
+/// Returns the request of one try; `limit` is what its server gets of the deadline.
+fn again(head: &Parts, body: Full<bytes::Bytes>, limit: Duration) -> Request<Body> {
+    let mut request = Request::from_parts(head.clone(), Body::new(body));
+    // At most eight digits: milliseconds reach beyond a day.
+    let millis = limit.as_millis().min(99_999_999);
+    let value = HeaderValue::try_from(format!("{millis}m")).expect("digits and a letter");
+    request.headers_mut().insert("grpc-timeout", value);
+    request
+}
+
+fn out_of_time() -> Status {
     Status::deadline_exceeded("the service did not answer in time")
 }
 
-fn grpc_timeout(timeout: Duration) -> HeaderValue {
-    // At most eight digits: milliseconds reach beyond a day.
-    let millis = timeout.as_millis().min(99_999_999);
-    HeaderValue::try_from(format!("{millis}m")).expect("digits and a letter")
+fn no_address() -> Status {
+    Status::unavailable("the service's name has no address")
 }
 
-/// tonic's server reports its own timeout as `Cancelled`.
-fn is_server_timeout(response: &Response<Body>) -> bool {
-    let headers = response.headers();
-    headers.get("grpc-status").is_some_and(|code| code.as_bytes() == b"1")
-        && Status::from_header_map(headers).is_some_and(|status| {
-            status.code() == Code::Cancelled && status.message() == "Timeout expired"
-        })
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use tokio::{net::TcpListener, sync::watch};
+    use tokio_stream::wrappers::TcpListenerStream;
+    use tonic::transport::{Server, Uri};
+    use tonic_health::{
+        ServingStatus,
+        pb::{HealthCheckRequest, health_client::HealthClient},
+    };
+
+    use super::{replica::Replica, *};
+
+    /// Serves a health check that answers with one status.
+    async fn serve(status: ServingStatus) -> Arc<Replica> {
+        let (health, service) = tonic_health::server::health_reporter();
+        health.set_service_status("", status).await;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let incoming = TcpListenerStream::new(listener);
+        tokio::spawn(Server::builder().add_service(service).serve_with_incoming(incoming));
+        Arc::new(Replica::new(address, &Uri::from_static("http://name")))
+    }
+
+    #[tokio::test]
+    async fn calls_follow_the_addresses_of_a_name() {
+        let one = serve(ServingStatus::Serving).await;
+        let other = serve(ServingStatus::NotServing).await;
+        let (set, known) = watch::channel(Arc::default());
+        let channel = Channel::over(Replicas::new(known), Duration::from_secs(5));
+        let check = async || {
+            let mut client = HealthClient::new(channel.clone());
+            client.check(HealthCheckRequest::default()).await.map(|answer| answer.get_ref().status)
+        };
+        let (waiting, ()) = tokio::join!(check(), async {
+            set.send_replace([one].into());
+        });
+        let (up, down) = (ServingStatus::Serving as i32, ServingStatus::NotServing as i32);
+        assert_eq!(waiting.expect("the first address is waited for"), up);
+        set.send_replace([other].into());
+        for _ in 0..10 {
+            assert_eq!(check().await.expect("an answer"), down);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn name_without_address_fails_at_the_deadline() {
+        let (_set, known) = watch::channel(Arc::default());
+        let channel = Channel::over(Replicas::new(known), Duration::from_secs(5));
+        let begun = Instant::now();
+        let failed = HealthClient::new(channel).check(HealthCheckRequest::default()).await;
+        assert_eq!(failed.expect_err("no address").code(), tonic::Code::Unavailable);
+        assert!(begun.elapsed() < Duration::from_secs(6));
+    }
 }

@@ -3,9 +3,10 @@
 
 mod secret;
 
-use std::{env, fmt, net::SocketAddr, str::FromStr, time::Duration};
+use std::{env, net::SocketAddr, time::Duration};
 
 use serde::{Deserialize, Deserializer, de, de::DeserializeOwned};
+use tonic::transport::Uri;
 
 pub use secret::{Secret, SigningSecret, read_secret};
 
@@ -106,10 +107,11 @@ impl Default for Stop {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Upstream {
-    /// Where it is, such as `http://chat-user:50051`.
-    #[serde(deserialize_with = "parsed")]
-    pub url: tonic::transport::Uri,
-    /// How long one call may take.
+    /// Where it is, such as `http://chat-user:50051`: one address or a list. All addresses of a host
+    /// name are used, and it is looked up again and again.
+    #[serde(rename = "url", deserialize_with = "urls")]
+    pub urls: Vec<Uri>,
+    /// How long one call may take, its repetitions included.
     #[serde(default = "Upstream::default_timeout", deserialize_with = "duration")]
     pub timeout: Duration,
 }
@@ -117,8 +119,14 @@ pub struct Upstream {
 impl Upstream {
     /// Describes a service at an address, with the default deadline.
     #[must_use]
-    pub fn new(url: tonic::transport::Uri) -> Self {
-        Self { url, timeout: Self::default_timeout() }
+    pub fn new(url: Uri) -> Self {
+        Self::replicas(vec![url])
+    }
+
+    /// Describes a service with several addresses, with the default deadline.
+    #[must_use]
+    pub fn replicas(urls: Vec<Uri>) -> Self {
+        Self { urls, timeout: Self::default_timeout() }
     }
 
     fn default_timeout() -> Duration {
@@ -236,14 +244,21 @@ pub fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, 
         .map_err(|error| de::Error::custom(format!("`{text}` is not a span of time: {error}")))
 }
 
-/// Reads a value from its text.
-pub fn parsed<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: Deserializer<'de>,
-    T: FromStr<Err: fmt::Display>,
-{
-    let text = String::deserialize(deserializer)?;
-    text.parse().map_err(|error| de::Error::custom(format!("`{text}`: {error}")))
+/// Reads the addresses of a service, of which there must be one at least.
+fn urls<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Uri>, D::Error> {
+    let texts = list(deserializer)?;
+    if texts.is_empty() {
+        return Err(de::Error::custom("no address, such as `http://chat-user:50051`"));
+    }
+    let url = |text: &String| -> Result<Uri, D::Error> {
+        let url: Uri =
+            text.parse().map_err(|error| de::Error::custom(format!("`{text}`: {error}")))?;
+        match (url.scheme_str(), url.host()) {
+            (Some("http"), Some(_)) => Ok(url),
+            _ => Err(de::Error::custom(format!("`{text}` is not like `http://chat-user:50051`"))),
+        }
+    };
+    texts.iter().map(url).collect()
 }
 
 /// Reads a list: an array in the file, comma-separated text in a variable.
@@ -277,6 +292,7 @@ mod tests {
         mongo: Mongo,
         #[serde(default, deserialize_with = "list")]
         origins: Vec<String>,
+        user: Option<Upstream>,
     }
 
     fn sample(variables: &[(&str, &str)]) -> Result<Sample, String> {
@@ -322,5 +338,20 @@ mod tests {
         let error = sample(&[("CHAT_MONGO__URI", "mongodb://db"), ("CHAT_GRPC__TIMEOUT", "soon")])
             .expect_err("`soon` is no span of time");
         assert!(error.contains("soon"), "{error}");
+    }
+
+    #[test]
+    fn service_has_one_address_or_several() {
+        let urls = |text: &str| {
+            let loaded = sample(&[("CHAT_MONGO__URI", "mongodb://db"), ("CHAT_USER__URL", text)]);
+            loaded.map(|sample| sample.user.expect("a user service").urls)
+        };
+        assert_eq!(urls("http://a:1").expect("an address").len(), 1);
+        let several = urls("http://a:1, http://b:2").expect("two addresses");
+        assert_eq!(several, [Uri::from_static("http://a:1"), Uri::from_static("http://b:2")]);
+        for wrong in ["", " , ", "http://", "a:1", "https://a:1", "http://a:1,b:2"] {
+            let error = urls(wrong).expect_err("no address");
+            assert!(error.contains("user.url"), "{wrong}: {error}");
+        }
     }
 }
