@@ -8,6 +8,7 @@ mod announcing;
 mod fanout;
 mod groups;
 mod interruptions;
+mod load_command;
 mod official_clients;
 mod order;
 mod privacy;

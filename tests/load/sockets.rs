@@ -1,0 +1,187 @@
+//! The sockets of a run: connected at a rate, speaking when the plan says so, and listening.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+use chat_e2e::socket::{self, Event, Heard, Receiver, Sender};
+use clap::ValueEnum;
+use serde_json::json;
+use tokio::{
+    sync::Semaphore,
+    task::{JoinHandle, JoinSet},
+    time::{Instant, sleep_until},
+};
+
+use crate::{
+    people::Person,
+    plan::{Place, number_in, seq_in},
+    tally::{Ear, Tally},
+};
+
+/// How long a handshake or a write may take.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// Handshakes under way; further ones wait, and their time counts.
+const MOST_CONNECTING: usize = 256;
+/// How the acknowledgement of a stored message looks.
+const ACCEPTED: &str = "\"ok\":true";
+
+/// How the sockets' clients speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Dialect {
+    /// New clients.
+    Unified,
+    /// The desktop client.
+    Electron,
+}
+
+impl Dialect {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Unified => "unified",
+            Self::Electron => "electron",
+        }
+    }
+
+    fn sending_event(self) -> &'static str {
+        match self {
+            Self::Unified => "message:send",
+            Self::Electron => "send-message",
+        }
+    }
+
+    fn heard_event(self) -> &'static str {
+        match self {
+            Self::Unified => "message:created",
+            Self::Electron => "receive-message",
+        }
+    }
+}
+
+/// What all sockets of a run share.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// How the clients speak.
+    pub dialect: Dialect,
+    /// When the first message is to be sent.
+    pub start: Instant,
+    tally: Arc<Mutex<Tally>>,
+}
+
+/// A connected socket.
+pub type Halves = (Sender, Receiver);
+
+impl Run {
+    /// Makes a run whose first message is due at `start`.
+    pub fn new(dialect: Dialect, tally: Tally) -> Self {
+        Self { dialect, start: Instant::now(), tally: Arc::new(Mutex::new(tally)) }
+    }
+
+    /// Returns the counts.
+    pub fn tally(&self) -> MutexGuard<'_, Tally> {
+        self.tally.lock().expect("not poisoned")
+    }
+
+    /// Connects a socket for each person, `rate` in a second. One that fails is counted and left out.
+    pub async fn connect(&self, people: &[Person], rate: u64) -> Vec<Option<Halves>> {
+        let start = Instant::now();
+        let places = Arc::new(Semaphore::new(MOST_CONNECTING));
+        let mut connecting: Vec<JoinHandle<Option<Halves>>> = Vec::new();
+        for (number, person) in (0_u32..).zip(people) {
+            let due = start + Duration::from_secs(1) * number / u32::try_from(rate).unwrap_or(1);
+            sleep_until(due).await;
+            let place = Arc::clone(&places).acquire_owned().await;
+            let (run, person) = (self.clone(), person.clone());
+            connecting.push(tokio::spawn(async move {
+                let _place = place;
+                run.connect_one(&person, due).await
+            }));
+        }
+        let mut sockets = Vec::with_capacity(connecting.len());
+        for socket in connecting {
+            sockets.push(socket.await.unwrap_or_default());
+        }
+        sockets
+    }
+
+    async fn connect_one(&self, person: &Person, due: Instant) -> Option<Halves> {
+        let auth = json!({ "token": person.token, "clientType": self.dialect.name() });
+        match socket::connect(person.gateway, &auth, TIMEOUT).await {
+            Ok(halves) => {
+                self.tally().connect.record(due.elapsed());
+                Some(halves)
+            }
+            Err(error) => {
+                self.tally().fail(&format!("connect: {error}"));
+                None
+            }
+        }
+    }
+
+    /// Emits what somebody is to send, when it is due.
+    pub async fn speak(self, place: Place, sender: Sender, conversation: Arc<str>) {
+        let plan = *self.tally().plan();
+        for number in plan.sent_by(place) {
+            let body = json!({
+                "conversationId": &*conversation,
+                "content": plan.text(number),
+                "clientId": format!("load-{number}"),
+            });
+            let body = body.to_string();
+            sleep_until(self.start + plan.due(number)).await;
+            let sent = sender.emit_with_ack(number, self.dialect.sending_event(), &body).await;
+            if let Err(error) = sent {
+                return self.tally().fail(&format!("send: {error}"));
+            }
+        }
+    }
+
+    /// Counts what a socket hears until it ends.
+    pub async fn listen(self, mut receiver: Receiver, ear: Arc<Mutex<Ear>>) {
+        loop {
+            match receiver.next().await {
+                Heard::Event(event) => self.hear(&event, &mut ear.lock().expect("not poisoned")),
+                Heard::Ack(number, answer) if answer.body().contains(ACCEPTED) => {
+                    self.tally().acknowledge(number, self.start.elapsed());
+                }
+                Heard::Ack(_, answer) => self.tally().fail(&format!("send: {}", answer.body())),
+                Heard::Other(packet) => self.tally().fail(&format!("heard: {packet}")),
+                end @ (Heard::End | Heard::Goodbye | Heard::Silence) => {
+                    return self.tally().fail(&format!("a socket ended: {end:?}"));
+                }
+            }
+        }
+    }
+
+    fn hear(&self, event: &Event, ear: &mut Ear) {
+        if event.name() != self.dialect.heard_event() {
+            return;
+        }
+        match number_in(event.body()) {
+            Some(number) => {
+                let seq = seq_in(event.body());
+                self.tally().hear(ear, number, seq, self.start.elapsed());
+            }
+            None => self.tally().fail("a message that this run did not send"),
+        }
+    }
+
+    /// Keeps sockets open that hear nothing, until the set is dropped.
+    pub fn idle(&self, sockets: Vec<Option<Halves>>) -> JoinSet<()> {
+        let mut idle = JoinSet::new();
+        for (sender, mut receiver) in sockets.into_iter().flatten() {
+            let run = self.clone();
+            idle.spawn(async move {
+                let _open = sender;
+                loop {
+                    let heard = receiver.next().await;
+                    if matches!(heard, Heard::End | Heard::Goodbye | Heard::Silence) {
+                        return run.tally().fail(&format!("an idle socket ended: {heard:?}"));
+                    }
+                }
+            });
+        }
+        idle
+    }
+}
