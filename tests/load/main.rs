@@ -118,13 +118,22 @@ impl Arguments {
     }
 }
 
-fn main() -> anyhow::Result<ExitCode> {
+fn main() -> ExitCode {
     let arguments = Arguments::parse();
     // One thread: the suite needs the others.
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(run(arguments))
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    match runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(run(arguments))) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            writeln!(std::io::stderr(), "load: {error:#}").ok();
+            ExitCode::FAILURE
+        }
+    }
 }
 
-async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+/// Says whether everything arrived as it should.
+async fn run(arguments: Arguments) -> anyhow::Result<bool> {
     let suite = if arguments.gateway.is_empty() {
         Suite::start(arguments.port, &arguments.suite).await?
     } else {
@@ -135,8 +144,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         interrupted = interrupted() => Err(interrupted.err().unwrap_or(anyhow!("interrupted"))),
     };
     suite.stop().await?;
-    let is_clean = outcome?;
-    Ok(if is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    outcome
 }
 
 /// Waits for a signal that ends programs.

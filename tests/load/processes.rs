@@ -12,6 +12,9 @@ const TICKS: u32 = 100;
 /// Most processes of a suite.
 const MOST_PROCESSES: usize = 500;
 
+/// Name of the shells that only wait for the servers behind the suite.
+const SHELL: &str = "sh";
+
 /// What a process is to the suite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -62,8 +65,10 @@ impl Snapshot {
             }
             // One that has just ended is not there any more.
             let Ok(found) = process(pid, None) else { continue };
-            processes.push(found);
             waiting.extend(children(pid));
+            if found.name != SHELL {
+                processes.push(found);
+            }
         }
         Ok(Self { at: Instant::now(), processes, machine: machine()? })
     }
