@@ -9,7 +9,7 @@ use crate::harness::{Person, text};
 async fn concurrent_senders_over_two_replicas_get_dense_numbers() {
     const SENDERS: usize = 50;
     const EACH: usize = 4;
-    let suite = testing::suite(|options| options.message_replicas = 2).await;
+    let suite = testing::suite(|options| options.replicas = 2).await;
     let one = Person::new(suite.gateways[0]).await;
     let other = Person::new(suite.gateways[1]).await;
     let conversation = one.open(&other).await;

@@ -9,7 +9,7 @@ use crate::harness::{Person, text};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn parallel_repetitions_on_two_replicas_store_one_message() {
-    let suite = testing::suite(|options| options.message_replicas = 2).await;
+    let suite = testing::suite(|options| options.replicas = 2).await;
     let one = Person::new(suite.gateways[0]).await;
     let other = Person::new(suite.gateways[1]).await;
     let conversation = one.open(&other).await;

@@ -9,9 +9,10 @@ fn main() -> ExitCode {
     process::run(env!("CARGO_PKG_NAME"), |life| async move {
         let config = Config::load()?;
         telemetry::init(&config.telemetry)?;
-        let listener = server::bind(config.listen).await?;
+        let address = server::reserve(config.listen)?;
         let within = config.stop.pause + config.stop.drain;
         let gateway = chat_gateway::connect(config).await?;
+        let listener = server::listen(address)?;
         let own = life.clone();
         life.spawn("http", async move { gateway.serve(listener, &own).await });
         life.ended(within).await

@@ -1,5 +1,7 @@
 //! `cargo run`: the whole suite on this machine, with one line when it is ready.
 
+mod ready;
+
 use std::{
     fmt::Write as _,
     fs,
@@ -7,6 +9,7 @@ use std::{
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::Arc,
     time::Duration,
 };
 
@@ -19,10 +22,13 @@ use chat_kit::{
 };
 use chat_local::{
     build_directory,
+    keep::Say,
+    processes::{self, Processes},
     servers::{self, Servers},
     suite::{self, Suite},
 };
 use clap::Parser;
+use ready::Ready;
 
 /// Runs the whole chat suite on this machine.
 #[derive(Clone, Debug, Parser)]
@@ -30,10 +36,20 @@ struct Arguments {
     /// How many gateways to run.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=50))]
     gateways: u16,
+    /// How many replicas of every service to run.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=10))]
+    replicas: u16,
     /// Port of the first gateway; the others follow, and the services begin 100 higher.
     #[arg(long, default_value_t = 3000, value_parser = clap::value_parser!(u16).range(1..=65_000))]
     port: u16,
-    /// Where MongoDB, NATS and the token secret are kept [default: in the build directory].
+    /// Build and run every service and gateway as a process of its own, and print which they are.
+    #[arg(long)]
+    processes: bool,
+    /// Start again what ends by itself: processes, and MongoDB and NATS where they were started here.
+    #[arg(long)]
+    restart: bool,
+    /// Where MongoDB, NATS, the token secret and the logs of processes are kept [default: in the build
+    /// directory].
     #[arg(long)]
     data: Option<PathBuf>,
     /// A MongoDB replica set to use instead of starting one.
@@ -47,7 +63,7 @@ struct Arguments {
     log: String,
 }
 
-/// How long the suite may take to end.
+/// How long the suite may take to end in one process.
 const DRAIN: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
@@ -67,24 +83,40 @@ async fn run(arguments: Arguments, life: Lifecycle) -> anyhow::Result<()> {
         mongodb_uri: arguments.mongodb_uri.clone(),
         nats_url: arguments.nats_url.clone(),
     };
+    let starting = async {
+        if arguments.processes {
+            processes::build().await?;
+        }
+        Servers::start(&options).await
+    };
     let mut servers = tokio::select! {
-        started = Servers::start(&options) => started?,
+        started = starting => started?,
         () = life.stopping() => return Ok(()),
     };
-    let started = Suite::start(suite_options(&arguments, &servers, &data)?, &life).await;
-    let ended = match started {
-        Ok(suite) => {
+    let drain = if arguments.processes { processes::STOP_TIMEOUT } else { DRAIN };
+    let say: Say = Arc::new(|line| {
+        writeln!(std::io::stdout().lock(), "{line}").ok();
+    });
+    let ended = match start(&arguments, &servers, &data, &say, &life).await {
+        Ok(ready) => {
             write_addresses(&data, &servers)?;
-            say_ready(&suite)?;
+            ready.say()?;
+            let watching = async {
+                if arguments.processes || arguments.restart {
+                    servers.keep(arguments.restart, &say).await;
+                } else {
+                    life.fail(&servers.ended().await);
+                }
+            };
             tokio::select! {
-                server = servers.ended() => life.fail(&server),
+                () = watching => {}
                 () = life.stopping() => {}
             }
-            life.ended(DRAIN).await
+            life.ended(drain).await
         }
         Err(error) => {
             life.stop();
-            life.ended(DRAIN).await.ok();
+            life.ended(drain).await.ok();
             Err(error)
         }
     };
@@ -92,27 +124,54 @@ async fn run(arguments: Arguments, life: Lifecycle) -> anyhow::Result<()> {
     ended
 }
 
-fn suite_options(
+/// Starts the suite; it ends with `life`.
+async fn start(
     arguments: &Arguments,
     servers: &Servers,
     data: &Path,
-) -> anyhow::Result<suite::Options> {
-    Ok(suite::Options {
+    say: &Say,
+    life: &Lifecycle,
+) -> anyhow::Result<Ready> {
+    let database_prefix = "chat-".to_owned();
+    let (secret, token_secret_file) = token_secret(&data.join("token-secret"))?;
+    if !arguments.processes {
+        let options = suite::Options {
+            gateways: arguments.gateways,
+            replicas: arguments.replicas,
+            port: Some(arguments.port),
+            mongodb_uri: servers.mongodb_uri.clone(),
+            nats_url: servers.nats_url.clone(),
+            gateway_nats: None,
+            database_prefix,
+            token_secret: secret,
+            otp: suite::development_otp(),
+            observer: None,
+        };
+        return Ok(Ready::together(&Suite::start(options, life).await?));
+    }
+    let options = processes::Options {
         gateways: arguments.gateways,
+        replicas: arguments.replicas,
         port: Some(arguments.port),
         mongodb_uri: servers.mongodb_uri.clone(),
         nats_url: servers.nats_url.clone(),
-        gateway_nats: None,
-        database_prefix: "chat-".to_owned(),
-        token_secret: token_secret(&data.join("token-secret"))?,
-        otp: suite::development_otp(),
-        message_replicas: 1,
-        observer: None,
-    })
+        database_prefix,
+        token_secret_file,
+        logs: std::path::absolute(data.join("processes"))?,
+        filter: arguments.log.clone(),
+        restarts: arguments.restart,
+    };
+    let starting = Processes::start(&options, say, life);
+    let started = tokio::select! {
+        started = starting => started?,
+        () = life.stopping() => anyhow::bail!("told to end before it was ready"),
+    };
+    Ok(Ready::apart(&started, servers.processes(), options.logs))
 }
 
-/// Reads the secret of this data directory, or makes one, so that tokens outlive a restart.
-fn token_secret(path: &Path) -> anyhow::Result<SigningSecret> {
+/// Reads the secret of this data directory, or makes one, so that tokens outlive a restart. Returns where
+/// it is, too.
+fn token_secret(path: &Path) -> anyhow::Result<(SigningSecret, PathBuf)> {
     let named = || format!("token secret {}", path.display());
     if !path.exists() {
         let mut bytes = [0; 32];
@@ -130,7 +189,9 @@ fn token_secret(path: &Path) -> anyhow::Result<SigningSecret> {
         file.write_all(text.as_bytes()).with_context(named)?;
     }
     let text = fs::read_to_string(path).with_context(named)?;
-    SigningSecret::new(text.trim()).map_err(|error| anyhow::anyhow!("{}: {error}", named()))
+    let secret = SigningSecret::new(text.trim());
+    let secret = secret.map_err(|error| anyhow::anyhow!("{}: {error}", named()))?;
+    Ok((secret, std::path::absolute(path)?))
 }
 
 /// Writes what a service that runs beside the suite needs to know, as variables of a shell.
@@ -143,24 +204,4 @@ fn write_addresses(data: &Path, servers: &Servers) -> anyhow::Result<()> {
         std::path::absolute(data.join("token-secret"))?.display(),
     );
     fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
-}
-
-fn say_ready(suite: &Suite) -> anyhow::Result<()> {
-    let gateways: Vec<String> =
-        suite.gateways.iter().map(|address| format!("http://{address}")).collect();
-    let services: Vec<String> =
-        suite.services.iter().map(|(name, address)| format!("{name}={address}")).collect();
-    let mut out = std::io::stdout().lock();
-    writeln!(
-        out,
-        "one-time passwords are echoed and not limited by address: for development only"
-    )?;
-    writeln!(out, "READY gateways {} services {}", gateways.join(" "), services.join(" "))?;
-    writeln!(
-        out,
-        "NEXT curl -s {}/api/auth/send-otp-login -H 'content-type: application/json' \
-         -d '{{\"phone\":\"+15550000001\"}}'",
-        gateways[0]
-    )?;
-    Ok(())
 }

@@ -1,13 +1,10 @@
 //! The servers behind the suite, MongoDB and NATS: fetched when missing and started on loopback,
 //! or used where they run already.
 
-mod child;
 mod fetch;
 mod given;
-mod lock;
 mod mongod;
 mod nats;
-mod port;
 
 use std::path::{Path, PathBuf};
 
@@ -16,6 +13,8 @@ use tokio::try_join;
 
 use self::mongod::Mongod;
 use self::nats::Nats;
+use crate::keep::{Say, keep};
+use crate::process::Process;
 
 /// What to start, and where.
 #[derive(Clone)]
@@ -89,11 +88,44 @@ impl Servers {
     /// logged last. Cancel safe.
     pub async fn ended(&mut self) -> String {
         let (mongod, nats) = (self.mongod.as_mut(), self.nats.as_mut());
-        tokio::select! {
-            Some(report) = async { Some(mongod?.child.ended().await) } => report,
-            Some(report) = async { Some(nats?.child.ended().await) } => report,
+        let (ended, child) = tokio::select! {
+            Some(ended) = async {
+                let child = &mut mongod?.child;
+                Some((child.ended().await, child))
+            } => ended,
+            Some(ended) = async {
+                let child = &mut nats?.child;
+                Some((child.ended().await, child))
+            } => ended,
             else => std::future::pending().await,
-        }
+        };
+        format!("{ended}; {}", child.last_words())
+    }
+
+    /// Says when a server that was started here ends by itself, and starts it again where `restarts`.
+    /// Never returns. Cancel safe.
+    pub async fn keep(&mut self, restarts: bool, say: &Say) {
+        let (mongod, nats) = (self.mongod.as_mut(), self.nats.as_mut());
+        let mongod = async {
+            match mongod {
+                Some(mongod) => keep(mongod, restarts, say).await,
+                None => std::future::pending().await,
+            }
+        };
+        let nats = async {
+            match nats {
+                Some(nats) => keep(nats, restarts, say).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::join!(mongod, nats);
+    }
+
+    /// Returns the servers that were started here.
+    #[must_use]
+    pub fn processes(&self) -> Vec<Process> {
+        let mongod = self.mongod.as_ref().map(Mongod::process);
+        mongod.into_iter().chain(self.nats.as_ref().map(Nats::process)).collect()
     }
 
     /// Returns the process id of the mongod that was started here.

@@ -17,7 +17,10 @@ use mongodb::event::{EventHandler, command::CommandEvent};
 use tokio::net::TcpListener;
 
 /// Distance between the first gateway's port and the first service's.
-const SERVICE_PORTS: u16 = 100;
+pub(crate) const SERVICE_PORTS: u16 = 100;
+
+/// The services, in the order of their ports.
+pub(crate) const SERVICES: [&str; 4] = ["auth", "user", "conversation", "message"];
 
 /// What to start, and with what.
 #[derive(Clone)]
@@ -38,8 +41,8 @@ pub struct Options {
     pub token_secret: SigningSecret,
     /// How one-time passwords behave.
     pub otp: chat_auth::Otp,
-    /// How many replicas of the message service; the gateways use them in turn.
-    pub message_replicas: u16,
+    /// How many replicas of every service.
+    pub replicas: u16,
     /// Sees every command that the services send to MongoDB.
     pub observer: Option<EventHandler<CommandEvent>>,
 }
@@ -64,6 +67,20 @@ impl Ports {
         self.next = self.next.map(|port| port.saturating_add(1));
         server::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await
     }
+
+    /// Binds the replicas of a service; returns where they listen, too.
+    async fn bind_all(
+        &mut self,
+        count: u16,
+    ) -> anyhow::Result<(Vec<SocketAddr>, Vec<TcpListener>)> {
+        let (mut addresses, mut listeners) = (Vec::new(), Vec::new());
+        for _ in 0..count {
+            let listener = self.bind().await?;
+            addresses.push(listener.local_addr()?);
+            listeners.push(listener);
+        }
+        Ok((addresses, listeners))
+    }
 }
 
 /// The parts of a configuration that all services share.
@@ -85,42 +102,57 @@ impl Suite {
         let stop = Stop { pause: Duration::ZERO, drain: Duration::from_secs(5) };
         let shared = Shared { options, stop };
 
-        let (auth, user) = (ports.bind().await?, ports.bind().await?);
-        let conversation = ports.bind().await?;
-        let mut messages = Vec::new();
-        for _ in 0..shared.options.message_replicas.max(1) {
-            messages.push(ports.bind().await?);
-        }
-        let mut services = vec![
-            ("auth", auth.local_addr()?),
-            ("user", user.local_addr()?),
-            ("conversation", conversation.local_addr()?),
-        ];
-        for message in &messages {
-            services.push(("message", message.local_addr()?));
-        }
-        let address = |index: usize| upstream(services[index].1);
+        let replicas = shared.options.replicas;
+        let (auth, auths) = ports.bind_all(replicas).await?;
+        let (user, users) = ports.bind_all(replicas).await?;
+        let (conversation, conversations) = ports.bind_all(replicas).await?;
+        let (message, messages) = ports.bind_all(replicas).await?;
+        let upstreams = [&auth, &user, &conversation, &message].map(|own| upstream(own));
+        let [_, of_users, of_conversations, _] = &upstreams;
+        let starting_users = async {
+            for listener in users {
+                shared.start_user(listener, life).await?;
+            }
+            anyhow::Ok(())
+        };
+        let starting_auths = async {
+            for listener in auths {
+                shared.start_auth(listener, of_users.clone(), life).await?;
+            }
+            Ok(())
+        };
+        let starting_conversations = async {
+            for listener in conversations {
+                shared.start_conversation(listener, of_users.clone(), life).await?;
+            }
+            Ok(())
+        };
+        let starting_messages = async {
+            for listener in messages {
+                shared.start_message(listener, of_conversations.clone(), life).await?;
+            }
+            Ok(())
+        };
         tokio::try_join!(
-            shared.start_user(user, life),
-            shared.start_auth(auth, address(1)?, life),
-            shared.start_conversation(conversation, address(1)?, life),
+            starting_users,
+            starting_auths,
+            starting_conversations,
+            starting_messages
         )?;
-        for listener in messages {
-            shared.start_message(listener, address(2)?, life).await?;
-        }
         let mut gateways = Vec::new();
         for listener in listeners {
             gateways.push(listener.local_addr()?);
-            let message = &services[3 + gateways.len() % (services.len() - 3)];
-            let upstreams = [address(0)?, address(1)?, address(2)?, upstream(message.1)?];
-            shared.start_gateway(listener, upstreams, life).await?;
+            shared.start_gateway(listener, upstreams.clone(), life).await?;
         }
-        Ok(Self { gateways, services })
+        let services = SERVICES.into_iter().zip([auth, user, conversation, message]);
+        let services = services.flat_map(|(name, own)| own.into_iter().map(move |at| (name, at)));
+        Ok(Self { gateways, services: services.collect() })
     }
 }
 
-fn upstream(address: SocketAddr) -> anyhow::Result<Upstream> {
-    Ok(Upstream::new(format!("http://{address}").parse()?))
+fn upstream(addresses: &[SocketAddr]) -> Upstream {
+    let url = |address: &SocketAddr| format!("http://{address}").parse();
+    Upstream::replicas(addresses.iter().map(url).collect::<Result<_, _>>().expect("URLs"))
 }
 
 impl Shared {

@@ -1,13 +1,19 @@
 //! What tests share: one MongoDB and one NATS for all tests of a program, and suites on databases of
 //! their own.
 
-use std::{net::SocketAddr, path::Path};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use chat_kit::{config::SigningSecret, shutdown::Lifecycle};
 use tokio::sync::OnceCell;
 
 use crate::{
     build_directory,
+    keep::Say,
+    process::Process,
+    processes::{self, Processes},
     servers::{self, Servers},
     suite::{self, Suite},
 };
@@ -39,11 +45,16 @@ async fn start_servers(name: &str) -> anyhow::Result<Servers> {
     sweep(&build.join("test"));
     let options = servers::Options {
         binaries: build.join("bin"),
-        data: build.join("test").join(std::process::id().to_string()).join(name),
+        data: test_directory(name)?,
         mongodb_uri: None,
         nats_url: None,
     };
     Servers::start(&options).await
+}
+
+/// Returns a directory of this test program.
+fn test_directory(name: &str) -> anyhow::Result<PathBuf> {
+    Ok(build_directory()?.join("test").join(std::process::id().to_string()).join(name))
 }
 
 /// Removes what test programs that are gone have left.
@@ -99,7 +110,7 @@ fn options(servers: &Servers, token_secret: &str) -> suite::Options {
         database_prefix: format!("t{}-", chat_kit::caller::new_request_id()),
         token_secret: SigningSecret::new(token_secret).expect("long and no sample"),
         otp: suite::development_otp(),
-        message_replicas: 1,
+        replicas: 1,
         observer: None,
     }
 }
@@ -124,8 +135,79 @@ pub async fn suite_on(servers: &Servers, change: impl FnOnce(&mut suite::Options
     change(&mut options);
     let database_prefix = options.database_prefix.clone();
     let life = Lifecycle::new();
-    let started = Suite::start(options, &life).await;
+    // Boxed: the future of everything that starts is large.
+    let started = Box::pin(Suite::start(options, &life)).await;
     let Suite { gateways, services } =
         started.unwrap_or_else(|error| panic!("the suite does not start: {error:#}"));
     TestSuite { gateways, services, token_secret, database_prefix, life }
+}
+
+/// A suite of processes of a test's own, on servers of its own, of which everything that ends is started
+/// again. It ends with this value.
+pub struct TestProcesses {
+    /// Its services and gateways.
+    pub suite: Processes,
+    /// MongoDB and NATS.
+    pub servers: Vec<Process>,
+    /// Directory with the logs of services and gateways.
+    pub logs: PathBuf,
+    life: Lifecycle,
+}
+
+impl TestProcesses {
+    /// Returns all processes, MongoDB and NATS too.
+    pub fn all(&self) -> impl Iterator<Item = &Process> {
+        self.suite.all().chain(&self.servers)
+    }
+}
+
+impl Drop for TestProcesses {
+    fn drop(&mut self) {
+        self.life.stop();
+    }
+}
+
+/// Starts a suite of processes, after it has built their programs, with two gateways and this many
+/// replicas of every service. `say` is told what ends by itself.
+///
+/// # Panics
+///
+/// If it cannot be started; the message says why.
+pub async fn processes(replicas: u16, say: &Say) -> TestProcesses {
+    let started = start_processes(replicas, say).await;
+    started.unwrap_or_else(|error| panic!("the suite does not start: {error:#}"))
+}
+
+async fn start_processes(replicas: u16, say: &Say) -> anyhow::Result<TestProcesses> {
+    processes::build().await?;
+    let mut servers = own_servers().await;
+    let logs = test_directory(&chat_kit::caller::new_request_id())?;
+    tokio::fs::create_dir_all(&logs).await?;
+    let token_secret_file = logs.join("token-secret");
+    let token_secret = format!("{}{}", chat_kit::caller::new_request_id(), "0123456789abcdef");
+    tokio::fs::write(&token_secret_file, token_secret).await?;
+    let options = processes::Options {
+        gateways: 2,
+        replicas,
+        port: None,
+        mongodb_uri: servers.mongodb_uri.clone(),
+        nats_url: servers.nats_url.clone(),
+        database_prefix: "chat-".to_owned(),
+        token_secret_file,
+        logs: logs.clone(),
+        filter: "info".to_owned(),
+        restarts: true,
+    };
+    let life = Lifecycle::new();
+    let suite = Processes::start(&options, say, &life).await?;
+    let handles = servers.processes();
+    let (own, say) = (life.clone(), say.clone());
+    life.spawn("servers", async move {
+        tokio::select! {
+            () = servers.keep(true, &say) => {}
+            () = own.stopping() => {}
+        }
+        servers.stop().await
+    });
+    Ok(TestProcesses { suite, servers: handles, logs, life })
 }

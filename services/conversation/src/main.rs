@@ -9,8 +9,9 @@ fn main() -> ExitCode {
     chat_kit::process::run(env!("CARGO_PKG_NAME"), |life| async move {
         let config = Config::load()?;
         telemetry::init(&config.telemetry)?;
-        let listener = server::bind(config.grpc.listen).await?;
+        let address = server::reserve(config.grpc.listen)?;
         let service = Service::connect(&config, None).await?;
+        let listener = server::listen(address)?;
         let (own, within) = (life.clone(), config.stop.pause + config.stop.drain);
         life.spawn("grpc", async move { service.serve(listener, &config, &own).await });
         life.ended(within).await

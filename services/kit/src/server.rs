@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use anyhow::Context as _;
 use mongodb::Database;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tonic::{
     codegen::tokio_stream::wrappers::TcpListenerStream,
     service::Routes,
@@ -25,12 +25,32 @@ use crate::{
 const READINESS_INTERVAL: Duration = Duration::from_secs(2);
 /// How long calls on a connection that reached its age may still take.
 const CONNECTION_AGE_GRACE: Duration = Duration::from_secs(30);
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 1024;
 /// How often an idle connection is tried.
 const KEEPALIVE: Duration = Duration::from_secs(20);
 
 /// Opens the listener of a server; the error names the address.
 pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+}
+
+/// Reserves the address of a server that is not ready yet; the error names the address. Until it
+/// listens, callers find nobody there and turn to another replica, where they would wait in its queue.
+pub fn reserve(address: SocketAddr) -> anyhow::Result<TcpSocket> {
+    let reserve = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // So that a process that is started again need not wait for its last connections to fade.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        Ok::<_, std::io::Error>(socket)
+    };
+    reserve().with_context(|| format!("cannot listen on {address}"))
+}
+
+/// Begins to listen on a reserved address.
+pub fn listen(socket: TcpSocket) -> anyhow::Result<TcpListener> {
+    socket.listen(BACKLOG).context("cannot listen")
 }
 
 /// A gRPC service, ready to be served.

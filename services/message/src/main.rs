@@ -9,8 +9,9 @@ fn main() -> ExitCode {
     process::run(env!("CARGO_PKG_NAME"), |life| async move {
         let config = Config::load()?;
         telemetry::init(&config.telemetry)?;
-        let listener = server::bind(config.grpc.listen).await?;
+        let address = server::reserve(config.grpc.listen)?;
         let connected = chat_message::connect(&config, &life, None).await?;
+        let listener = server::listen(address)?;
         let within = config.stop.pause + config.stop.drain;
         life.spawn("grpc", async move { connected.serve(listener, &config).await });
         life.ended(within).await

@@ -13,7 +13,7 @@ use aws_lc_rs::digest;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use super::lock;
+use crate::lock;
 
 /// Bounds one download, and the wait for another run that is downloading the same.
 const FETCH_TIMEOUT: Duration = Duration::from_mins(15);

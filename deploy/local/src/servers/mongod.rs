@@ -13,8 +13,11 @@ use mongodb::error::{Error, ErrorKind};
 use mongodb::options::{ClientOptions, ServerAddress};
 use tokio::net::TcpStream;
 
-use super::child::Child;
-use super::{fetch, port};
+use super::fetch;
+use crate::child::Child;
+use crate::keep::Keep;
+use crate::port;
+use crate::process::Process;
 
 const REPLICA_SET: &str = "rs0";
 /// The server's code for "there is no replica set configuration yet".
@@ -59,9 +62,14 @@ impl Mongod {
         Ok(mongod)
     }
 
+    /// Returns what others may know of the process.
+    pub(super) fn process(&self) -> Process {
+        self.child.process((Ipv4Addr::LOCALHOST, self.port).into())
+    }
+
     /// Starts the process on the port that was chosen and waits until it is primary.
     pub(super) async fn launch(&mut self) -> Result<()> {
-        self.child.spawn(self.command().await?).await?;
+        self.child.spawn(self.command().await?, None).await?;
         let port = self.port;
         let listening = || async move {
             TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
@@ -111,6 +119,16 @@ impl Mongod {
     /// Returns the connection string of the replica set.
     pub(super) fn uri(&self) -> String {
         format!("mongodb://127.0.0.1:{}/?replicaSet={REPLICA_SET}", self.port)
+    }
+}
+
+impl Keep for Mongod {
+    fn child(&mut self) -> &mut Child {
+        &mut self.child
+    }
+
+    async fn launch(&mut self) -> Result<()> {
+        Self::launch(self).await
     }
 }
 

@@ -1,14 +1,18 @@
 //! A nats-server with JetStream that is started here.
 
 use std::ffi::OsString;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, ensure};
 use async_nats::ConnectOptions;
 
-use super::child::Child;
-use super::{fetch, port};
+use super::fetch;
+use crate::child::Child;
+use crate::keep::Keep;
+use crate::port;
+use crate::process::Process;
 
 /// The process, where it listens and where its streams are.
 pub(super) struct Nats {
@@ -35,6 +39,11 @@ impl Nats {
         Ok(nats)
     }
 
+    /// Returns what others may know of the process.
+    pub(super) fn process(&self) -> Process {
+        self.child.process((Ipv4Addr::LOCALHOST, self.port).into())
+    }
+
     /// Starts the process on the port that was chosen and waits until JetStream answers.
     pub(super) async fn launch(&mut self) -> Result<()> {
         // Another run's server may get the port first; the name tells them apart.
@@ -45,7 +54,7 @@ impl Nats {
         command.extend(["-a", "127.0.0.1", "-p", &port, "-n", &name, "-sd"].map(Into::into));
         command.push(directory.into());
 
-        self.child.spawn(command).await?;
+        self.child.spawn(command, None).await?;
         let url = self.url();
         self.child.until_ready(|| check(&url, &name)).await
     }
@@ -53,6 +62,16 @@ impl Nats {
     /// Returns the address of the server.
     pub(super) fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)
+    }
+}
+
+impl Keep for Nats {
+    fn child(&mut self) -> &mut Child {
+        &mut self.child
+    }
+
+    async fn launch(&mut self) -> Result<()> {
+        Self::launch(self).await
     }
 }
 

@@ -1,9 +1,10 @@
-//! One server process: its supervisor, its log, waiting for it and ending it. It knows nothing of
-//! what the server does.
+//! One process that is started here: its supervisor, its log, waiting for it and ending it. It knows
+//! nothing of what the process does.
 
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -11,9 +12,11 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{ChildStdin, Command};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::lock;
+use crate::lock;
+use crate::process::{Process, State};
 
 /// Runs the server named by its arguments and lives exactly as long.
 ///
@@ -56,15 +59,19 @@ const ATTEMPT_PAUSE: Duration = Duration::from_millis(25);
 /// How long a server may take to end by itself once asked.
 const STOP_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// A server program and, while it runs, its process. Dropping it ends the process.
-pub(super) struct Child {
-    name: &'static str,
+/// What a process runs with where it does not inherit its environment.
+pub(crate) type Variables = Vec<(&'static str, String)>;
+
+/// A program and, while it runs, its process. Dropping it ends the process.
+pub(crate) struct Child {
+    name: String,
     /// Locked: by this file and by the server that writes to it, whichever lives longer.
     log: File,
     log_path: PathBuf,
     /// Where in the log the process that was started last begins.
     log_start: u64,
     running: Option<Running>,
+    state: watch::Sender<State>,
 }
 
 struct Running {
@@ -75,7 +82,7 @@ struct Running {
 
 impl Child {
     /// Claims the data directory for a server that logs to `<name>.log` in it, creating it.
-    pub(super) async fn claim(name: &'static str, data: &Path) -> Result<Self> {
+    pub(crate) async fn claim(name: &str, data: &Path) -> Result<Self> {
         tokio::fs::create_dir_all(data)
             .await
             .with_context(|| format!("cannot create the directory {}", data.display()))?;
@@ -90,24 +97,39 @@ impl Child {
         if log.metadata().is_ok_and(|metadata| metadata.len() > LOG_LIMIT) {
             log.set_len(0).with_context(|| format!("cannot empty {}", log_path.display()))?;
         }
-        Ok(Self { name, log, log_path, log_start: 0, running: None })
+        let state = watch::Sender::default();
+        Ok(Self { name: name.to_owned(), log, log_path, log_start: 0, running: None, state })
     }
 
-    /// Starts the process; `command` is the program with its arguments.
-    pub(super) async fn spawn(&mut self, command: Vec<OsString>) -> Result<()> {
+    /// Returns what others may know of the process, and do with it.
+    pub(crate) fn process(&self, address: SocketAddr) -> Process {
+        Process::new(self.name.clone(), address, self.state.subscribe())
+    }
+
+    /// Starts the process; `command` is the program with its arguments. It gets the variables and
+    /// nothing else, or inherits the environment of this process.
+    pub(crate) async fn spawn(
+        &mut self,
+        command: Vec<OsString>,
+        variables: Option<&Variables>,
+    ) -> Result<()> {
         let log = self.log.try_clone().context("cannot share the log")?;
         self.log_start = log.metadata().context("cannot measure the log")?.len();
         // A process group of its own keeps the terminal's Ctrl-C from the server: the suite has to
         // be drained first.
-        let mut supervisor = Command::new("sh")
-            .args(["-c", SUPERVISOR, self.name])
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", SUPERVISOR, &self.name])
             .args(command)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log)
-            .process_group(0)
-            .spawn()
-            .with_context(|| format!("cannot run sh to start {}", self.name))?;
+            .process_group(0);
+        if let Some(variables) = variables {
+            shell.env_clear().envs(variables.iter().map(|(name, value)| (name, value)));
+        }
+        let mut supervisor =
+            shell.spawn().with_context(|| format!("cannot run sh to start {}", self.name))?;
         let signals = supervisor.stdin.take().context("sh has no standard input")?;
         let output = supervisor.stdout.take().context("sh has no standard output")?;
         let mut pid = String::new();
@@ -117,17 +139,20 @@ impl Child {
         let pid = pid.trim().parse();
         let pid = pid.with_context(|| format!("sh does not say which process {} is", self.name))?;
         self.running = Some(Running { pid, signals, supervisor });
+        self.state.send_modify(|state| {
+            *state = State { pid: Some(pid), starts: state.starts + 1, is_ready: false };
+        });
         Ok(())
     }
 
     /// Returns the process id of the server itself.
-    pub(super) fn pid(&self) -> Option<u32> {
+    pub(crate) fn pid(&self) -> Option<u32> {
         self.running.as_ref().map(|running| running.pid)
     }
 
     /// Calls `attempt` until it succeeds. When it does not in time, or the process ends, the
     /// process is stopped and the error says what was last seen.
-    pub(super) async fn until_ready<F: Future<Output = Result<()>>>(
+    pub(crate) async fn until_ready<F: Future<Output = Result<()>>>(
         &mut self,
         attempt: impl FnMut() -> F,
     ) -> Result<()> {
@@ -144,27 +169,35 @@ impl Child {
                 self.cause(),
             )),
         };
-        if ready.is_err() {
-            self.stop().await?;
+        match &ready {
+            Ok(()) => self.state.send_modify(|state| state.is_ready = true),
+            Err(_) => self.stop().await?,
         }
         ready
     }
 
-    /// Waits for the process to end; says how and what it logged last. Never returns when none
-    /// was started, or when it was ended on purpose. Cancel safe.
-    pub(super) async fn ended(&mut self) -> String {
+    /// Waits for the process to end; says how, in one line. Never returns when none was started, or
+    /// when it was ended on purpose or its end was said. Cancel safe.
+    pub(crate) async fn ended(&mut self) -> String {
         let pid = self.pid().unwrap_or_default();
         let status = self.status().await;
-        let mut report = format!(
-            "{} (process {pid}) ended ({status}); the end of {}:",
-            self.name,
-            self.log_path.display()
-        );
+        self.gone();
+        format!("{} (process {pid}) ended ({status})", self.name)
+    }
+
+    /// Returns where the log is and what the process that was started last has logged last.
+    pub(crate) fn last_words(&self) -> String {
+        let mut words = format!("the end of {}:", self.log_path.display());
         for line in self.last_lines(5) {
-            report.push_str("\n  ");
-            report.push_str(&line);
+            words.push_str("\n  ");
+            words.push_str(&line);
         }
-        report
+        words
+    }
+
+    fn gone(&mut self) {
+        self.running = None;
+        self.state.send_modify(|state| *state = State { pid: None, is_ready: false, ..*state });
     }
 
     async fn status(&mut self) -> String {
@@ -175,12 +208,12 @@ impl Child {
     }
 
     /// Ends the process without warning, as a crash would.
-    pub(super) async fn kill(&mut self) -> Result<()> {
+    pub(crate) async fn kill(&mut self) -> Result<()> {
         self.end(&["KILL"]).await
     }
 
     /// Ends the process in order; without warning when it takes too long.
-    pub(super) async fn stop(&mut self) -> Result<()> {
+    pub(crate) async fn stop(&mut self) -> Result<()> {
         self.end(&["TERM", "KILL"]).await
     }
 
@@ -192,12 +225,13 @@ impl Child {
             let line = format!("{signal}\n");
             // The supervisor of a server that has just ended by itself reads no more.
             if let Err(error) = running.signals.write_all(line.as_bytes()).await {
-                tracing::debug!(server = self.name, %error, "the server has ended already");
+                tracing::debug!(server = %self.name, %error, "the server has ended already");
             }
             if timeout(STOP_TIMEOUT, running.supervisor.wait()).await.is_ok() {
+                self.gone();
                 return Ok(());
             }
-            tracing::warn!(server = self.name, signal, "the server has not ended in time");
+            tracing::warn!(server = %self.name, signal, "the server has not ended in time");
         }
         bail!("{} (process {}) does not end: kill it by hand", self.name, running.pid)
     }

@@ -1,5 +1,4 @@
-//! The program that runs the suite: what it prints, what it serves, how it ends, and what it says when
-//! it cannot start.
+//! A run of the program, in a directory and on ports of its own.
 
 use std::{
     collections::BTreeMap,
@@ -8,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     sync::atomic::{AtomicU16, Ordering},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use chat_kit::caller::new_request_id;
@@ -21,36 +20,40 @@ use tokio::{
 };
 
 /// How long a start may take, the fetching of servers aside.
-const START: Duration = Duration::from_secs(20);
+pub const START: Duration = Duration::from_secs(20);
 /// How long an end may take.
-const END: Duration = Duration::from_secs(10);
+pub const END: Duration = Duration::from_secs(10);
 
 /// Gateways that a test may start on its ports.
-const MOST_GATEWAYS: u16 = 3;
+pub const MOST_GATEWAYS: u16 = 3;
 /// Distance between the first gateway's port and the first service's.
-const SERVICE_PORTS: u16 = 100;
+pub const SERVICE_PORTS: u16 = 100;
 /// Auth, user, conversation and message.
-const SERVICES: u16 = 4;
+pub const SERVICES: u16 = 4;
+/// Replicas of them that a test may start.
+pub const MOST_REPLICAS: u16 = 2;
 
 /// A run of the program on ports and a directory of its own. Dropping it ends it.
-struct Run {
+pub struct Run {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
-    directory: Directory,
+    pub directory: Directory,
+    /// The lines that it has printed before it was ready.
+    pub said: Vec<String>,
 }
 
 /// A data directory that goes with the value.
-struct Directory(PathBuf);
+pub struct Directory(pub PathBuf);
 
 impl Directory {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("run-{}", new_request_id()));
         fs::create_dir_all(&path).expect("a directory");
         Self(path)
     }
 
     /// Returns the servers that work in it: their names and processes.
-    fn servers(&self) -> BTreeMap<String, u32> {
+    pub fn servers(&self) -> BTreeMap<String, u32> {
         let directory = self.0.to_str().expect("a path in UTF-8");
         let mut servers = BTreeMap::new();
         for process in fs::read_dir("/proc").expect("processes").flatten() {
@@ -67,7 +70,7 @@ impl Directory {
     }
 
     /// Waits until no server works in it.
-    async fn is_left(&self) {
+    pub async fn is_left(&self) {
         let left = async {
             while !self.servers().is_empty() {
                 sleep(Duration::from_millis(20)).await;
@@ -85,7 +88,7 @@ impl Drop for Directory {
 }
 
 /// Where MongoDB and NATS come from.
-enum Backing {
+pub enum Backing {
     /// The run starts its own.
     Own,
     /// The run uses those of the tests.
@@ -93,7 +96,7 @@ enum Backing {
 }
 
 /// Returns the command that runs the suite on a port.
-async fn command(directory: &Directory, port: u16, backing: Backing) -> Command {
+pub async fn command(directory: &Directory, port: u16, backing: Backing) -> Command {
     // Started in any case, so that what is measured does not include fetching.
     let servers = testing::servers().await;
     let mut command = Command::new(env!("CARGO_BIN_EXE_chat-local"));
@@ -106,20 +109,21 @@ async fn command(directory: &Directory, port: u16, backing: Backing) -> Command 
 }
 
 impl Run {
-    fn new(command: &mut Command, directory: Directory) -> Self {
+    pub fn new(command: &mut Command, directory: Directory) -> Self {
         let mut child = command.spawn().expect("the program starts");
         let stdout = child.stdout.take().expect("standard output");
-        Self { child, lines: BufReader::new(stdout).lines(), directory }
+        Self { child, lines: BufReader::new(stdout).lines(), directory, said: Vec::new() }
     }
 
     /// Waits for the line that says that the suite is ready; returns the addresses of gateways and of
     /// services in it.
-    async fn ready(&mut self) -> (Vec<SocketAddr>, Vec<SocketAddr>) {
+    pub async fn ready(&mut self) -> (Vec<SocketAddr>, Vec<SocketAddr>) {
         let ready = timeout(START, async {
             while let Some(line) = self.lines.next_line().await.expect("a line") {
                 if let Some(rest) = line.strip_prefix("READY gateways ") {
                     return Some(rest.to_owned());
                 }
+                self.said.push(line);
             }
             None
         });
@@ -133,8 +137,14 @@ impl Run {
         (gateways.map(addresses).collect(), services.map(addresses).collect())
     }
 
+    /// Returns the next line that it prints.
+    pub async fn line(&mut self) -> String {
+        let line = timeout(END, self.lines.next_line()).await.expect("a line in time");
+        line.expect("text").expect("not the end")
+    }
+
     /// Waits until the program has ended; returns how, and what it wrote to standard error.
-    async fn ended(&mut self, patience: Duration) -> (ExitStatus, String) {
+    pub async fn ended(&mut self, patience: Duration) -> (ExitStatus, String) {
         let ended = timeout(patience, async {
             let errors = self.errors().await;
             (self.child.wait().await.expect("a status"), errors)
@@ -143,23 +153,21 @@ impl Run {
     }
 
     /// Returns what it writes to standard error until it ends.
-    async fn errors(&mut self) -> String {
+    pub async fn errors(&mut self) -> String {
         let mut errors = String::new();
         let stderr = self.child.stderr.as_mut().expect("standard error");
         stderr.read_to_string(&mut errors).await.expect("text");
         errors
     }
 
-    /// Asks it to end.
-    async fn signal(&self, signal: &str) {
-        let pid = self.child.id().expect("it runs").to_string();
-        let sent = Command::new("kill").args(["-s", signal, &pid]).status().await;
-        assert!(sent.expect("kill runs").success());
+    /// Sends it a signal.
+    pub async fn signal(&self, name: &str) {
+        signal(self.child.id().expect("it runs"), name).await;
     }
 
     /// Asserts that it ends by itself with a failure that is one line, and leaves nothing behind;
     /// returns the line.
-    async fn refusal(mut self) -> String {
+    pub async fn refusal(mut self) -> String {
         let (status, errors) = self.ended(START).await;
         assert_eq!(status.code(), Some(1), "{errors}");
         assert!(errors.starts_with("chat: ") && errors.ends_with('\n'), "{errors}");
@@ -170,9 +178,15 @@ impl Run {
     }
 }
 
+/// Sends a process a signal.
+pub async fn signal(pid: u32, name: &str) {
+    let sent = Command::new("kill").args(["-s", name, &pid.to_string()]).status().await;
+    assert!(sent.expect("kill runs").success());
+}
+
 /// Returns a port that is free like all those that a run on it takes: the next gateways', and the
 /// services'. They lie below the range from which the system gives ports away.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     const FIRST: u16 = 10_000;
     const STEP: u16 = 200;
@@ -184,7 +198,10 @@ fn free_port() -> u16 {
         let step = (first + NEXT.fetch_add(1, Ordering::Relaxed)) % STEPS;
         let port = FIRST + step * STEP;
         let services = port + SERVICE_PORTS;
-        if (port..port + MOST_GATEWAYS).chain(services..services + SERVICES).all(is_free) {
+        if (port..port + MOST_GATEWAYS)
+            .chain(services..services + SERVICES * MOST_REPLICAS)
+            .all(is_free)
+        {
             return port;
         }
     }
@@ -192,7 +209,7 @@ fn free_port() -> u16 {
 }
 
 /// Asks a gateway how it is; returns status line and body.
-async fn health(gateway: SocketAddr) -> (String, String) {
+pub async fn health(gateway: SocketAddr) -> (String, String) {
     let asked = timeout(END, async {
         let mut stream = TcpStream::connect(gateway).await.expect("a connection");
         let request =
@@ -207,134 +224,13 @@ async fn health(gateway: SocketAddr) -> (String, String) {
     (head.lines().next().unwrap_or_default().to_owned(), body.to_owned())
 }
 
-async fn assert_healthy(gateways: &[SocketAddr]) {
+pub async fn assert_healthy(gateways: &[SocketAddr]) {
     for gateway in gateways {
         let (status, body) = health(*gateway).await;
         assert_eq!(status, "HTTP/1.1 200 OK", "{gateway}: {body}");
     }
 }
 
-fn local(ports: std::ops::Range<u16>) -> Vec<SocketAddr> {
+pub fn local(ports: std::ops::Range<u16>) -> Vec<SocketAddr> {
     ports.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port))).collect()
-}
-
-#[tokio::test]
-async fn suite_is_ready_soon_and_ends_in_order_with_its_servers() {
-    let (directory, port) = (Directory::new(), free_port());
-    let mut run = Run::new(&mut command(&directory, port, Backing::Own).await, directory);
-    let (gateways, services) = run.ready().await;
-    assert_eq!(gateways, local(port..port + 2), "two where nothing else is asked for");
-    assert_eq!(services, local(port + SERVICE_PORTS..port + SERVICE_PORTS + SERVICES));
-    assert_healthy(&gateways).await;
-    let servers: Vec<String> = run.directory.servers().into_keys().collect();
-    assert_eq!(servers, ["mongod", "nats-server"]);
-
-    run.signal("TERM").await;
-    let (status, errors) = run.ended(END).await;
-    assert_eq!(status.code(), Some(0), "{errors}");
-    assert!(!errors.contains("panicked"), "{errors}");
-    run.directory.is_left().await;
-    for address in gateways.into_iter().chain(services) {
-        TcpListener::bind(address).expect("its port is free again");
-    }
-}
-
-#[tokio::test]
-async fn suite_that_is_told_to_end_while_it_starts_leaves_nothing_behind() {
-    let directory = Directory::new();
-    let mut command = command(&directory, free_port(), Backing::Own).await;
-    let mut run = Run::new(&mut command, directory);
-    let started = async {
-        while run.directory.servers().is_empty() {
-            sleep(Duration::from_millis(5)).await;
-        }
-    };
-    timeout(START, started).await.expect("a server starts");
-    run.signal("TERM").await;
-    let (status, errors) = run.ended(END).await;
-    assert_eq!(status.code(), Some(0), "{errors}");
-    run.directory.is_left().await;
-}
-
-#[tokio::test]
-async fn server_that_dies_ends_the_suite_with_its_name() {
-    let directory = Directory::new();
-    let mut command = command(&directory, free_port(), Backing::Own).await;
-    let mut run = Run::new(&mut command, directory);
-    run.ready().await;
-    let nats = run.directory.servers()["nats-server"].to_string();
-    let killed = Command::new("kill").args(["-s", "KILL", &nats]).status().await;
-    assert!(killed.expect("kill runs").success());
-    let (status, errors) = run.ended(END).await;
-    assert_eq!(status.code(), Some(1), "{errors}");
-    let last = errors.lines().last().unwrap_or_default();
-    let expected = format!("chat: nats-server (process {nats}) ended (signal 9)");
-    assert!(last.starts_with(&expected), "{errors}");
-    run.directory.is_left().await;
-}
-
-#[tokio::test]
-async fn as_many_gateways_run_as_asked_for() {
-    let (directory, port) = (Directory::new(), free_port());
-    let mut command = command(&directory, port, Backing::Shared).await;
-    let mut run = Run::new(command.args(["--gateways", "3"]), directory);
-    let (gateways, _) = run.ready().await;
-    assert_eq!(gateways, local(port..port + 3));
-    assert_healthy(&gateways).await;
-    assert_eq!(run.directory.servers(), BTreeMap::new(), "given servers are used");
-    // As Ctrl-C does.
-    run.signal("INT").await;
-    let (status, errors) = run.ended(END).await;
-    assert_eq!(status.code(), Some(0), "{errors}");
-}
-
-#[tokio::test]
-async fn token_secret_is_made_once_and_for_its_owner_alone() {
-    use std::os::unix::fs::PermissionsExt as _;
-    let (mut directory, port) = (Directory::new(), free_port());
-    let mut secrets = Vec::new();
-    for _ in 0..2 {
-        let path = directory.0.join("token-secret");
-        let mut run = Run::new(&mut command(&directory, port, Backing::Shared).await, directory);
-        run.ready().await;
-        secrets.push(fs::read_to_string(&path).expect("a secret"));
-        let mode = fs::metadata(&path).expect("a file").permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
-        run.signal("TERM").await;
-        assert!(run.ended(END).await.0.success());
-        directory = run.directory;
-    }
-    assert!(secrets[0].len() >= 64 && secrets[0] == secrets[1], "tokens outlive a restart");
-}
-
-#[tokio::test]
-async fn taken_port_is_named_in_one_line_and_nothing_is_left_behind() {
-    for (offset, backing) in
-        [(0, Backing::Own), (1, Backing::Shared), (SERVICE_PORTS + 3, Backing::Shared)]
-    {
-        let (directory, port) = (Directory::new(), free_port());
-        let taken = local(port + offset..port + offset + 1)[0];
-        let _taken = TcpListener::bind(taken).expect("a free port");
-        let run = Run::new(&mut command(&directory, port, backing).await, directory);
-        let line = run.refusal().await;
-        assert!(line.contains(&format!("cannot listen on {taken}")), "{line}");
-    }
-}
-
-#[tokio::test]
-async fn unreachable_servers_are_named_in_one_line_without_their_password() {
-    // Port 1 is never listened on.
-    for (argument, value, named) in [
-        ("--mongodb-uri", "mongodb://anna:hidden@127.0.0.1:1/", "MongoDB at mongodb://127.0.0.1:1"),
-        ("--nats-url", "nats://anna:hidden@127.0.0.1:1", "NATS at nats://127.0.0.1:1"),
-    ] {
-        let (directory, port) = (Directory::new(), free_port());
-        let begun = Instant::now();
-        let mut command = command(&directory, port, Backing::Own).await;
-        let run = Run::new(command.args([argument, value]), directory);
-        let line = run.refusal().await;
-        assert!(line.contains(named) && line.contains("does not answer"), "{line}");
-        assert!(!line.contains("anna") && !line.contains("hidden"), "{line}");
-        assert!(begun.elapsed() < START);
-    }
 }

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 /// holds it; `None` when it still does.
 ///
 /// The lock belongs to the open file, so a child that inherits the file keeps it locked.
-pub(super) async fn acquire(path: &Path, patience: Duration) -> Result<Option<File>> {
+pub(crate) async fn acquire(path: &Path, patience: Duration) -> Result<Option<File>> {
     let file = OpenOptions::new()
         .create(true)
         .append(true)

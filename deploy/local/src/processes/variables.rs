@@ -1,0 +1,69 @@
+//! What the processes of the suite are told: the one place that spells their variables.
+
+use std::net::SocketAddr;
+
+use super::{Addresses, Options};
+use crate::child::Variables;
+
+/// Returns the variables of a service.
+pub(super) fn service(
+    name: &str,
+    address: SocketAddr,
+    options: &Options,
+    addresses: &Addresses,
+) -> Variables {
+    let mut variables = shared(options);
+    variables.extend([
+        ("CHAT_GRPC__LISTEN", address.to_string()),
+        ("CHAT_MONGO__URI", options.mongodb_uri.clone()),
+        ("CHAT_MONGO__DATABASE", format!("{}{name}", options.database_prefix)),
+    ]);
+    match name {
+        "auth" => {
+            // As `suite::development_otp` has them.
+            let unlimited = u32::MAX.to_string();
+            variables.extend([
+                token_secret(options),
+                ("CHAT_USER__URL", addresses.urls("user")),
+                ("CHAT_OTP__PROVIDER", "log".to_owned()),
+                ("CHAT_OTP__ECHO", "true".to_owned()),
+                ("CHAT_OTP__LIMITS__SENDS_PER_ADDRESS", unlimited.clone()),
+                ("CHAT_OTP__LIMITS__FAILURES_PER_ADDRESS", unlimited),
+            ]);
+        }
+        "conversation" => variables.push(("CHAT_USER__URL", addresses.urls("user"))),
+        "message" => variables.extend([
+            ("CHAT_NATS__URL", options.nats_url.clone()),
+            ("CHAT_CONVERSATION__URL", addresses.urls("conversation")),
+        ]),
+        _ => {}
+    }
+    variables
+}
+
+/// Returns the variables of a gateway.
+pub(super) fn gateway(address: SocketAddr, options: &Options, addresses: &Addresses) -> Variables {
+    let mut variables = shared(options);
+    variables.extend([
+        ("CHAT_LISTEN", address.to_string()),
+        ("CHAT_NATS__URL", options.nats_url.clone()),
+        token_secret(options),
+        ("CHAT_AUTH__URL", addresses.urls("auth")),
+        ("CHAT_USER__URL", addresses.urls("user")),
+        ("CHAT_CONVERSATION__URL", addresses.urls("conversation")),
+        ("CHAT_MESSAGE__URL", addresses.urls("message")),
+    ]);
+    variables
+}
+
+fn shared(options: &Options) -> Variables {
+    vec![
+        ("CHAT_TELEMETRY__FORMAT", "pretty".to_owned()),
+        ("CHAT_TELEMETRY__FILTER", options.filter.clone()),
+        ("CHAT_STOP__DRAIN", "5s".to_owned()),
+    ]
+}
+
+fn token_secret(options: &Options) -> (&'static str, String) {
+    ("CHAT_TOKEN__SECRET_FILE", options.token_secret_file.display().to_string())
+}
