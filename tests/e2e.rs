@@ -1,6 +1,7 @@
 //! Stories over the whole suite: real MongoDB and NATS, all services, always at least two gateways.
 
-mod harness;
+use chat_e2e::harness;
+
 mod polling;
 mod proxy;
 

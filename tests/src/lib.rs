@@ -1,4 +1,5 @@
 //! What stories and load share: a client that talks to gateways as the official ones do, and says
 //! exactly what it hears.
 
+pub mod harness;
 pub mod socket;

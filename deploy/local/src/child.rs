@@ -72,6 +72,8 @@ pub(crate) struct Child {
     log_start: u64,
     running: Option<Running>,
     state: watch::Sender<State>,
+    /// Whether somebody wants it to stay down once it has ended.
+    kept_down: watch::Sender<bool>,
 }
 
 struct Running {
@@ -97,13 +99,21 @@ impl Child {
         if log.metadata().is_ok_and(|metadata| metadata.len() > LOG_LIMIT) {
             log.set_len(0).with_context(|| format!("cannot empty {}", log_path.display()))?;
         }
-        let state = watch::Sender::default();
-        Ok(Self { name: name.to_owned(), log, log_path, log_start: 0, running: None, state })
+        let (name, state, kept_down) =
+            (name.to_owned(), watch::Sender::default(), watch::Sender::default());
+        Ok(Self { name, log, log_path, log_start: 0, running: None, state, kept_down })
     }
 
     /// Returns what others may know of the process, and do with it.
     pub(crate) fn process(&self, address: SocketAddr) -> Process {
-        Process::new(self.name.clone(), address, self.state.subscribe())
+        let (name, state) = (self.name.clone(), self.state.subscribe());
+        Process::new(name, address, state, self.kept_down.clone())
+    }
+
+    /// Waits until nobody wants the process to stay down.
+    pub(crate) async fn may_start(&self) {
+        // This value has a sender itself: the wait does not fail.
+        self.kept_down.subscribe().wait_for(|is_kept_down| !is_kept_down).await.ok();
     }
 
     /// Starts the process; `command` is the program with its arguments. It gets the variables and

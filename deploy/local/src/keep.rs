@@ -43,6 +43,7 @@ pub(crate) async fn keep(kept: &mut impl Keep, restarts: bool, say: &Say) {
         }
         loop {
             sleep(pause).await;
+            kept.child().may_start().await;
             pause = (pause * 2).min(LONGEST_PAUSE);
             match kept.launch().await {
                 Ok(()) => break,

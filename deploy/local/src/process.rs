@@ -23,6 +23,7 @@ pub struct Process {
     /// Where it listens; the same after every start.
     pub address: SocketAddr,
     state: watch::Receiver<State>,
+    kept_down: watch::Sender<bool>,
 }
 
 /// What a process can be told by its system.
@@ -37,8 +38,18 @@ pub enum Signal {
 }
 
 impl Process {
-    pub(crate) fn new(name: String, address: SocketAddr, state: watch::Receiver<State>) -> Self {
-        Self { name, address, state }
+    pub(crate) fn new(
+        name: String,
+        address: SocketAddr,
+        state: watch::Receiver<State>,
+        kept_down: watch::Sender<bool>,
+    ) -> Self {
+        Self { name, address, state, kept_down }
+    }
+
+    /// Says whether it stays down once it has ended, although it would be started again.
+    pub fn keep_down(&self, is_kept_down: bool) {
+        self.kept_down.send_replace(is_kept_down);
     }
 
     /// Returns its process id while it runs.

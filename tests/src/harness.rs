@@ -6,18 +6,24 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use chat_e2e::socket::{self, Receiver};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
+use crate::socket::{self, Receiver};
+
 /// How long anything may take to happen.
 pub const PATIENCE: Duration = Duration::from_secs(15);
+/// How long an answer may take: longer than gateways take to say that there will be none.
+const ANSWER: Duration = Duration::from_secs(20);
 
 /// Somebody who is logged in at a gateway.
 #[derive(Clone)]
 pub struct Person {
+    /// Id of the account.
     pub id: String,
+    /// The phone that he logs in with.
     pub phone: String,
+    /// The token of his session.
     pub token: String,
     gateway: String,
     http: reqwest::Client,
@@ -27,7 +33,7 @@ impl Person {
     /// Logs a new person in.
     pub async fn new(gateway: SocketAddr) -> Self {
         let gateway = format!("http://{gateway}");
-        let http = reqwest::Client::builder().timeout(PATIENCE).build().expect("a client");
+        let http = reqwest::Client::builder().timeout(ANSWER).build().expect("a client");
         let phone = new_phone();
         let mut person = Self { id: String::new(), phone, token: String::new(), gateway, http };
         let asked = json!({ "phone": person.phone });
@@ -40,6 +46,7 @@ impl Person {
     }
 
     /// The same person at another gateway.
+    #[must_use]
     pub fn at(&self, gateway: SocketAddr) -> Self {
         Self { gateway: format!("http://{gateway}"), ..self.clone() }
     }
@@ -72,6 +79,7 @@ impl Person {
         answer
     }
 
+    /// Makes a GET request that must succeed; returns the body.
     pub async fn get(&self, path: &str) -> Value {
         self.ok(Method::GET, path, Value::Null).await
     }
@@ -99,12 +107,14 @@ impl Person {
 }
 
 /// Returns a text field.
+#[must_use]
 #[track_caller]
 pub fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_else(|| panic!("{value} is not a text"))
 }
 
 /// Returns a phone that nobody else has.
+#[must_use]
 pub fn new_phone() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
