@@ -13,7 +13,10 @@ use axum::{
     extract::FromRequestParts,
     http::{header::AUTHORIZATION, request::Parts},
 };
-use chat_kit::{caller::Caller, client::Channel, error::reason, id::UserId, time::from_timestamp};
+use chat_kit::{
+    caller::Caller, client::Channel, error::reason, id::UserId, session::SessionHash,
+    time::from_timestamp,
+};
 use chat_proto::v1::{CheckSessionRequest, auth_service_client::AuthServiceClient};
 use moka::future::Cache;
 use prost_types::Timestamp;
@@ -30,6 +33,11 @@ use crate::{
 const BELIEVED: Duration = Duration::from_secs(5);
 /// How many answers are remembered.
 const MOST_ANSWERS: u64 = 100_000;
+/// How long it is remembered that a session was revoked: an answer that was given before, and was long on
+/// its way, is not believed any more after that.
+const REVOKED_FOR: Duration = Duration::from_mins(1);
+/// How many revoked sessions are remembered.
+const MOST_REVOKED: u64 = 100_000;
 
 /// Who makes a request, and for how long.
 #[derive(Clone, Debug)]
@@ -42,6 +50,14 @@ pub struct Identity {
     pub session_id: Option<String>,
     /// When the token or its session ends, whichever comes first.
     pub expires_at: SystemTime,
+}
+
+impl Identity {
+    /// Returns what the session is known by to others, where the token has one.
+    #[must_use]
+    pub fn session(&self) -> Option<SessionHash> {
+        self.session_id.as_deref().map(SessionHash::of)
+    }
 }
 
 /// Why somebody is not let in.
@@ -86,6 +102,8 @@ pub async fn authenticate(
 #[derive(Clone, Debug)]
 pub struct Sessions {
     answers: Cache<(UserId, Option<String>), Answer>,
+    /// Outlasts every answer that does not know of it yet.
+    revoked: moka::sync::Cache<SessionHash, ()>,
     hold: Duration,
 }
 
@@ -97,7 +115,9 @@ impl Sessions {
     #[must_use]
     pub fn new(hold: Duration) -> Self {
         let answers = Cache::builder().max_capacity(MOST_ANSWERS).time_to_live(BELIEVED).build();
-        Self { answers, hold }
+        let revoked =
+            moka::sync::Cache::builder().max_capacity(MOST_REVOKED).time_to_live(REVOKED_FOR);
+        Self { answers, revoked: revoked.build(), hold }
     }
 
     /// Says when a session ends, where it does; the auth service is asked at most every five seconds,
@@ -108,16 +128,29 @@ impl Sessions {
         identity: &Identity,
     ) -> Result<Option<SystemTime>, Refusal> {
         let key = (identity.user_id, identity.session_id.clone());
-        self.answers
+        let answer = self
+            .answers
             .try_get_with(key, ask(auth, &identity.caller, self.hold))
             .await
-            .map_err(|_: Arc<Unknown>| Refusal::Unavailable)?
+            .map_err(|_: Arc<Unknown>| Refusal::Unavailable)?;
+        // Behind the question, since the revocation may have been heard of while it was under way.
+        match identity.session() {
+            Some(session) if self.is_revoked(session) => {
+                Err(Refusal::Invalid("invalid_session", ApiError::session_over().message))
+            }
+            _ => answer,
+        }
     }
 
-    /// Forgets what is known of a session, so that the next request asks.
-    pub async fn evict(&self, identity: &Identity) {
-        let key = (identity.user_id, identity.session_id.clone());
-        self.answers.invalidate(&key).await;
+    /// Takes note that a session was revoked: what is known of it, or on its way, counts no more.
+    pub fn revoke(&self, session: SessionHash) {
+        self.revoked.insert(session, ());
+    }
+
+    /// Says whether a session was revoked a moment ago.
+    #[must_use]
+    pub fn is_revoked(&self, session: SessionHash) -> bool {
+        self.revoked.contains_key(&session)
     }
 }
 

@@ -41,6 +41,9 @@ pub struct Config {
     /// What HTTP clients may do.
     #[serde(default)]
     pub http: Http,
+    /// The sessions of connected sockets.
+    #[serde(default)]
+    pub sessions: Sessions,
 }
 
 impl Config {
@@ -110,6 +113,30 @@ impl TryFrom<RawToken> for Token {
                 .map_err(|error| format!("token.previous: {error}"))?,
         })
     }
+}
+
+/// The sessions of connected sockets.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Sessions {
+    /// How often the auth service is asked whether the sessions of all sockets live. A revocation is
+    /// usually heard of within a second; this is for those that were not announced.
+    #[serde(deserialize_with = "check_interval")]
+    pub check_interval: Duration,
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Self { check_interval: Duration::from_secs(30) }
+    }
+}
+
+fn check_interval<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let interval = duration(deserializer)?;
+    if interval.is_zero() {
+        return Err(de::Error::custom("sessions.check_interval is zero"));
+    }
+    Ok(interval)
 }
 
 /// What HTTP clients may do.
@@ -197,6 +224,31 @@ mod tests {
         let token = token(serde_json::json!({ "secret": SECRET, "previous": previous }))
             .expect("three good secrets");
         assert_eq!(token.previous.len(), 2);
+    }
+
+    #[test]
+    fn older_secrets_may_stand_in_a_file_one_a_line() {
+        let path = std::env::temp_dir().join(format!("previous-{}", uuid::Uuid::new_v4()));
+        std::fs::write(&path, format!("{SECRET}1\r\n\n{SECRET}2\n")).expect("written");
+        let json = serde_json::json!({ "secret": SECRET, "previous_file": path });
+        let both =
+            serde_json::json!({ "secret": SECRET, "previous_file": path, "previous": SECRET });
+        let (read, both) = (token(json), token(both));
+        std::fs::remove_file(&path).expect("removed");
+        let previous = read.expect("three good secrets").previous;
+        let previous: Vec<&[u8]> = previous.iter().map(SigningSecret::expose).collect();
+        assert_eq!(previous, [format!("{SECRET}1").as_bytes(), format!("{SECRET}2").as_bytes()]);
+        assert!(both.expect_err("both are set").contains("remove one"));
+        let json = serde_json::json!({ "secret": SECRET, "previous_file": path });
+        assert!(token(json).expect_err("no file").contains("token.previous_file"));
+    }
+
+    #[test]
+    fn sessions_are_not_checked_without_pause() {
+        for interval in ["0s", "soon"] {
+            let json = serde_json::json!({ "check_interval": interval });
+            serde_json::from_value::<Sessions>(json).expect_err(interval);
+        }
     }
 
     #[test]

@@ -18,7 +18,11 @@ pub const LOGIN_REASONS: [&str; 4] =
     ["unauthorized", "invalid_token", "invalid_session", "user_not_found"];
 
 /// Reasons whose status is not the one of their gRPC code.
-const STATUS_OF_REASON: [(&str, StatusCode); 1] = [("too_long", StatusCode::PAYLOAD_TOO_LARGE)];
+const STATUS_OF_REASON: [(&str, StatusCode); 2] = [
+    ("too_long", StatusCode::PAYLOAD_TOO_LARGE),
+    // The answer to a login: no session is there to be forgotten.
+    ("invalid_credentials", StatusCode::UNAUTHORIZED),
+];
 
 /// A refused or failed request, as the client sees it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -70,6 +74,12 @@ impl ApiError {
     /// The caller has to log in (again).
     pub fn login(reason: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, reason, message)
+    }
+
+    /// The session was ended.
+    #[must_use]
+    pub fn session_over() -> Self {
+        Self::login("invalid_session", "the session is over, log in again")
     }
 
     /// A socket sends events faster than they can be handled.
@@ -193,7 +203,10 @@ mod tests {
             (Code::ResourceExhausted, "too_many_requests", 429),
             (Code::Unauthenticated, "invalid_session", 401),
             (Code::Unauthenticated, "user_not_found", 401),
+            (Code::Unauthenticated, "invalid_credentials", 401),
             (Code::Unavailable, "unavailable", 503),
+            (Code::Unavailable, "overloaded", 503),
+            (Code::Unavailable, "otp_not_delivered", 503),
             (Code::DeadlineExceeded, "timeout", 504),
         ] {
             let error = ApiError::from(status(code, reason, "text for people"));

@@ -16,6 +16,7 @@ use chat_kit::{
     caller::{self, Caller},
     id::ConversationId,
     nats::{Interruption, Reach},
+    session::SessionHash,
     shutdown::Lifecycle,
     telemetry,
     time::{before, from_timestamp, to_timestamp},
@@ -30,6 +31,7 @@ use tokio::{
 };
 
 use crate::{
+    error::ApiError,
     socket::{Peer, Sockets},
     state::AppState,
     wire::event::{MessageCreated, Standing},
@@ -156,6 +158,7 @@ impl Fanout {
                 let recipients = event.recipient_ids.into();
                 self.deliver(Item { message: Arc::new(message), recipients });
             }
+            Some(Payload::SessionRevoked(revoked)) => self.end_session(&revoked),
             Some(Payload::MessageCreated(_)) | None => {
                 tracing::debug!(
                     id = event.id,
@@ -175,6 +178,18 @@ impl Fanout {
                 tokio::spawn(async move { sockets.cut_all().await });
             }
         }
+    }
+
+    /// Ends the sockets of a revoked session, and lets nobody in with it any more.
+    fn end_session(&self, revoked: &pb::SessionRevoked) {
+        let session = SessionHash::read(&revoked.session_hash);
+        let (Ok(user_id), Some(session)) = (revoked.user_id.parse(), session) else {
+            tracing::error!(user_id = revoked.user_id, "revocation without a session");
+            return;
+        };
+        // In this order: a socket that connects at this moment is found, or finds the note.
+        self.state.sessions.revoke(session);
+        self.sockets.end_session(user_id, Some(session), &ApiError::session_over());
     }
 
     fn deliver(&mut self, item: Item) {

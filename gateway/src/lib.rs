@@ -42,7 +42,8 @@ impl Gateway {
         // Side by side: deadlines and body limits would break long polling.
         let (routes, sockets) = socket::routes(&state);
         let app = routes.fallback_service(router::router(state.clone()));
-        life.spawn("fan-out", fanout::run(state, sockets.clone(), source, life.clone()));
+        life.spawn("fan-out", fanout::run(state.clone(), sockets.clone(), source, life.clone()));
+        life.spawn("sessions", socket::watch(state, sockets.clone(), life.clone()));
         let stop = async {
             life.stopping().await;
             tokio::time::sleep(pause).await;

@@ -74,6 +74,7 @@ fn auth_routes(prefix: &str) -> Router<AppState> {
         .route(&path("verify-otp-register"), post(auth::verify_otp_register))
         .route(&path("send-otp-login"), post(auth::send_otp_login))
         .route(&path("verify-otp-login"), post(auth::verify_otp_login))
+        .route(&path("login"), post(auth::login))
         .route(&path("logout"), post(auth::logout))
         .route(&path("me"), get(auth::me))
 }

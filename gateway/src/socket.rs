@@ -4,13 +4,18 @@ mod messages;
 mod payload;
 mod peer;
 mod queue;
+mod sessions;
 mod transport;
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use axum::{Router, middleware};
 use bson::oid::ObjectId;
-use chat_kit::{caller, id::UserId};
+use chat_kit::{caller, id::UserId, session::SessionHash};
 use parking_lot::Mutex;
 use serde_json::{Value, value::RawValue};
 use socketioxide::{
@@ -22,6 +27,7 @@ use tower::ServiceBuilder;
 
 use crate::{
     auth::{self, Refusal},
+    error::ApiError,
     router,
     state::AppState,
     wire::{Dialect, event, handshake},
@@ -29,6 +35,8 @@ use crate::{
 
 pub use peer::{Peer, Sockets};
 use queue::Queue;
+use sessions::Ends;
+pub use sessions::watch;
 pub use transport::Transports;
 use transport::guard;
 
@@ -54,6 +62,10 @@ pub struct Identity {
     pub caller: caller::Caller,
     /// The user; the socket's room has his id as its name.
     pub user_id: UserId,
+    /// Id of the session; absent for old tokens without one.
+    pub session_id: Option<String>,
+    /// When the token or its session ends, whichever comes first.
+    pub expires_at: SystemTime,
     /// How its client speaks.
     pub dialect: Dialect,
     /// Id of this socket inside the suite. The Socket.IO id is a credential of the transport and stays
@@ -63,9 +75,17 @@ pub struct Identity {
     early: Arc<Mutex<Option<Vec<Early>>>>,
 }
 
+impl Identity {
+    /// Returns what the session is known by to others, where the token has one.
+    #[must_use]
+    pub fn session(&self) -> Option<SessionHash> {
+        self.session_id.as_deref().map(SessionHash::of)
+    }
+}
+
 /// Builds the routes of the Socket.IO server, behind the check of origins and transports.
 pub fn routes(state: &AppState) -> (Router, Sockets) {
-    let transports = Transports::default();
+    let (transports, ends) = (Transports::default(), Ends::default());
     // No event carries bytes. A few are taken all the same, so that they can be refused by name.
     let parser = ParserConfig::common()
         .max_incoming_binaries(MAX_BINARIES)
@@ -81,6 +101,7 @@ pub fn routes(state: &AppState) -> (Router, Sockets) {
         .with_parser(parser)
         .with_state(state.clone())
         .with_state(transports.clone())
+        .with_state(ends.clone())
         .build_svc();
     io.ns("/", connected.with(register).with(authenticate));
     let guard = middleware::from_fn_with_state((state.clone(), transports.clone()), guard);
@@ -92,7 +113,7 @@ pub fn routes(state: &AppState) -> (Router, Sockets) {
     let routes = Router::new()
         .route_service("/socket.io", service.clone())
         .route_service("/socket.io/", service);
-    (routes, Sockets::new(io, transports))
+    (routes, Sockets::new(io, transports, ends))
 }
 
 /// Verifies the token of the CONNECT packet, else that of the handshake's header; never the query's.
@@ -110,6 +131,8 @@ async fn authenticate(
             socket.extensions.insert(Identity {
                 caller: identity.caller,
                 user_id: identity.user_id,
+                session_id: identity.session_id,
+                expires_at: identity.expires_at,
                 dialect: handshake.dialect,
                 origin_id: ObjectId::new(),
                 early: Arc::new(Mutex::new(Some(Vec::new()))),
@@ -131,6 +154,7 @@ async fn authenticate(
 /// Attaches the handlers and joins the user's room before the client is told that it is connected.
 async fn register(
     socket: SocketRef,
+    State(ends): State<Ends>,
     State(transports): State<Transports>,
     Extension(identity): Extension<Identity>,
 ) -> Result<(), Infallible> {
@@ -140,7 +164,11 @@ async fn register(
         socket.on(name, sending.handler(name));
     }
     transports.remember(&socket);
-    socket.on_disconnect(async move |socket: SocketRef| transports.forget(&socket));
+    let expires_at = identity.expires_at;
+    socket.on_disconnect(async move |socket: SocketRef| {
+        transports.forget(&socket);
+        ends.forget(expires_at, socket.id);
+    });
     // Before the client can read the history: what is stored after that read, it hears.
     socket.join(identity.user_id.to_string());
     Ok(())
@@ -149,9 +177,18 @@ async fn register(
 /// Greets the socket; what its user's events brought meanwhile follows.
 async fn connected(
     socket: SocketRef,
+    State(state): State<AppState>,
+    State(ends): State<Ends>,
     State(transports): State<Transports>,
     Extension(identity): Extension<Identity>,
 ) {
+    ends.remember(identity.expires_at, &socket);
     let greeting = handshake::greeting(&identity, &socket.id.to_string());
-    Peer::new(socket, identity, transports).greet(greeting.as_ref());
+    let session = identity.session();
+    let peer = Peer::new(socket, identity, transports);
+    peer.greet(greeting.as_ref());
+    // A revocation that was heard of before found no socket to end; one that comes from now on does.
+    if session.is_some_and(|session| state.sessions.is_revoked(session)) {
+        peer.end(&ApiError::session_over());
+    }
 }

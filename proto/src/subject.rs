@@ -14,5 +14,6 @@ pub const LOG_WILDCARD: &str = "chat.v1.log.>";
 pub fn of(payload: &Payload) -> &'static str {
     match payload {
         Payload::MessageCreated(_) => "chat.v1.log.message.created",
+        Payload::SessionRevoked(_) => "chat.v1.log.session.revoked",
     }
 }

@@ -145,6 +145,7 @@ async fn start(
             database_prefix,
             token_secret: secret,
             otp: suite::development_otp(),
+            session_checks: chat_gateway::config::Sessions::default().check_interval,
             observer: None,
         };
         return Ok(Ready::together(&Suite::start(options, life).await?));

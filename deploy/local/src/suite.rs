@@ -41,6 +41,8 @@ pub struct Options {
     pub token_secret: SigningSecret,
     /// How one-time passwords behave.
     pub otp: chat_auth::Otp,
+    /// How often the gateways ask whether the sessions of their sockets live.
+    pub session_checks: Duration,
     /// How many replicas of every service.
     pub replicas: u16,
     /// Sees every command that the services send to MongoDB.
@@ -166,16 +168,17 @@ impl Shared {
             grpc: Grpc::default(),
             stop: self.stop.clone(),
             mongo: self.mongo("auth"),
+            nats: self.nats(),
             telemetry: Telemetry::default(),
             token: chat_auth::Token::new(self.options.token_secret.clone()),
             otp: self.options.otp.clone(),
+            password: chat_auth::Passwords::default(),
             user,
         };
-        let service = chat_auth::Service::connect(&config, self.options.observer.clone())
-            .await
-            .context("auth service")?;
-        let own = life.clone();
-        life.spawn("auth service", async move { service.serve(listener, &config, &own).await });
+        let observer = self.options.observer.clone();
+        let service =
+            chat_auth::Service::connect(&config, life, observer).await.context("auth service")?;
+        life.spawn("auth service", async move { service.serve(listener, &config).await });
         Ok(())
     }
 
@@ -257,6 +260,9 @@ impl Shared {
             conversation,
             message,
             http: chat_gateway::config::Http::default(),
+            sessions: chat_gateway::config::Sessions {
+                check_interval: self.options.session_checks,
+            },
         };
         let gateway = chat_gateway::connect(config).await.context("gateway")?;
         let own = life.clone();

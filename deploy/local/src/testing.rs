@@ -110,6 +110,7 @@ fn options(servers: &Servers, token_secret: &str) -> suite::Options {
         database_prefix: format!("t{}-", chat_kit::caller::new_request_id()),
         token_secret: SigningSecret::new(token_secret).expect("long and no sample"),
         otp: suite::development_otp(),
+        session_checks: chat_gateway::config::Sessions::default().check_interval,
         replicas: 1,
         observer: None,
     }

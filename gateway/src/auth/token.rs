@@ -65,7 +65,13 @@ impl Verifier {
     pub fn verify(&self, token: &str) -> Result<Verified, Refusal> {
         for key in &self.keys {
             match jsonwebtoken::decode::<Claims>(token, key, &self.validation) {
-                Ok(token) => return token.claims.verified(),
+                // The library takes a token until the second of its end is over.
+                Ok(token) => match token.claims.verified()? {
+                    verified if verified.expires_at <= SystemTime::now() => {
+                        return Err(invalid("the token has expired"));
+                    }
+                    verified => return Ok(verified),
+                },
                 Err(error) => match error.kind() {
                     ErrorKind::InvalidSignature => {}
                     ErrorKind::ExpiredSignature => return Err(invalid("the token has expired")),
@@ -202,6 +208,30 @@ mod tests {
         assert_invalid(verify(json!({ "uid": ID, "exp": expired })));
         assert_invalid(verify(json!({ "uid": ID, "exp": "soon" })));
         assert_invalid(verify(json!({ "uid": ID, "exp": null })));
+        let key = EncodingKey::from_secret(SECRET.as_bytes());
+        let endless = encode(&Header::default(), &json!({ "uid": ID }), &key).expect("a token");
+        assert_invalid(verifier().verify(&endless));
+    }
+
+    #[test]
+    fn expired_token_of_an_older_secret_says_that_it_expired() {
+        let claims = json!({ "uid": ID, "exp": get_current_timestamp() - 1 });
+        let refused = verifier().verify(&sign(Algorithm::HS256, OLDER, claims));
+        let expired = Refusal::Invalid("invalid_token", "the token has expired".into());
+        assert_eq!(refused, Err(expired));
+    }
+
+    #[test]
+    fn token_is_expired_from_the_very_second_of_its_end() {
+        let claims = json!({ "uid": ID, "exp": get_current_timestamp() });
+        assert_invalid(verify(claims));
+    }
+
+    #[test]
+    fn token_that_is_not_valid_yet_is_refused() {
+        let later = get_current_timestamp() + 60;
+        assert_invalid(verify(json!({ "uid": ID, "nbf": later })));
+        assert!(verify(json!({ "uid": ID, "nbf": later - 120 })).is_ok());
     }
 
     #[test]

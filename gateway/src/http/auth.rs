@@ -1,4 +1,4 @@
-//! One-time passwords, sessions, and the caller's own profile.
+//! One-time passwords, passwords, sessions, and the caller's own profile.
 
 use axum::{extract::State, response::Response};
 use chat_kit::caller::Caller;
@@ -70,14 +70,30 @@ pub async fn verify_otp_login(
     auth::logged_in(dialect, opened.get_ref().login.as_ref())
 }
 
-/// Ends the caller's session.
+/// Logs in with a password.
+pub async fn login(
+    State(state): State<AppState>,
+    Declared(dialect): Declared,
+    RequestId(request_id): RequestId,
+    FromDevice(device): FromDevice,
+    Body(body): Body<auth::PasswordLogin>,
+) -> Result<Response, ApiError> {
+    let request = body.into_request(device)?;
+    let request = Caller::service(SERVICE, &request_id).request(request);
+    let opened = state.clients.auth.clone().verify_password(request).await?;
+    auth::logged_in(dialect, opened.get_ref().login.as_ref())
+}
+
+/// Ends the caller's session. Its sockets, here as elsewhere, end with the event of it.
 pub async fn logout(
     State(state): State<AppState>,
     identity: Identity,
 ) -> Result<Response, ApiError> {
     let request = identity.caller.request(RevokeSessionRequest {});
     state.clients.auth.clone().revoke_session(request).await?;
-    state.sessions.evict(&identity).await;
+    if let Some(session) = identity.session() {
+        state.sessions.revoke(session);
+    }
     Ok(auth::logged_out())
 }
 

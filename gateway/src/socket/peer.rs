@@ -4,15 +4,20 @@
 use std::time::Duration;
 
 use bson::oid::ObjectId;
+use chat_kit::{id::UserId, session::SessionHash};
 use serde::Serialize;
 use serde_json::Value;
 use socketioxide::{
     SendError, SocketError, SocketIo,
     extract::{AckSender, SocketRef},
+    socket::Sid,
 };
 
-use super::{Identity, Transports};
-use crate::wire::{Dialect, event};
+use super::{Identity, Transports, sessions::Ends};
+use crate::{
+    error::ApiError,
+    wire::{self, Dialect, event},
+};
 
 /// In how many steps many sockets are cut, so that they do not all come back at once.
 const CUT_BATCHES: usize = 20;
@@ -20,6 +25,9 @@ const CUT_BATCHES: usize = 20;
 const SMALLEST_CUT_BATCH: usize = 50;
 /// Pause between two steps.
 const CUT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long the transport of a socket stays that was told why it ends: long enough for that to arrive.
+const FAREWELL: Duration = Duration::from_millis(250);
 
 /// Events that may come before a socket is greeted, which is a matter of moments.
 const MOST_EARLY: usize = 64;
@@ -29,6 +37,8 @@ const MOST_EARLY: usize = 64;
 pub struct Sockets {
     io: SocketIo,
     transports: Transports,
+    /// When their tokens end.
+    pub(super) ends: Ends,
 }
 
 /// One connected socket and what it is.
@@ -41,8 +51,8 @@ pub struct Peer {
 impl Sockets {
     /// Wraps the Socket.IO server.
     #[must_use]
-    pub fn new(io: SocketIo, transports: Transports) -> Self {
-        Self { io, transports }
+    pub fn new(io: SocketIo, transports: Transports, ends: Ends) -> Self {
+        Self { io, transports, ends }
     }
 
     /// Says whether a user has a socket here.
@@ -56,6 +66,27 @@ impl Sockets {
     pub fn of(&self, user_id: &str) -> Vec<Peer> {
         let sockets = self.io.within(user_id.to_owned()).sockets();
         sockets.into_iter().filter_map(|socket| self.peer(socket)).collect()
+    }
+
+    /// Returns all sockets.
+    #[must_use]
+    pub fn all(&self) -> Vec<Peer> {
+        self.io.sockets().into_iter().filter_map(|socket| self.peer(socket)).collect()
+    }
+
+    /// Returns a socket by its Socket.IO id.
+    #[must_use]
+    pub fn get(&self, id: Sid) -> Option<Peer> {
+        self.io.get_socket(id).and_then(|socket| self.peer(socket))
+    }
+
+    /// Ends the sockets of a session, or those of a user's tokens without one.
+    pub fn end_session(&self, user_id: UserId, session: Option<SessionHash>, reason: &ApiError) {
+        for peer in self.of(&user_id.to_string()) {
+            if peer.identity.session() == session {
+                peer.end(reason);
+            }
+        }
     }
 
     /// Cuts the transports of all sockets, spread over about two seconds where they are many.
@@ -142,6 +173,22 @@ impl Peer {
                 self.cut();
             }
         }
+    }
+
+    /// Ends this socket because its token or session is over. It hears no event any more, but one that
+    /// says so to new clients. Old ones lose their transport, come back, and are refused.
+    pub fn end(&self, reason: &ApiError) {
+        tracing::info!(user_id = %self.identity.user_id, error = %reason.error, "ending a socket");
+        if self.identity.dialect != Dialect::Unified {
+            return self.cut();
+        }
+        self.emit(event::SESSION_REVOKED, &wire::socket::error_body(reason));
+        self.socket.leave_all();
+        let (socket, transports) = (self.socket.clone(), self.transports.clone());
+        tokio::spawn(async move {
+            tokio::time::sleep(FAREWELL).await;
+            transports.cut(&socket);
+        });
     }
 
     /// Ends the transport of this socket without a word.

@@ -1,4 +1,4 @@
-//! Logging in: one-time passwords and the session that they open.
+//! Logging in: one-time passwords, passwords, and the session that they open.
 
 use axum::{http::StatusCode, response::Response};
 use chat_proto::v1 as pb;
@@ -33,8 +33,8 @@ impl SendOtp {
     }
 }
 
-/// A one-time password with the account that it opens or makes.
-#[derive(Clone, Debug, Default, Deserialize)]
+/// A one-time password with the account that it opens or makes. Not to be printed.
+#[derive(Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct VerifyOtp {
     #[serde(deserialize_with = "fields::text")]
@@ -44,6 +44,8 @@ pub struct VerifyOtp {
     name: Option<String>,
     #[serde(deserialize_with = "fields::text")]
     phone: Option<String>,
+    #[serde(deserialize_with = "fields::text")]
+    password: Option<String>,
 }
 
 impl VerifyOtp {
@@ -66,6 +68,28 @@ impl VerifyOtp {
             code: fields::required("otp", [self.otp])?,
             phone: fields::required("phone", [self.phone])?,
             name: fields::required("name", [self.name])?,
+            password: self.password,
+            device: Some(device),
+        })
+    }
+}
+
+/// A password with the name or phone that it belongs to. Not to be printed.
+#[derive(Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct PasswordLogin {
+    #[serde(deserialize_with = "fields::text")]
+    name: Option<String>,
+    #[serde(deserialize_with = "fields::text")]
+    password: Option<String>,
+}
+
+impl PasswordLogin {
+    /// Makes the canonical request.
+    pub fn into_request(self, device: pb::Device) -> Result<pb::VerifyPasswordRequest, ApiError> {
+        Ok(pb::VerifyPasswordRequest {
+            identifier: fields::required("name", [self.name])?,
+            password: fields::required("password", [self.password])?,
             device: Some(device),
         })
     }
@@ -179,6 +203,7 @@ mod tests {
             session_id: Some("s".to_owned()),
             name: Some("Ada".to_owned()),
             phone: Some("+15550000001".to_owned()),
+            password: None,
         };
         let removals: [(Remove, &str); 4] = [
             (|body| body.otp = None, "otp"),
@@ -208,9 +233,48 @@ mod tests {
         assert_eq!((request.name.as_str(), request.phone.as_str()), ("true", "15550000001"));
         for field in ["otp", "name", "phone", "sessionId"] {
             let body = serde_json::json!({ field: { "$ne": null } });
-            let error = fields::read::<VerifyOtp>(body).expect_err(field);
+            let Err(error) = fields::read::<VerifyOtp>(body) else { panic!("{field} is taken") };
             assert_eq!(error.error, "validation_error");
         }
+    }
+
+    #[test]
+    fn login_by_password_names_what_is_missing() {
+        for (body, field) in [
+            (serde_json::json!({}), "name"),
+            (serde_json::json!({ "name": "", "password": "secret" }), "name"),
+            (serde_json::json!({ "name": "Ada" }), "password"),
+            (serde_json::json!({ "name": "Ada", "password": "" }), "password"),
+            (serde_json::json!({ "name": "Ada", "password": null }), "password"),
+        ] {
+            let body: PasswordLogin = fields::read(body).expect("a body");
+            let error = body.into_request(device()).expect_err(field);
+            assert_eq!((error.error.as_ref(), error.status.as_u16()), ("missing", 400));
+            assert!(error.message.contains(field), "{error}");
+        }
+        let body = serde_json::json!({ "name": 15_550_000_001_i64, "password": " 123456 " });
+        let body: PasswordLogin = fields::read(body).expect("a body");
+        let request = body.into_request(device()).expect("a request");
+        assert_eq!(request.identifier, "15550000001");
+        assert_eq!(request.password, " 123456 ");
+        for field in ["name", "password"] {
+            let body = serde_json::json!({ field: { "$ne": null } });
+            assert!(fields::read::<PasswordLogin>(body).is_err(), "{field}");
+        }
+    }
+
+    #[test]
+    fn password_of_a_registration_may_be_a_number_or_absent() {
+        let registration = |password: serde_json::Value| {
+            let body = serde_json::json!({
+                "otp": "123456", "sessionId": "s", "name": "Ada", "phone": "+1", "password": password,
+            });
+            let body: VerifyOtp = fields::read(body).expect("a body");
+            body.into_registration(device()).expect("a request").password
+        };
+        assert_eq!(registration(serde_json::json!(123_456)).as_deref(), Some("123456"));
+        assert_eq!(registration(serde_json::json!(" p ")).as_deref(), Some(" p "));
+        assert_eq!(registration(serde_json::json!(null)), None);
     }
 
     #[test]

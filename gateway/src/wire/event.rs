@@ -15,6 +15,9 @@ pub const ERROR: &str = "error";
 /// Name of the event that gives a sender's sockets the stored message.
 pub const MESSAGE_SENT: &str = "message-sent";
 
+/// Name of the last event of a socket whose session is over, for new clients.
+pub const SESSION_REVOKED: &str = "session:revoked";
+
 /// Name of the desktop clients' event that sends a message.
 pub const SEND_MESSAGE: &str = "send-message";
 /// Name of the event of the unified vocabulary that sends a message.

@@ -56,7 +56,7 @@ pub fn error_event(name: &str) -> Option<&'static str> {
     (name == event::SEND_MESSAGE).then_some(event::ERROR)
 }
 
-/// Returns the body of [`error_event`].
+/// Returns the body of [`error_event`], and of the event that a socket's session is over.
 #[must_use]
 pub fn error_body(error: &ApiError) -> Value {
     json!({ "error": error.error, "message": error.message })

@@ -9,7 +9,7 @@ use axum::{
 };
 use chat_gateway::{
     AppState,
-    config::{Config, Http, Token},
+    config::{Config, Http, Sessions, Token},
     router::router,
 };
 use chat_kit::config::{Nats, SigningSecret, Stop, Telemetry, Upstream};
@@ -40,10 +40,12 @@ pub fn config(auth: &str) -> Config {
         conversation: upstream(NOWHERE),
         message: upstream(NOWHERE),
         http: Http { hold: Duration::ZERO, ..Http::default() },
+        sessions: Sessions::default(),
     }
 }
 
 pub struct App {
+    pub state: AppState,
     router: Router,
 }
 
@@ -62,7 +64,8 @@ impl App {
     }
 
     pub fn new(config: Config) -> Self {
-        Self { router: router(AppState::new(config)) }
+        let state = AppState::new(config);
+        Self { router: router(state.clone()), state }
     }
 
     /// Sends a request, and checks what holds for every answer.

@@ -11,7 +11,10 @@ use std::{
 
 use axum::{body::Body, http::header};
 use chat_gateway::config::Http;
-use chat_kit::caller::{Actor, Caller};
+use chat_kit::{
+    caller::{Actor, Caller},
+    session::SessionHash,
+};
 use chat_proto::v1::{
     self as pb,
     auth_service_server::{AuthService, AuthServiceServer},
@@ -97,6 +100,27 @@ impl AuthService for Stage {
         let user = pb::User { id: USER.to_owned(), ..Default::default() };
         let login = pb::Login { token: "t".to_owned(), user: Some(user), ..Default::default() };
         Ok(Response::new(pb::VerifyLoginResponse { login: Some(login) }))
+    }
+
+    async fn verify_password(
+        &self,
+        request: Request<pb::VerifyPasswordRequest>,
+    ) -> Result<Response<pb::VerifyPasswordResponse>, Status> {
+        Caller::open(&request)?.require_service()?;
+        let request = request.into_inner();
+        if request.password != "right" {
+            return Err(refused(Code::Unauthenticated, "invalid_credentials"));
+        }
+        let user = pb::User { id: USER.to_owned(), name: request.identifier, ..Default::default() };
+        let login = pb::Login { token: "t".to_owned(), user: Some(user), ..Default::default() };
+        Ok(Response::new(pb::VerifyPasswordResponse { login: Some(login) }))
+    }
+
+    async fn check_sessions(
+        &self,
+        _: Request<pb::CheckSessionsRequest>,
+    ) -> Result<Response<pb::CheckSessionsResponse>, Status> {
+        Err(Status::unimplemented("there are no sockets"))
     }
 
     async fn verify_registration(
@@ -212,6 +236,24 @@ async fn logout_counts_at_once() {
 }
 
 #[tokio::test]
+async fn revocation_outweighs_an_answer_that_was_under_way() {
+    let (app, stage) = app().await;
+    let token = token("s");
+    let revocation = async {
+        while stage.questions() == 0 {
+            tokio::task::yield_now().await;
+        }
+        app.state.sessions.revoke(SessionHash::of("s"));
+    };
+    // The auth service says that the session lives, and is late.
+    let (answer, ()) = tokio::join!(app.get_as(&token, NOWHERE_TO_BE_FOUND), revocation);
+    answer.assert_refused(401, "invalid_session");
+    app.get_as(&token, NOWHERE_TO_BE_FOUND).await.assert_refused(401, "invalid_session");
+    let other = self::token("other");
+    app.get_as(&other, NOWHERE_TO_BE_FOUND).await.assert_refused(404, "not_found");
+}
+
+#[tokio::test]
 async fn refusals_behind_the_login_have_their_names() {
     let (app, _stage) = app().await;
     let token = token("s");
@@ -299,4 +341,22 @@ async fn codes_and_logins_have_their_shapes() {
     assert_eq!(registration.body["isNewUser"], true);
     let unified = app.post("/auth/verify-otp-login?clientType=unified", json, body).await;
     assert!(unified.body["user"].get("uid").is_none());
+}
+
+#[tokio::test]
+async fn login_by_password_has_its_shapes_and_refusals() {
+    let (app, _stage) = app().await;
+    let json = "application/json";
+    for path in ["/api/auth/login", "/auth/login"] {
+        let login = app.post(path, json, r#"{"name":"Ada","password":"right"}"#).await;
+        assert_eq!((login.status.as_u16(), &login.body["token"]), (200, &json!("t")));
+        assert_eq!(login.body["user"]["uid"], USER);
+        assert_eq!(login.body["user"]["name"], "Ada");
+        let wrong = app.post(path, json, r#"{"name":"Ada","password":"wrong"}"#).await;
+        wrong.assert_refused(401, "invalid_credentials");
+        app.post(path, json, r#"{"name":"Ada"}"#).await.assert_refused(400, "missing");
+        app.post(path, json, r#"{"password":"x"}"#).await.assert_refused(400, "missing");
+        let injected = app.post(path, json, r#"{"name":{"$ne":1},"password":"x"}"#).await;
+        injected.assert_refused(400, "validation_error");
+    }
 }

@@ -2,10 +2,14 @@
 
 use std::ops::RangeInclusive;
 
+use bson::DateTime;
 use chat_kit::{
     caller::{Actor, Caller},
-    id::UserId,
-    phone, time,
+    config::Secret,
+    error::ServiceError as _,
+    phone,
+    session::SessionHash,
+    time,
 };
 use chat_proto::v1 as pb;
 use tonic::Status;
@@ -13,25 +17,57 @@ use tonic::Status;
 use crate::{
     error::Error,
     otp::{Attempt, SendOtp},
+    password::{Identifier, PasswordLogin},
     register::Registration,
-    session::Login,
+    session::{Held, Login},
     store::{otps::Purpose, sessions::Device},
 };
 
 /// Longest name of an account, in characters.
 pub const LONGEST_NAME: usize = 100;
+/// Shortest password that is stored, in characters.
+const SHORTEST_PASSWORD: usize = 6;
+/// Longest password, in characters.
+pub const LONGEST_PASSWORD: usize = 1024;
+/// Longest name to log in with, in characters; longer than any that a profile has.
+pub const LONGEST_IDENTIFIER: usize = 256;
+/// Most sessions of one check.
+pub const MOST_SESSIONS: usize = 500;
 /// Longest text that is kept of a device, in characters.
 const LONGEST_DEVICE_TEXT: usize = 256;
 /// How many digits a phone may have; more than the longest number of the telephone network.
 const PHONE_DIGITS: RangeInclusive<usize> = 10..=20;
 
 /// Returns the calling user and the session of his token, if it has one; a service is refused.
-pub fn session_of(caller: &Caller) -> Result<(UserId, Option<&str>), Status> {
+pub fn held_by(caller: &Caller) -> Result<Held, Status> {
     let user_id = caller.user_id()?;
-    match &caller.actor {
-        Actor::User { session_id, .. } => Ok((user_id, session_id.as_deref())),
-        Actor::Service(_) => Ok((user_id, None)),
+    let session_id = match &caller.actor {
+        Actor::User { session_id, .. } => session_id.as_deref(),
+        Actor::Service(_) => None,
+    };
+    Ok(Held { user_id, session: session_id.map(SessionHash::of) })
+}
+
+/// Reads the sessions of a check.
+pub fn held(request: &pb::CheckSessionsRequest) -> Result<Vec<Held>, Error> {
+    if request.sessions.len() > MOST_SESSIONS {
+        return Err(Error::TooManySessions);
     }
+    let held = |held: &pb::HeldSession| {
+        Ok(Held {
+            user_id: held.user_id.parse().map_err(|_| Error::NotAnAccount)?,
+            session: held.session_id.as_deref().map(SessionHash::of),
+        })
+    };
+    request.sessions.iter().map(held).collect()
+}
+
+/// Returns what is wrong with a session that was checked, if anything is.
+pub fn dead(index: usize, verdict: Result<Option<DateTime>, Error>) -> Option<pb::DeadSession> {
+    let error = verdict.err()?;
+    let index = u32::try_from(index).ok()?;
+    let (reason, message) = (error.reason().to_owned(), error.to_string());
+    Some(pb::DeadSession { index, reason, message })
 }
 
 impl TryFrom<pb::SendOtpRequest> for SendOtp {
@@ -73,7 +109,27 @@ impl TryFrom<pb::VerifyRegistrationRequest> for Registration {
             phone: Some(phone::normalise(&request.phone)),
             device: device(request.device),
         };
-        Ok(Self { name, attempt })
+        let password = checked_password(request.password.as_deref().unwrap_or_default())?;
+        // Shorter ones have never been an error, and clients count on it.
+        let password = Some(password).filter(|password| length(password) >= SHORTEST_PASSWORD);
+        Ok(Self { name, password: password.map(Secret::new), attempt })
+    }
+}
+
+impl TryFrom<pb::VerifyPasswordRequest> for PasswordLogin {
+    type Error = Error;
+
+    fn try_from(request: pb::VerifyPasswordRequest) -> Result<Self, Error> {
+        let name = request.identifier;
+        if name.chars().count() > LONGEST_IDENTIFIER {
+            return Err(Error::IdentifierTooLong);
+        }
+        let phone = checked_phone(&name).ok();
+        Ok(Self {
+            identifier: Identifier { name, phone },
+            password: Secret::new(checked_password(&request.password)?),
+            device: device(request.device),
+        })
     }
 }
 
@@ -100,6 +156,21 @@ fn checked_phone(text: &str) -> Result<String, Error> {
     let phone = phone::normalise(text);
     let digits = phone.len().saturating_sub(1);
     if PHONE_DIGITS.contains(&digits) { Ok(phone) } else { Err(Error::InvalidPhone) }
+}
+
+/// Takes the blanks off a password, as the predecessor did before it hashed one: those of JavaScript.
+fn checked_password(text: &str) -> Result<&str, Error> {
+    const NEXT_LINE: char = '\u{85}';
+    const BYTE_ORDER_MARK: char = '\u{feff}';
+    let password = text.trim_matches(|letter: char| {
+        letter == BYTE_ORDER_MARK || (letter.is_whitespace() && letter != NEXT_LINE)
+    });
+    if length(password) > LONGEST_PASSWORD { Err(Error::PasswordTooLong) } else { Ok(password) }
+}
+
+/// Counts as the clients do, in UTF-16 code units.
+fn length(text: &str) -> usize {
+    text.encode_utf16().count()
 }
 
 fn checked_code(code: String) -> Result<String, Error> {
@@ -167,6 +238,60 @@ mod tests {
         assert!(proposed_name(Some(&longest)).is_ok());
         let longer = proposed_name(Some(&"é".repeat(LONGEST_NAME + 1)));
         assert!(matches!(longer, Err(Error::NameTooLong)));
+    }
+
+    #[test]
+    fn password_has_no_blanks_around_it_and_an_end() {
+        for (text, password) in [
+            (" \t\u{a0}\u{feff}pass word\r\n", "pass word"),
+            ("\u{85}password\u{85}", "\u{85}password\u{85}"),
+            ("  ", ""),
+        ] {
+            assert_eq!(checked_password(text).expect("a password"), password, "{text:?}");
+        }
+        let longest = "é".repeat(LONGEST_PASSWORD);
+        assert!(checked_password(&longest).is_ok());
+        let longer = format!("{longest}é");
+        assert!(matches!(checked_password(&longer), Err(Error::PasswordTooLong)));
+    }
+
+    #[test]
+    fn short_password_is_as_good_as_none() {
+        let registration = |password: &str| {
+            Registration::try_from(pb::VerifyRegistrationRequest {
+                otp_session_id: "s".to_owned(),
+                code: "123456".to_owned(),
+                phone: "+15550000001".to_owned(),
+                name: "Ann".to_owned(),
+                device: None,
+                password: Some(password.to_owned()),
+            })
+        };
+        for short in ["", "12345", "  12345  "] {
+            assert!(registration(short).expect("accepted").password.is_none(), "{short}");
+        }
+        let kept = registration(" 123456 ").expect("accepted").password;
+        assert_eq!(kept.expect("long enough").expose(), "123456");
+    }
+
+    #[test]
+    fn identifier_is_a_name_and_may_be_a_phone() {
+        let identifier = |text: &str| {
+            let request = pb::VerifyPasswordRequest {
+                identifier: text.to_owned(),
+                ..pb::VerifyPasswordRequest::default()
+            };
+            PasswordLogin::try_from(request).expect("accepted").identifier
+        };
+        for text in ["1 (555) 000-0001", "+15550000001", "Ann 15550000001"] {
+            let identifier = identifier(text);
+            assert_eq!(identifier.phone.as_deref(), Some("+15550000001"));
+            assert_eq!(identifier.name, text);
+        }
+        for text in ["Ann", " Ann 2 ", "", "123456789"] {
+            let identifier = identifier(text);
+            assert_eq!((identifier.name.as_str(), identifier.phone), (text, None));
+        }
     }
 
     #[test]

@@ -2,9 +2,12 @@
 
 use chat_kit::{
     error::{INTERNAL, ServiceError, UNAVAILABLE, into_status},
+    id::UserId,
     mongo::MongoError,
 };
 use tonic::{Code, Status};
+
+use crate::{delivery::Undelivered, hashing::BadHash};
 
 /// Name of the service in the details of a status.
 const DOMAIN: &str = "auth";
@@ -51,15 +54,50 @@ pub enum Error {
     /// A token without session cannot be revoked.
     #[error("this token was issued without a session: it cannot be ended, it expires by itself")]
     NoSession,
+    /// Nobody has this name or phone, or several have the name, or there is no password or another one.
+    #[error("name or password is wrong")]
+    InvalidCredentials,
+    /// A password that is too long.
+    #[error("password exceeds {} characters", crate::convert::LONGEST_PASSWORD)]
+    PasswordTooLong,
+    /// A name or phone to log in with that is too long.
+    #[error("name exceeds {} characters", crate::convert::LONGEST_IDENTIFIER)]
+    IdentifierTooLong,
+    /// Too many passwords wait to be hashed.
+    #[error("too many passwords wait to be hashed")]
+    Overloaded,
+    /// A password could not be hashed.
+    #[error("a password could not be hashed: {0}")]
+    Hashing(argon2::password_hash::Error),
+    /// Hashing a password panicked.
+    #[error("hashing panicked")]
+    HashingPanicked(#[source] tokio::task::JoinError),
+    /// The stored hash of a password cannot be used.
+    #[error("the stored hash of user {user_id} cannot be used")]
+    BadHash {
+        /// Whose it is.
+        user_id: UserId,
+        /// What is wrong with it.
+        source: BadHash,
+    },
+    /// The provider did not take a one-time password.
+    #[error("a one-time password was not delivered")]
+    Undelivered(#[from] Undelivered),
+    /// Too many sessions to check at once.
+    #[error("more than {} sessions at once", crate::convert::MOST_SESSIONS)]
+    TooManySessions,
+    /// A session to check does not name an account.
+    #[error("a session names no account: an id has 24 hex characters")]
+    NotAnAccount,
     /// MongoDB failed.
     #[error("store")]
     Store(#[from] MongoError),
     /// The user service failed.
     #[error("user service")]
     Users(#[source] Status),
-    /// The user service answered without the profile.
-    #[error("the user service answered without a profile")]
-    NoProfile,
+    /// The user service answered without a part that the contract promises.
+    #[error("the user service answered without {0}")]
+    BadAnswer(&'static str),
     /// The system gave no random bytes.
     #[error("no random bytes")]
     Random,
@@ -83,6 +121,9 @@ impl ServiceError for Error {
             Self::UnknownPurpose => Some("purpose"),
             Self::BlankName | Self::NameTooLong => Some("name"),
             Self::InvalidOtpFormat => Some("code"),
+            Self::PasswordTooLong => Some("password"),
+            Self::IdentifierTooLong => Some("identifier"),
+            Self::TooManySessions | Self::NotAnAccount => Some("sessions"),
             Self::PhoneTaken
             | Self::TooManyOtpRequests
             | Self::TooManyRequests
@@ -91,9 +132,15 @@ impl ServiceError for Error {
             | Self::InvalidSession
             | Self::UserNotFound
             | Self::NoSession
+            | Self::InvalidCredentials
+            | Self::Overloaded
+            | Self::Hashing(_)
+            | Self::HashingPanicked(_)
+            | Self::BadHash { .. }
+            | Self::Undelivered(_)
             | Self::Store(_)
             | Self::Users(_)
-            | Self::NoProfile
+            | Self::BadAnswer(_)
             | Self::Random
             | Self::Token(_) => None,
         }
@@ -111,9 +158,12 @@ impl Error {
     fn class(&self) -> (Code, &'static str) {
         match self {
             Self::InvalidPhone => (Code::InvalidArgument, "invalid_phone"),
-            Self::UnknownPurpose | Self::BlankName | Self::NameTooLong => {
-                (Code::InvalidArgument, "validation_error")
-            }
+            Self::UnknownPurpose
+            | Self::BlankName
+            | Self::NameTooLong
+            | Self::PasswordTooLong
+            | Self::IdentifierTooLong
+            | Self::NotAnAccount => (Code::InvalidArgument, "validation_error"),
             Self::PhoneTaken => (Code::AlreadyExists, "phone_taken"),
             Self::TooManyOtpRequests => (Code::ResourceExhausted, "too_many_otp_requests"),
             Self::TooManyRequests => (Code::ResourceExhausted, "too_many_requests"),
@@ -123,10 +173,19 @@ impl Error {
             Self::InvalidSession => (Code::Unauthenticated, "invalid_session"),
             Self::UserNotFound => (Code::Unauthenticated, "user_not_found"),
             Self::NoSession => (Code::InvalidArgument, "no_session"),
+            Self::InvalidCredentials => (Code::Unauthenticated, "invalid_credentials"),
+            Self::TooManySessions => (Code::InvalidArgument, "too_many_sessions"),
+            Self::Overloaded => (Code::Unavailable, "overloaded"),
+            Self::Undelivered(_) => (Code::Unavailable, "otp_not_delivered"),
             Self::Store(error) if error.is_transient() => (Code::Unavailable, UNAVAILABLE),
-            Self::Store(_) | Self::Users(_) | Self::NoProfile | Self::Random | Self::Token(_) => {
-                (Code::Internal, INTERNAL)
-            }
+            Self::Store(_)
+            | Self::Users(_)
+            | Self::BadAnswer(_)
+            | Self::Random
+            | Self::Token(_)
+            | Self::Hashing(_)
+            | Self::HashingPanicked(_)
+            | Self::BadHash { .. } => (Code::Internal, INTERNAL),
         }
     }
 }

@@ -1,5 +1,6 @@
-//! How often one-time passwords may be asked for and tried. The counts are in the store, so that they
-//! hold for all replicas; where it does not answer, nothing is let through.
+//! How often one-time passwords may be asked for and tried, and how often passwords may be wrong. The
+//! counts are in the store, so that they hold for all replicas; where it does not answer, nothing is let
+//! through.
 
 use std::{
     net::{IpAddr, Ipv6Addr},
@@ -12,6 +13,7 @@ use bson::DateTime;
 use crate::{
     Service,
     error::Error,
+    password::Identifier,
     store::limits::{Limit, Taken},
 };
 
@@ -41,7 +43,24 @@ impl Service {
         taken.ok_or(Error::TooManyRequests)
     }
 
-    /// Takes one of the failed verifications that an address has; an unknown address has no count.
+    /// Takes one of the wrong passwords that a phone or name has, whether anybody is behind it or not. All
+    /// spellings of a phone are one, since all of them find its account.
+    pub async fn reserve_wrong_password(
+        &self,
+        identifier: &Identifier,
+        now: DateTime,
+    ) -> Result<Taken, Error> {
+        let key = match &identifier.phone {
+            Some(phone) => format!("passwords:phone:{phone}"),
+            None => format!("passwords:name:{}", identifier.name),
+        };
+        let limit = limit(self.passwords.failures, self.passwords.failures_window);
+        let taken = self.store.limits.take(&key, limit, now).await?;
+        taken.ok_or(Error::TooManyRequests)
+    }
+
+    /// Takes one of the failed verifications, of codes and passwords together, that an address has; an
+    /// unknown address has no count.
     pub async fn reserve_failure(
         &self,
         address: &str,

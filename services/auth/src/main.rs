@@ -10,11 +10,10 @@ fn main() -> ExitCode {
         let config = Config::load()?;
         telemetry::init(&config.telemetry)?;
         let address = server::reserve(config.grpc.listen)?;
-        let service = Service::connect(&config, None).await?;
+        let service = Service::connect(&config, &life, None).await?;
         let listener = server::listen(address)?;
         let longest_stop = config.stop.pause + config.stop.drain;
-        let serving = life.clone();
-        life.spawn("grpc", async move { service.serve(listener, &config, &serving).await });
+        life.spawn("grpc", async move { service.serve(listener, &config).await });
         life.ended(longest_stop).await
     })
 }

@@ -115,7 +115,8 @@ impl Service {
         };
         self.store.otps.issue(&issue).await?;
         // A process that dies here leaves a code that nobody got; the next request sends another.
-        delivery::deliver(self.otp.provider, phone, &code);
+        let message = delivery::Message { phone, code: &code, purpose: *purpose, expires_at };
+        self.delivery.deliver(&message).await?;
         Ok(SentOtp { otp_session_id, code: self.otp.echo.then_some(code) })
     }
 

@@ -1,6 +1,7 @@
 //! Registration by one-time password: a phone without an account gets one, with a name.
 
 use bson::DateTime;
+use chat_kit::config::Secret;
 
 use crate::{
     Service,
@@ -13,6 +14,8 @@ use crate::{
 pub struct Registration {
     /// Name of the new account.
     pub name: String,
+    /// Password of the new account, without the blanks around it.
+    pub password: Option<Secret>,
     /// The try of the code.
     pub attempt: Attempt,
 }
@@ -26,9 +29,18 @@ impl Service {
         request_id: &str,
     ) -> Result<Login, Error> {
         let now = DateTime::now();
-        let Registration { name, attempt } = registration;
+        let Registration { name, password, attempt } = registration;
+        // Before the code is used up: overload must not cost it.
+        let hashing = match password {
+            Some(password) => Some((self.hashing.place()?, password)),
+            None => None,
+        };
         let proof = self.consume(&attempt, now).await?;
-        let inserted = self.store.credentials.insert(&proof.phone, now).await?;
+        let password_hash = match hashing {
+            Some((place, password)) => Some(place.hash(password).await?),
+            None => None,
+        };
+        let inserted = self.store.credentials.insert(&proof.phone, password_hash, now).await?;
         let account = Account {
             user_id: inserted.ok_or(Error::PhoneTaken)?,
             phone: proof.phone,

@@ -1,15 +1,25 @@
 //! Sessions: opened by a login, checked for every token, ended by their owner.
 
 use bson::DateTime;
-use chat_kit::{caller::Caller, id::UserId};
+use chat_kit::{caller::Caller, id::UserId, session::SessionHash};
 use chat_proto::v1::{UpsertProfileRequest, User};
 use uuid::Uuid;
 
 use crate::{
     Service,
     error::Error,
+    event,
     store::sessions::{Device, NewSession},
 };
+
+/// What a token says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Id of the account.
+    pub user_id: UserId,
+    /// The session; absent for a token without one.
+    pub session: Option<SessionHash>,
+}
 
 /// An account that has proved to be its owner's.
 pub struct Account {
@@ -57,43 +67,58 @@ impl Service {
         Ok(Login { token: signed.token, session_id, expires_at: signed.expires_at, user })
     }
 
-    /// Returns when the session of a token expires, nothing for a token without session; fails where
-    /// the token must not be used any more.
-    pub async fn session_expiry(
+    /// Says of many sessions how long they last, nothing for a token without session, or why they must
+    /// not be used any more. Two reads, however many there are.
+    pub async fn check(
         &self,
-        user_id: UserId,
-        session_id: Option<&str>,
-    ) -> Result<Option<DateTime>, Error> {
+        held: &[Held],
+    ) -> Result<Vec<Result<Option<DateTime>, Error>>, Error> {
+        let hashes: Vec<SessionHash> = held.iter().filter_map(|held| held.session).collect();
+        let user_ids: Vec<UserId> = held.iter().map(|held| held.user_id).collect();
+        let (sessions, accounts) = tokio::try_join!(
+            self.store.sessions.find_all(&hashes),
+            self.store.credentials.existing(&user_ids),
+        )?;
         let now = DateTime::now();
-        let Some(session_id) = session_id else {
-            return self.check_sessionless(user_id, now).await.map(|()| None);
+        let verdict = |held: &Held| {
+            let expires_at = match held.session {
+                // Without waiting for the TTL index, which lags by a minute and more.
+                Some(hash) => match sessions.get(&hash) {
+                    Some(session) if session.is_live(held.user_id, now) => Some(session.expires_at),
+                    _ => return Err(Error::InvalidSession),
+                },
+                None if self.sessionless_until.is_some_and(|until| until <= now) => {
+                    return Err(Error::InvalidSession);
+                }
+                None => None,
+            };
+            let exists = accounts.contains(&held.user_id);
+            if exists { Ok(expires_at) } else { Err(Error::UserNotFound) }
         };
-        // Without waiting for the TTL index, which lags by a minute and more.
-        match self.store.sessions.find(session_id).await? {
-            Some(session) if session.is_live(user_id, now) => Ok(Some(session.expires_at)),
-            _ => Err(Error::InvalidSession),
-        }
+        Ok(held.iter().map(verdict).collect())
     }
 
-    /// Ends a session; one that is over already or never was stays so.
+    /// Ends a session; one that is over already or never was stays so. A process that dies behind the
+    /// write, or a NATS that is away, leaves it to the gateways' own checks to close its sockets.
     pub async fn end_session(
         &self,
         user_id: UserId,
-        session_id: Option<&str>,
+        session: Option<SessionHash>,
+        request_id: &str,
     ) -> Result<(), Error> {
-        let session_id = session_id.ok_or(Error::NoSession)?;
-        let sessions = &self.store.sessions;
-        sessions.revoke(session_id, user_id, DateTime::now()).await?;
-        Ok(())
-    }
-
-    async fn check_sessionless(&self, user_id: UserId, now: DateTime) -> Result<(), Error> {
-        if self.sessionless_until.is_some_and(|until| until <= now) {
-            return Err(Error::InvalidSession);
+        let hash = session.ok_or(Error::NoSession)?;
+        let now = DateTime::now();
+        if !self.store.sessions.revoke(hash, user_id, now).await? {
+            return Ok(());
         }
-        if !self.store.credentials.has_account(user_id).await? {
-            return Err(Error::UserNotFound);
-        }
+        // Also where it was ended before: that time may not have been announced.
+        let event = event::session_revoked(user_id, hash, now);
+        let (publisher, request_id) = (self.publisher.clone(), request_id.to_owned());
+        self.life.spawn_work(async move {
+            if let Err(error) = publisher.publish(&event, &request_id).await {
+                tracing::warn!(%error, %user_id, "the end of a session was not announced");
+            }
+        });
         Ok(())
     }
 
@@ -106,6 +131,6 @@ impl Service {
         let request = Caller::service("auth", request_id).request(request);
         let answer = self.users.clone().upsert_profile(request).await;
         let profile = answer.map_err(Error::Users)?.into_inner().user;
-        profile.ok_or(Error::NoProfile)
+        profile.ok_or(Error::BadAnswer("a profile"))
     }
 }

@@ -13,6 +13,7 @@ pub mod nats;
 pub mod phone;
 pub mod process;
 pub mod server;
+pub mod session;
 pub mod shutdown;
 pub mod telemetry;
 pub mod time;

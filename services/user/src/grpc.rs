@@ -2,9 +2,9 @@
 
 use chat_kit::caller::Caller;
 use chat_proto::v1::{
-    FindUserRequest, FindUserResponse, GetUserRequest, GetUserResponse, GetUsersRequest,
-    GetUsersResponse, UpsertProfileRequest, UpsertProfileResponse,
-    user_service_server::UserService,
+    FindUserIdsByNameRequest, FindUserIdsByNameResponse, FindUserRequest, FindUserResponse,
+    GetUserRequest, GetUserResponse, GetUsersRequest, GetUsersResponse, UpsertProfileRequest,
+    UpsertProfileResponse, user_service_server::UserService,
 };
 use tonic::{Request, Response, Status};
 
@@ -51,5 +51,14 @@ impl UserService for Service {
         let lookups = convert::lookups(&request.into_inner().contact);
         let user = Some(self.find(&lookups).await?.into());
         Ok(Response::new(FindUserResponse { user }))
+    }
+    async fn find_user_ids_by_name(
+        &self,
+        request: Request<FindUserIdsByNameRequest>,
+    ) -> Result<Response<FindUserIdsByNameResponse>, Status> {
+        Caller::open(&request)?.require_service()?;
+        let ids = self.ids_by_name(&request.into_inner().name).await?;
+        let user_ids = ids.iter().map(ToString::to_string).collect();
+        Ok(Response::new(FindUserIdsByNameResponse { user_ids }))
     }
 }

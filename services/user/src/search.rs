@@ -37,4 +37,8 @@ impl Service {
         }
         Err(Error::UserNotFound(looked_for))
     }
+    /// Returns who has exactly this name, two at most.
+    pub(crate) async fn ids_by_name(&self, name: &str) -> Result<Vec<UserId>, Error> {
+        self.store.users().ids_by_name(name).await
+    }
 }

@@ -2,10 +2,10 @@
 
 use bson::{Document, doc};
 use chat_kit::id::UserId;
-use chat_proto::v1::{FindUserRequest, User};
+use chat_proto::v1::{FindUserIdsByNameRequest, FindUserRequest, User};
 use tonic::{Code, Status};
 
-use crate::support::{Suite, as_user, assert_failed, phone, start};
+use crate::support::{Suite, as_service, as_user, assert_failed, phone, start};
 
 async fn find(suite: &Suite, contact: &str) -> Result<User, Status> {
     let contact = contact.to_owned();
@@ -65,4 +65,34 @@ async fn email_is_matched_as_a_whole() {
     for contact in ["ada@example.or", ".*@.*", "@"] {
         assert_failed(find(&suite, contact).await, Code::NotFound, "user_not_found");
     }
+}
+
+async fn namesakes(suite: &Suite, name: &str) -> Vec<String> {
+    let request = as_service(FindUserIdsByNameRequest { name: name.to_owned() });
+    let answer = suite.users.clone().find_user_ids_by_name(request).await;
+    answer.expect("an answer").into_inner().user_ids
+}
+
+#[tokio::test]
+async fn name_finds_two_at_most_who_have_exactly_it() {
+    let suite = start().await;
+    let mut adas = Vec::new();
+    for _ in 0..3 {
+        adas.push(suite.user("Ada").await.id);
+    }
+    let one = suite.user("$ada").await;
+    assert_eq!(namesakes(&suite, "Ada").await, adas[..2]);
+    assert_eq!(namesakes(&suite, "$ada").await, [one.id]);
+    for name in ["ada", "Ada ", "Ad", "", "A.a"] {
+        assert!(namesakes(&suite, name).await.is_empty(), "{name}");
+    }
+    suite.assert_indexed(&["find"]).await;
+}
+
+#[tokio::test]
+async fn names_are_looked_up_for_services_alone() {
+    let suite = start().await;
+    let request = as_user(FindUserIdsByNameRequest { name: "Ada".to_owned() });
+    let refused = suite.users.clone().find_user_ids_by_name(request).await;
+    assert_eq!(refused.expect_err("a user").code(), Code::PermissionDenied);
 }

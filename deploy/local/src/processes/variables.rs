@@ -24,6 +24,7 @@ pub(super) fn service(
             let unlimited = u32::MAX.to_string();
             variables.extend([
                 token_secret(options),
+                ("CHAT_NATS__URL", options.nats_url.clone()),
                 ("CHAT_USER__URL", addresses.urls("user")),
                 ("CHAT_OTP__PROVIDER", "log".to_owned()),
                 ("CHAT_OTP__ECHO", "true".to_owned()),

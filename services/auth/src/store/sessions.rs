@@ -1,12 +1,15 @@
 //! The collection `sessions`: one document a login, kept until its token expires. The session's id
 //! stands in the token alone; the store knows its hash.
 
-use aws_lc_rs::digest;
-use bson::{Binary, DateTime, doc, spec::BinarySubtype};
+use std::collections::HashMap;
+
+use bson::{Binary, Bson, DateTime, doc, spec::BinarySubtype};
 use chat_kit::{
     id::UserId,
     mongo::{MongoError, within},
+    session::SessionHash,
 };
+use futures_util::TryStreamExt as _;
 use mongodb::{Collection, IndexModel, options::IndexOptions};
 use serde::{Deserialize, Serialize};
 
@@ -80,7 +83,7 @@ impl SessionStore {
     /// Opens a session.
     pub async fn insert(&self, new: NewSession<'_>) -> Result<(), MongoError> {
         let session = Session {
-            id_hash: hash(new.session_id),
+            id_hash: stored(SessionHash::of(new.session_id)),
             user_id: new.user_id,
             device: new.device.name,
             address: new.device.address,
@@ -93,27 +96,38 @@ impl SessionStore {
         within(self.0.insert_one(session)).await.map(drop)
     }
 
-    /// Returns a session, whatever its state.
-    pub async fn find(&self, session_id: &str) -> Result<Option<Session>, MongoError> {
-        within(self.0.find_one(doc! { "_id": hash(session_id) })).await
+    /// Returns those of many sessions that there are, whatever their state, with one command.
+    pub async fn find_all(
+        &self,
+        hashes: &[SessionHash],
+    ) -> Result<HashMap<SessionHash, Session>, MongoError> {
+        if hashes.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let ids: Vec<Bson> = hashes.iter().map(|hash| stored(*hash).into()).collect();
+        let batch = u32::try_from(ids.len()).unwrap_or(u32::MAX).saturating_add(1);
+        let sessions: Vec<Session> = within(async {
+            self.0.find(doc! { "_id": { "$in": ids } }).batch_size(batch).await?.try_collect().await
+        })
+        .await?;
+        let hash = |session: &Session| SessionHash::read(&session.id_hash.bytes);
+        Ok(sessions.into_iter().filter_map(|session| Some((hash(&session)?, session))).collect())
     }
 
-    /// Ends a session of a user; the first end counts.
+    /// Ends a session of a user, of which the first end counts, and says whether there is one.
     pub async fn revoke(
         &self,
-        session_id: &str,
+        hash: SessionHash,
         user_id: UserId,
         now: DateTime,
-    ) -> Result<(), MongoError> {
-        let filter = doc! { "_id": hash(session_id), "user_id": user_id, "revoked_at": null };
-        let update = doc! { "$set": { "revoked_at": now } };
-        within(self.0.update_one(filter, update)).await.map(drop)
+    ) -> Result<bool, MongoError> {
+        let filter = doc! { "_id": stored(hash), "user_id": user_id };
+        let first = vec![doc! { "$set": { "revoked_at": { "$ifNull": ["$revoked_at", now] } } }];
+        let revoked = within(self.0.update_one(filter, first)).await?;
+        Ok(revoked.matched_count == 1)
     }
 }
 
-fn hash(session_id: &str) -> Binary {
-    Binary {
-        subtype: BinarySubtype::Generic,
-        bytes: digest::digest(&digest::SHA256, session_id.as_bytes()).as_ref().to_vec(),
-    }
+fn stored(hash: SessionHash) -> Binary {
+    Binary { subtype: BinarySubtype::Generic, bytes: hash.bytes().to_vec() }
 }

@@ -5,20 +5,14 @@ use std::time::Duration;
 use bson::{Document, doc};
 use chat_kit::id::UserId;
 use chat_proto::v1::{OtpPurpose, SendOtpRequest};
-use mongodb::Database;
 use tonic::Code;
 
 use crate::support::{Auth, auth, auth_with, reason, request, wrong};
 
 const PHONE: &str = "+15550000001";
 
-async fn database(auth: &Auth) -> Database {
-    let connected = chat_kit::mongo::connect(&auth.config.mongo, "test", None).await;
-    connected.expect("connected")
-}
-
 async fn stored(auth: &Auth) -> Document {
-    let otps = database(auth).await.collection::<Document>("otps");
+    let otps = auth.database().await.collection::<Document>("otps");
     let found = otps.find_one(doc! {}).await.expect("an answer");
     found.expect("a document")
 }
@@ -211,7 +205,7 @@ async fn neither_code_nor_session_id_is_stored_in_clear() {
     let auth = auth().await;
     let pending = auth.send_login(PHONE).await;
     let login = auth.log_in("+15550000002").await;
-    let database = database(&auth).await;
+    let database = auth.database().await;
     let names = database.list_collection_names().await.expect("names");
     assert!(names.contains(&"sessions".to_owned()));
     for name in names {

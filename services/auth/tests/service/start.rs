@@ -2,8 +2,9 @@
 
 use std::process::Command;
 
-const COMPLETE: [(&str, &str); 4] = [
+const COMPLETE: [(&str, &str); 5] = [
     ("CHAT_MONGO__URI", "mongodb://127.0.0.1:1"),
+    ("CHAT_NATS__URL", "nats://127.0.0.1:1"),
     ("CHAT_TOKEN__SECRET", crate::support::SECRET),
     ("CHAT_OTP__PROVIDER", "log"),
     ("CHAT_USER__URL", "http://127.0.0.1:1"),
@@ -27,6 +28,7 @@ fn refusal(changed: &str, value: Option<&str>) -> String {
 fn missing_key_ends_the_start_naming_it() {
     for (variable, key) in [
         ("CHAT_MONGO__URI", "mongo.uri"),
+        ("CHAT_NATS__URL", "nats.url"),
         ("CHAT_TOKEN__SECRET", "token.secret"),
         ("CHAT_OTP__PROVIDER", "otp.provider"),
         ("CHAT_USER__URL", "user.url"),
@@ -43,6 +45,12 @@ fn value_that_cannot_be_used_ends_the_start() {
         ("CHAT_OTP__LIMITS__TRIES", "0", "tries"),
         ("CHAT_OTP__LIMITS__NOSUCH", "1", "nosuch"),
         ("CHAT_OTP__TTL", "soon", "soon"),
+        ("CHAT_OTP__PROVIDER", "webhook", "otp.webhook.url"),
+        ("CHAT_OTP__WEBHOOK__URL", "https://sms", "otp.webhook.secret"),
+        ("CHAT_OTP__WEBHOOK__NOSUCH", "1", "nosuch"),
+        ("CHAT_PASSWORD__CONCURRENCY", "0", "password.concurrency"),
+        ("CHAT_PASSWORD__WAIT", "soon", "soon"),
+        ("CHAT_PASSWORD__NOSUCH", "1", "nosuch"),
         ("CHAT_TOKEN__TTL", "0s", "token.ttl"),
         ("CHAT_TOKEN__SESSIONLESS_UNTIL", "soon", "token.sessionless_until"),
         ("CHAT_TOKEN__NOSUCH", "1", "nosuch"),

@@ -1,42 +1,30 @@
-//! Starts the service for a test, and the profiles it needs: a map behind the user service's contract,
-//! so that these tests need no other service.
+//! Starts the service for a test, and calls it.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc, Mutex, MutexGuard,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::time::Duration;
 
-use chat_auth::{Config, Otp, Provider, Service, Token};
+use chat_auth::{Config, Otp, Passwords, Provider, Service, Token};
 use chat_kit::{
     caller::Caller,
     client::{Channel, channel},
-    config::{Grpc, Mongo, Secret, SigningSecret, Stop, Telemetry, Upstream},
+    config::{Grpc, Mongo, Nats, Secret, SigningSecret, Stop, Telemetry, Upstream},
     error,
     id::UserId,
     server,
     shutdown::Lifecycle,
 };
 use chat_proto::v1::{
-    CheckSessionRequest, CheckSessionResponse, Device, FindUserRequest, FindUserResponse,
-    GetUserRequest, GetUserResponse, GetUsersRequest, GetUsersResponse, Login, OtpPurpose,
-    RevokeSessionRequest, RevokeSessionResponse, SendOtpRequest, UpsertProfileRequest,
-    UpsertProfileResponse, User, VerifyLoginRequest, VerifyRegistrationRequest,
+    CheckSessionRequest, CheckSessionResponse, CheckSessionsRequest, DeadSession, Device,
+    HeldSession, Login, OtpPurpose, RevokeSessionRequest, RevokeSessionResponse, SendOtpRequest,
+    VerifyLoginRequest, VerifyPasswordRequest, VerifyRegistrationRequest,
     auth_service_client::AuthServiceClient,
-    user_service_server::{UserService, UserServiceServer},
 };
-use tonic::{Request, Response, Status, codegen::tokio_stream::wrappers::TcpListenerStream};
+use mongodb::Database;
+use tonic::{Request, Status};
+
+use crate::users::{Users, serve_users};
 
 /// The secret that the service under test signs with.
 pub const SECRET: &str = "0c5b3b0c4f0f4f6f9a2d8a51c6f8e7d1";
-
-/// Returns the address of a MongoDB for tests.
-async fn mongodb_uri() -> String {
-    chat_local::testing::servers().await.mongodb_uri.clone()
-}
 
 /// A running auth service.
 pub struct Auth {
@@ -59,18 +47,21 @@ pub async fn auth() -> Auth {
 
 /// Starts the service with a changed configuration.
 pub async fn auth_with(change: impl FnOnce(&mut Config)) -> Auth {
+    let servers = chat_local::testing::servers().await;
     let users = Users::default();
     let life = Lifecycle::new();
     let mut config = Config {
         grpc: Grpc::default(),
         stop: Stop::default(),
         mongo: Mongo {
-            uri: Secret::new(&mongodb_uri().await),
+            uri: Secret::new(&servers.mongodb_uri),
             database: Some(format!("test_auth_{}", UserId::new())),
         },
+        nats: Nats::new(&servers.nats_url),
         telemetry: Telemetry::default(),
         token: Token::new(SigningSecret::new(SECRET).expect("long enough")),
         otp: Otp { echo: true, ..Otp::new(Provider::Log) },
+        password: Passwords::default(),
         user: Upstream::new(serve_users(users.clone(), life.clone()).await),
     };
     change(&mut config);
@@ -78,11 +69,11 @@ pub async fn auth_with(change: impl FnOnce(&mut Config)) -> Auth {
 }
 
 async fn start(config: Config, users: Users, life: Lifecycle) -> Auth {
-    let service = Service::connect(&config, None).await.expect("connected");
+    let service = Service::connect(&config, &life, None).await.expect("connected");
     let listener = server::bind(([127, 0, 0, 1], 0).into()).await.expect("a free port");
     let address = listener.local_addr().expect("an address");
-    let (served, serving) = (config.clone(), life.clone());
-    life.spawn("grpc", async move { service.serve(listener, &served, &serving).await });
+    let served = config.clone();
+    life.spawn("grpc", async move { service.serve(listener, &served).await });
     let url = format!("http://{address}").parse().expect("an address");
     Auth { client: AuthServiceClient::new(channel(&Upstream::new(url))), config, users, life }
 }
@@ -150,16 +141,68 @@ impl Auth {
 
     /// Tries a registration code.
     pub async fn register(&self, sent: &Sent, phone: &str, name: &str) -> Result<Login, Status> {
+        self.register_with(sent, phone, name, None).await
+    }
+
+    /// Tries a registration code, with a password.
+    pub async fn register_with(
+        &self,
+        sent: &Sent,
+        phone: &str,
+        name: &str,
+        password: Option<&str>,
+    ) -> Result<Login, Status> {
         let request = VerifyRegistrationRequest {
             otp_session_id: sent.session_id.clone(),
             code: sent.code.clone(),
             phone: phone.to_owned(),
             name: name.to_owned(),
             device: Some(device("")),
+            password: password.map(str::to_owned),
         };
         let mut client = self.client.clone();
         let answer = client.verify_registration(as_gateway(request)).await?;
         Ok(answer.into_inner().login.expect("a login"))
+    }
+
+    /// Makes an account with a password.
+    pub async fn account(&self, phone: &str, name: &str, password: &str) -> Login {
+        let sent = self.send_registration(phone).await;
+        let registered = self.register_with(&sent, phone, name, Some(password)).await;
+        registered.expect("an account")
+    }
+
+    /// Tries a password from no known address.
+    pub async fn log_in_by(&self, identifier: &str, password: &str) -> Result<Login, Status> {
+        self.log_in_from(identifier, password, "").await
+    }
+
+    /// Tries a password from an address.
+    pub async fn log_in_from(
+        &self,
+        identifier: &str,
+        password: &str,
+        address: &str,
+    ) -> Result<Login, Status> {
+        let request = VerifyPasswordRequest {
+            identifier: identifier.to_owned(),
+            password: password.to_owned(),
+            device: Some(device(address)),
+        };
+        let answer = self.client.clone().verify_password(as_gateway(request)).await?;
+        Ok(answer.into_inner().login.expect("a login"))
+    }
+
+    /// Checks many sessions.
+    pub async fn check_all(&self, sessions: Vec<HeldSession>) -> Result<Vec<DeadSession>, Status> {
+        let request = as_gateway(CheckSessionsRequest { sessions });
+        Ok(self.client.clone().check_sessions(request).await?.into_inner().dead)
+    }
+
+    /// Connects to the database of the service.
+    pub async fn database(&self) -> Database {
+        let connected = chat_kit::mongo::connect(&self.config.mongo, "test", None).await;
+        connected.expect("connected")
     }
 
     /// Checks the session of a user's token.
@@ -182,6 +225,14 @@ impl Auth {
         let request = as_user(user_id, session_id, RevokeSessionRequest {});
         let answer = self.client.clone().revoke_session(request).await?;
         Ok(answer.into_inner())
+    }
+
+    /// Calls `VerifyPassword` as a user, who may not.
+    pub async fn log_in_as_user(&self, identifier: &str, password: &str) -> Result<(), Status> {
+        let (identifier, password) = (identifier.to_owned(), password.to_owned());
+        let request = VerifyPasswordRequest { identifier, password, device: None };
+        let request = as_user(&UserId::new().to_string(), None, request);
+        self.client.clone().verify_password(request).await.map(drop)
     }
 
     /// Calls `SendOtp` as a user, who may not.
@@ -243,95 +294,4 @@ pub async fn eventually<T>(attempt: impl AsyncFn() -> Option<T>) -> T {
         }
     });
     found.await.expect("it happens within five seconds")
-}
-
-/// The profiles of a test, by the id of their account.
-#[derive(Clone, Default)]
-pub struct Users {
-    profiles: Arc<Mutex<HashMap<String, User>>>,
-    is_down: Arc<AtomicBool>,
-}
-
-impl Users {
-    /// Returns how many profiles there are.
-    pub fn count(&self) -> usize {
-        self.profiles().len()
-    }
-
-    /// Returns the name in a profile.
-    pub fn name(&self, id: &str) -> String {
-        self.profiles()[id].name.clone()
-    }
-
-    /// Has the service fail or work.
-    pub fn set_down(&self, is_down: bool) {
-        self.is_down.store(is_down, Ordering::SeqCst);
-    }
-
-    fn profiles(&self) -> MutexGuard<'_, HashMap<String, User>> {
-        self.profiles.lock().expect("no test panics with the lock")
-    }
-}
-
-#[tonic::async_trait]
-impl UserService for Users {
-    async fn upsert_profile(
-        &self,
-        request: Request<UpsertProfileRequest>,
-    ) -> Result<Response<UpsertProfileResponse>, Status> {
-        Caller::open(&request)?.require_service()?;
-        if self.is_down.load(Ordering::SeqCst) {
-            return Err(Status::unavailable("switched off"));
-        }
-        let request = request.into_inner();
-        let mut profiles = self.profiles();
-        let user = profiles.entry(request.user_id.clone()).or_insert_with(|| User {
-            id: request.user_id,
-            name: request.phone.clone(),
-            phone: Some(request.phone),
-            ..User::default()
-        });
-        if let Some(name) = request.name {
-            user.name = name;
-        }
-        let user = Some(user.clone());
-        Ok(Response::new(UpsertProfileResponse { user }))
-    }
-
-    async fn get_user(
-        &self,
-        _: Request<GetUserRequest>,
-    ) -> Result<Response<GetUserResponse>, Status> {
-        Err(Status::unimplemented("not called by this service"))
-    }
-
-    async fn get_users(
-        &self,
-        _: Request<GetUsersRequest>,
-    ) -> Result<Response<GetUsersResponse>, Status> {
-        Err(Status::unimplemented("not called by this service"))
-    }
-
-    async fn find_user(
-        &self,
-        _: Request<FindUserRequest>,
-    ) -> Result<Response<FindUserResponse>, Status> {
-        Err(Status::unimplemented("not called by this service"))
-    }
-}
-
-async fn serve_users(users: Users, life: Lifecycle) -> tonic::transport::Uri {
-    let listener = server::bind(([127, 0, 0, 1], 0).into()).await.expect("a free port");
-    let address = listener.local_addr().expect("an address");
-    let stopping = life.clone();
-    life.spawn("users", async move {
-        tonic::transport::Server::builder()
-            .add_service(UserServiceServer::new(users))
-            .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async move {
-                stopping.stopping().await;
-            })
-            .await?;
-        Ok(())
-    });
-    format!("http://{address}").parse().expect("an address")
 }

@@ -117,17 +117,35 @@ impl Users {
         raw.iter().map(|raw| read(COLLECTION, raw)).collect()
     }
 
+    /// Returns the ids of the oldest profiles with a name, two at most, from the index alone.
+    pub(crate) async fn ids_by_name(&self, name: &str) -> Result<Vec<UserId>, Error> {
+        #[derive(Deserialize)]
+        struct Namesake {
+            #[serde(rename = "_id")]
+            id: UserId,
+        }
+        let namesakes: Vec<RawDocumentBuf> = within(async {
+            let oldest = self.documents.find(doc! { "name": name });
+            let oldest = oldest.projection(doc! { "_id": 1 }).sort(doc! { "_id": 1 });
+            oldest.limit(2).await?.try_collect().await
+        })
+        .await?;
+        let id = |raw: &RawDocumentBuf| read(COLLECTION, raw).map(|Namesake { id }| id);
+        namesakes.iter().map(id).collect()
+    }
+
     async fn one(&self, filter: Document) -> Result<Option<User>, Error> {
         let found = within(self.documents.find_one(filter)).await?;
         found.map(|raw| read(COLLECTION, &raw)).transpose()
     }
 }
 
-fn indexes() -> [IndexModel; 2] {
+fn indexes() -> [IndexModel; 3] {
     let unique = IndexOptions::builder().name(PHONE_INDEX.to_owned()).unique(true).build();
     [
         IndexModel::builder().keys(doc! { "phone": 1 }).options(unique).build(),
         IndexModel::builder().keys(doc! { "email": 1, "_id": 1 }).build(),
+        IndexModel::builder().keys(doc! { "name": 1, "_id": 1 }).build(),
     ]
 }
 
