@@ -15,4 +15,5 @@ mod order;
 mod privacy;
 mod repetition;
 mod round_trips;
+mod sessions;
 mod transports;
