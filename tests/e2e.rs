@@ -2,10 +2,12 @@
 
 use chat_e2e::harness;
 
+mod own_gateway;
 mod polling;
 mod proxy;
 
 mod announcing;
+mod drain;
 mod fanout;
 mod groups;
 mod interruptions;
@@ -16,4 +18,5 @@ mod privacy;
 mod repetition;
 mod round_trips;
 mod sessions;
+mod starting;
 mod transports;

@@ -1,11 +1,13 @@
 //! Every socket hears every message once and in order, whatever way the events took; and a socket that
 //! cannot be told all is cut, so that its client comes back.
 
+use std::time::{Duration, Instant};
+
 use chat_e2e::socket::{Heard, Receiver};
 use chat_kit::{config::Nats, nats, nats::Publisher, time::to_timestamp};
 use chat_local::testing::{self, TestSuite};
 use chat_proto::v1::{self as pb, event::Payload};
-use mongodb::bson::{DateTime, Document, doc, oid::ObjectId};
+use mongodb::bson::{Bson, DateTime, Document, doc, oid::ObjectId};
 use serde_json::json;
 
 use crate::harness::{Person, text};
@@ -44,6 +46,35 @@ impl Scene {
         self.announce(conversation, seq, DateTime::now().timestamp_millis(), None).await;
     }
 
+    /// Returns a message of the writer as it is stored.
+    fn message(&self, conversation: ObjectId, seq: i64) -> Document {
+        let (sender, now) = (ObjectId::parse_str(&self.writer.id).expect("an id"), DateTime::now());
+        doc! {
+            "_id": ObjectId::new(), "conversation_id": conversation, "seq": seq, "sender_id": sender,
+            "content": seq.to_string(), "type": "text", "created_at": now, "previous_created_at": now,
+        }
+    }
+
+    /// Stores a message as another replica would have, whose announcement never came.
+    async fn store(&self, seq: i64, kind: &str) -> Bson {
+        let conversation = ObjectId::parse_str(&self.conversation).expect("an id");
+        let mut message = self.message(conversation, seq);
+        message.insert("type", kind);
+        self.messages().await.insert_one(message).await.expect("stored").inserted_id
+    }
+
+    /// Sends and hears in another conversation of the same people, for longer than a gap waits.
+    async fn listen_to_others(&mut self) {
+        let begun = Instant::now();
+        let other = Person::new(self.suite.gateways[1]).await;
+        let elsewhere = self.writer.open(&other).await;
+        let mut listener = other.listen(self.suite.gateways[1], "unified").await;
+        while begun.elapsed() < Duration::from_secs(1) {
+            self.writer.send(&elsewhere, "x").await;
+            listener.expect("message:created").await;
+        }
+    }
+
     async fn announce(
         &self,
         conversation: ObjectId,
@@ -78,15 +109,7 @@ impl Scene {
 #[tokio::test(flavor = "multi_thread")]
 async fn message_whose_event_was_lost_is_fetched_and_heard_in_its_place() {
     let mut scene = scene().await;
-    // Stored as another replica would have, whose announcement never came.
-    let sender: ObjectId = ObjectId::parse_str(&scene.writer.id).expect("an id");
-    let conversation = ObjectId::parse_str(&scene.conversation).expect("an id");
-    let now = DateTime::now();
-    let lost = doc! {
-        "_id": ObjectId::new(), "conversation_id": conversation, "seq": 2_i64, "sender_id": sender,
-        "content": "2", "type": "text", "created_at": now, "previous_created_at": now,
-    };
-    scene.messages().await.insert_one(lost).await.expect("stored");
+    scene.store(2, "text").await;
     let third = scene.writer.send(&scene.conversation, "3").await;
     for expected in ["2", "3"] {
         assert_eq!(scene.listener.expect("message:created").await["content"], expected);
@@ -97,15 +120,121 @@ async fn message_whose_event_was_lost_is_fetched_and_heard_in_its_place() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn socket_that_cannot_be_told_all_is_cut_without_a_goodbye() {
+async fn gap_is_closed_once_its_messages_can_be_read_again() {
     let mut scene = scene().await;
-    // Number 2 exists nowhere.
+    let second = scene.store(2, "unheard of").await;
     scene.publish(3).await;
+    // Nobody can read number 2 yet.
+    scene.listen_to_others().await;
+    let repaired = doc! { "$set": { "type": "text" } };
+    scene.messages().await.update_one(doc! { "_id": second }, repaired).await.expect("changed");
+    for expected in [2, 3] {
+        assert_eq!(scene.listener.expect("message:created").await["seq"], expected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sockets_that_cannot_be_told_all_are_cut_without_a_goodbye() {
+    let mut scene = scene().await;
+    let other = Person::new(scene.suite.gateways[1]).await;
+    let elsewhere = scene.writer.open(&other).await;
+    let mut bystander = other.listen(scene.suite.gateways[1], "unified").await;
+    // Number 2 cannot be read, and is never announced.
+    scene.store(2, "unheard of").await;
+    scene.store(3, "text").await;
+    scene.publish(3).await;
+    // The others go on meanwhile.
+    for content in ["1", "2"] {
+        scene.writer.send(&elsewhere, content).await;
+        assert_eq!(bystander.expect("message:created").await["content"], content);
+    }
     assert_eq!(scene.listener.next().await, Heard::End);
-    // The client comes back and hears again.
+    // The client comes back and hears again, without the past.
     let mut listener = scene.reader.listen(scene.suite.gateways[1], "unified").await;
+    for seq in [4, 5] {
+        scene.writer.send(&scene.conversation, &seq.to_string()).await;
+        assert_eq!(listener.expect("message:created").await["seq"], seq);
+    }
+    // And nobody was cut who had no part in it.
+    scene.writer.send(&elsewhere, "3").await;
+    assert_eq!(bystander.expect("message:created").await["content"], "3");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gap_too_large_to_be_closed_cuts_once() {
+    let mut scene = scene().await;
+    let (conversation, now) = (ObjectId::new(), DateTime::now().timestamp_millis());
+    scene.announce(conversation, 1, now, None).await;
+    assert_eq!(scene.listener.expect("message:created").await["seq"], 1);
+    scene.announce(conversation, 500, now + 2, Some(now + 1)).await;
+    assert_eq!(scene.listener.next().await, Heard::End);
+    let mut listener = scene.reader.listen(scene.suite.gateways[1], "unified").await;
+    for seq in 501..=503 {
+        scene.announce(conversation, seq, now + seq, Some(now + seq - 1)).await;
+        assert_eq!(listener.expect("message:created").await["seq"], seq);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unknown_event_is_passed_over() {
+    let mut scene = scene().await;
+    let config = Nats::new(&testing::servers().await.nats_url);
+    let client = nats::connect(&config, "test").await.expect("nats");
+    // A kind of a later version (field 900, an empty message), one without any, and no event at all.
+    for bytes in [&[0xa2, 0x38, 0x00][..], &[], &[0xff; 7]] {
+        client.publish("chat.v1.log.later.made", bytes.into()).await.expect("published");
+    }
+    client.flush().await.expect("on its way");
     scene.writer.send(&scene.conversation, "2").await;
-    assert_eq!(listener.expect("message:created").await["seq"], 2);
+    assert_eq!(scene.listener.expect("message:created").await["content"], "2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn late_message_cuts_nobody_who_came_after_its_successor() {
+    let mut scene = scene().await;
+    let (conversation, now) = (ObjectId::new(), DateTime::now().timestamp_millis());
+    scene.announce(conversation, 7, now, Some(now - 60_000)).await;
+    assert_eq!(scene.listener.expect("message:created").await["seq"], 7);
+    // Whoever comes now has 6 and 7 in the history.
+    let mut late = scene.reader.listen(scene.suite.gateways[1], "unified").await;
+    scene.announce(conversation, 6, now - 60_000, Some(now - 70_000)).await;
+    assert_eq!(scene.listener.next().await, Heard::End, "this one may have missed it");
+    scene.announce(conversation, 8, now + 1, Some(now)).await;
+    assert_eq!(late.expect("message:created").await["seq"], 8);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn late_message_is_heard_before_its_successor_where_both_can_wait() {
+    let mut scene = scene().await;
+    let (conversation, now) = (ObjectId::new(), DateTime::now().timestamp_millis());
+    scene.announce(conversation, 6, now - 60_000, Some(now - 70_000)).await;
+    scene.announce(conversation, 7, now, Some(now - 60_000)).await;
+    for seq in [6, 7] {
+        assert_eq!(scene.listener.expect("message:created").await["seq"], seq);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_announced_is_heard_before_the_first_event_of_a_conversation() {
+    let mut scene = scene().await;
+    let messages = scene.messages().await;
+    let conversation = ObjectId::new();
+    let now = DateTime::now();
+    // Not due yet, so that no relay announces it.
+    let due = DateTime::from_millis(now.timestamp_millis() + 3_600_000);
+    let entry = doc! { "event_id": "x", "kind": "created", "at": due };
+    for seq in 1..=5_i64 {
+        let mut message = scene.message(conversation, seq);
+        if seq == 5 {
+            message.insert("outbox", [entry.clone()]);
+        }
+        messages.insert_one(message).await.expect("stored");
+    }
+    let now = now.timestamp_millis();
+    scene.announce(conversation, 6, now + 1, Some(now)).await;
+    for seq in [5, 6] {
+        assert_eq!(scene.listener.expect("message:created").await["seq"], seq);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,8 @@
 //! What gateways and services do when NATS, or the way to it, breaks: nothing is lost, nothing is heard
 //! twice, and where that cannot be proved, clients are made to come back.
 
+use std::{process::Command, time::Duration};
+
 use chat_e2e::socket::{Heard, Receiver};
 use chat_kit::{config::Nats, nats};
 use chat_local::{
@@ -18,6 +20,9 @@ use crate::{
     harness::{Person, eventually},
     proxy::Proxy,
 };
+
+/// How long a line may be silent until it is given up.
+const LONGEST_SILENCE: Duration = Duration::from_secs(50);
 
 struct Scene {
     servers: Servers,
@@ -60,6 +65,13 @@ impl Scene {
         }
     }
 
+    /// Sends nats-server a signal, such as `STOP`.
+    fn signal_nats(&self, signal: &str) {
+        let pid = self.servers.nats_pid().expect("started here").to_string();
+        let sent = Command::new("kill").args([&format!("-{signal}"), &pid]).status();
+        assert!(sent.expect("a program").success());
+    }
+
     async fn nats(&self) -> async_nats::Client {
         nats::connect(&Nats::new(&self.servers.nats_url), "test").await.expect("nats")
     }
@@ -74,6 +86,76 @@ async fn gateway_that_lost_nats_hears_what_it_missed() {
     scene.expect(2..=5).await;
     scene.send(6..=7).await;
     scene.expect(6..=7).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gateway_that_loses_nats_again_and_again_hears_all() {
+    let mut scene = scene(1000).await;
+    for round in 0..6 {
+        scene.proxy.close();
+        scene.send(2 + round * 2..=2 + round * 2).await;
+        scene.proxy.open();
+        // The next loss comes before the replay has ended.
+        scene.proxy.until_accepted(2 + 2 * (usize::try_from(round).expect("small") + 1)).await;
+        scene.send(3 + round * 2..=3 + round * 2).await;
+    }
+    scene.expect(2..=13).await;
+    scene.send(14..=14).await;
+    scene.expect(14..=14).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gateway_on_a_dead_line_hears_what_it_missed() {
+    let mut scene = scene(1000).await;
+    // No word of an end: the line has to be given up for its silence.
+    scene.proxy.abandon();
+    scene.send(2..=5).await;
+    let given_up = tokio::time::timeout(LONGEST_SILENCE, scene.proxy.until_accepted(4)).await;
+    given_up.expect("both gateways give the line up");
+    scene.expect(2..=5).await;
+    scene.send(6..=6).await;
+    scene.expect(6..=6).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_sent_while_nats_stands_still_are_heard_once_it_goes_on() {
+    let mut scene = scene(1000).await;
+    scene.signal_nats("STOP");
+    let begun = std::time::Instant::now();
+    scene.send(2..=4).await;
+    assert!(begun.elapsed() < Duration::from_secs(5), "nobody waits for nats");
+    scene.signal_nats("CONT");
+    scene.expect(2..=4).await;
+    scene.send(5..=5).await;
+    scene.expect(5..=5).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stream_that_lost_events_makes_clients_come_back() {
+    let mut scene = scene(1000).await;
+    scene.proxy.close();
+    scene.send(2..=2).await;
+    let context = async_nats::jetstream::new(scene.nats().await);
+    eventually("it is in the stream, and taken out of it", async || {
+        let stream = context.get_stream(subject::LOG_STREAM).await.expect("a stream");
+        stream.purge().await.expect("purged").purged > 0
+            && stream.get_info().await.expect("known").state.last_sequence >= 2
+    })
+    .await;
+    scene.proxy.open();
+    assert_eq!(scene.listener.next().await, Heard::End);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gateway_that_meets_no_stream_makes_it_again() {
+    let mut scene = scene(1000).await;
+    scene.proxy.close();
+    let context = async_nats::jetstream::new(scene.nats().await);
+    context.delete_stream(subject::LOG_STREAM).await.expect("deleted");
+    // Nobody sends anything.
+    scene.proxy.open();
+    assert_eq!(scene.listener.next().await, Heard::End, "what it held may have been missed");
+    context.get_stream(subject::LOG_STREAM).await.expect("it is there again");
 }
 
 #[tokio::test(flavor = "multi_thread")]

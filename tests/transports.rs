@@ -5,12 +5,14 @@ use chat_e2e::socket::{self, Heard};
 use chat_kit::{config::Nats, nats, nats::Publisher};
 use chat_local::testing::{self, TestSuite};
 use chat_proto::v1::{self as pb, event::Payload};
+use futures_util::{SinkExt as _, StreamExt as _};
 use mongodb::bson::oid::ObjectId;
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
 };
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungstenite::Message};
 
 use crate::{
     harness::{PATIENCE, Person, eventually},
@@ -57,19 +59,28 @@ async fn socket_that_does_not_read_is_cut_and_others_hear_all() {
     let (slow, healthy) =
         (Person::new(suite.gateways[0]).await, Person::new(suite.gateways[0]).await);
     let mut stuck = slow.listen(suite.gateways[0], "unified").await;
-    let mut reading = healthy.listen(suite.gateways[0], "unified").await;
-    let reader = tokio::spawn(async move {
-        for seq in 1..=MESSAGES {
-            assert_eq!(reading.expect("message:created").await["seq"], seq);
-        }
+    // The same user on another device, and somebody else.
+    let mut reading = Vec::new();
+    for person in [&slow, &healthy] {
+        reading.push(person.listen(suite.gateways[0], "unified").await);
+    }
+    let readers = reading.into_iter().map(|mut reading| {
+        tokio::spawn(async move {
+            for seq in 1..=MESSAGES {
+                assert_eq!(reading.expect("message:created").await["seq"], seq);
+            }
+        })
     });
+    let readers: Vec<_> = readers.collect();
     let (publisher, conversation) = (publisher().await, ObjectId::new());
     let content = "x".repeat(20_000);
     for seq in 1..=MESSAGES {
         let event = event(conversation, seq, &[&slow, &healthy], &content);
         publisher.publish(&event, "test").await.expect("published");
     }
-    reader.await.expect("a reading socket hears every message");
+    for reader in readers {
+        reader.await.expect("a reading socket hears every message");
+    }
     let mut heard = 0;
     loop {
         match stuck.next().await {
@@ -105,6 +116,51 @@ async fn polling_transport_that_was_cut_is_refused() {
     lose_order_for(&person).await;
     // A poll under way may still be answered.
     eventually("polls are refused", async || polling.poll().await.is_none()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn transport_is_cut_while_it_moves_to_a_websocket() {
+    let suite = testing::suite(|_| {}).await;
+    let person = Person::new(suite.gateways[0]).await;
+    let polling = Polling::connect(suite.gateways[0], &person, "unified").await;
+    let (mut socket, _) = connect_async(websocket_of(&suite, &polling)).await.expect("a WebSocket");
+    socket.send(Message::text("2probe")).await.expect("sent");
+    let answer = socket.next().await.expect("an answer").expect("an open transport");
+    assert_eq!(answer.to_text().expect("a text"), "3probe");
+    lose_order_for(&person).await;
+    ends(&mut socket).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn second_websocket_does_not_save_the_first_from_being_cut() {
+    let suite = testing::suite(|_| {}).await;
+    let person = Person::new(suite.gateways[0]).await;
+    let polling = Polling::connect(suite.gateways[0], &person, "unified").await;
+    let (mut first, _) = connect_async(websocket_of(&suite, &polling)).await.expect("a WebSocket");
+    for packet in ["2probe", "5"] {
+        first.send(Message::text(packet)).await.expect("sent");
+    }
+    let answer = first.next().await.expect("an answer").expect("an open transport");
+    assert_eq!(answer.to_text().expect("a text"), "3probe");
+    // Answered, although its transport has moved already.
+    let (_second, _) = connect_async(websocket_of(&suite, &polling)).await.expect("a WebSocket");
+    lose_order_for(&person).await;
+    ends(&mut first).await;
+}
+
+fn websocket_of(suite: &TestSuite, polling: &Polling) -> String {
+    let gateway = suite.gateways[0];
+    format!("ws://{gateway}/socket.io/?EIO=4&transport=websocket&sid={}", polling.id)
+}
+
+/// Waits for the end of a transport, which must come without the namespace's goodbye.
+async fn ends(socket: &mut WebSocketStream<MaybeTlsStream<TcpStream>>) {
+    let ended = tokio::time::timeout(PATIENCE, async {
+        while let Some(Ok(message)) = socket.next().await {
+            assert!(!message.to_text().unwrap_or_default().starts_with("41"));
+        }
+    });
+    ended.await.expect("it is cut");
 }
 
 #[tokio::test(flavor = "multi_thread")]

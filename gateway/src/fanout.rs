@@ -1,6 +1,7 @@
 //! From NATS events to the sockets of this gateway: every message once per socket, in the order of its
 //! conversation. Who hears is decided by the services and travels inside the event.
 
+mod gap;
 mod replay;
 mod window;
 
@@ -11,33 +12,33 @@ use std::{
 };
 
 use async_nats::Subscriber;
-use bson::DateTime;
+use bson::{DateTime, oid::ObjectId};
 use chat_kit::{
-    caller::{self, Caller},
-    id::ConversationId,
-    nats::{Interruption, Reach},
+    id::{ConversationId, UserId},
+    nats::{Place, Reach},
     session::SessionHash,
-    shutdown::Lifecycle,
     telemetry,
-    time::{before, from_timestamp, to_timestamp},
+    time::{before, from_timestamp},
 };
 use chat_proto::v1::{self as pb, event::Payload};
 use futures_util::StreamExt as _;
 use prost::Message as _;
-use prost_types::Timestamp;
 use tokio::{
-    sync::{Semaphore, mpsc, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
+    task::AbortHandle,
     time::Instant,
 };
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     error::ApiError,
     socket::{Peer, Sockets},
     state::AppState,
-    wire::event::{MessageCreated, Standing},
+    wire::event::{MessageCreated, Standing, ToRecipient},
 };
+use gap::{Gap, MOST_CALLS, MOST_FETCHED};
 use replay::{Replayed, Replays};
-use window::{MOST_WAITING, Offered, Window};
+use window::{Offered, Window};
 
 /// How long a message waits for those before it until they are fetched.
 const GAP_TIMEOUT: Duration = Duration::from_millis(250);
@@ -45,31 +46,42 @@ const GAP_TIMEOUT: Duration = Duration::from_millis(250);
 const SETTLED_AFTER: Duration = Duration::from_secs(5);
 /// Conversations whose order this gateway remembers; the longest unheard go when there are more.
 const MOST_WINDOWS: usize = 50_000;
-/// Gaps that are fetched at the same time; further ones wait for a place.
-const MOST_FILLS: usize = 16;
-/// Most messages fetched for one gap; equal to what may wait behind it.
-const MOST_FILLED: usize = MOST_WAITING;
+/// Messages of all conversations together that wait for earlier ones.
+const MOST_WAITING_IN_ALL: usize = 20_000;
 
 /// A message and who hears it.
-#[derive(Clone)]
 struct Item {
-    message: Arc<pb::Message>,
-    recipients: Arc<[String]>,
+    message: pb::Message,
+    recipients: Arc<[UserId]>,
+    /// Given back when it has been emitted, or dropped; what need not wait needs none.
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 /// A window with what the fan-out knows about it.
 struct Entry {
     window: Window<Item>,
-    /// Whether a timer runs or a fetch is under way for its gap.
-    is_pending: bool,
+    /// When this gateway first heard of the conversation.
+    opened_at: Instant,
     heard_at: Instant,
+    pending: Pending,
+}
+
+/// What is done about the gap of a window.
+enum Pending {
+    /// Nothing: there is none.
+    Nothing,
+    /// It has this long to close by itself.
+    Wait(Instant),
+    /// Its messages are fetched, since this time.
+    Fetch(Instant, AbortHandle),
 }
 
 /// The messages of a gap, or the failure to fetch them.
 struct Filled {
     conversation: ConversationId,
+    since: Instant,
     messages: anyhow::Result<Vec<pb::Message>>,
-    recipients: Arc<[String]>,
+    recipients: Arc<[UserId]>,
 }
 
 struct Fanout {
@@ -78,10 +90,9 @@ struct Fanout {
     windows: HashMap<ConversationId, Entry>,
     /// Gaps in the order in which their waiting ends: all wait equally long.
     timers: VecDeque<(Instant, ConversationId)>,
-    fills: Arc<Semaphore>,
+    places: Arc<Semaphore>,
+    calls: Arc<Semaphore>,
     filled: mpsc::Sender<Filled>,
-    /// When the subscription last brought an event, or was made.
-    heard_at: DateTime,
 }
 
 /// Where events come from.
@@ -91,42 +102,41 @@ pub struct Source {
     /// The connection behind it, for reading again what it missed.
     pub client: async_nats::Client,
     /// Says when it may have missed some.
-    pub interruptions: watch::Receiver<Option<Interruption>>,
+    pub interruptions: watch::Receiver<()>,
+    /// Where the stream ended before the subscription began.
+    pub since: Place,
 }
 
-/// Emits what the source brings until the soft stop.
+/// Emits what the source brings until `stop`.
 pub async fn run(
     state: AppState,
     sockets: Sockets,
     source: Source,
-    life: Lifecycle,
+    stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let Source { mut events, client, interruptions } = source;
-    let mut replays = Replays::new(client, interruptions);
-    let (filled, mut fills) = mpsc::channel(MOST_FILLS);
+    let Source { mut events, client, interruptions, since } = source;
+    let mut replays = Replays::new(client, state.config.nats.clone(), interruptions, since);
+    let (filled, mut fills) = mpsc::channel(MOST_CALLS);
     let mut fanout = Fanout {
         state,
         sockets,
         windows: HashMap::new(),
         timers: VecDeque::new(),
-        fills: Arc::new(Semaphore::new(MOST_FILLS)),
+        places: Arc::new(Semaphore::new(MOST_WAITING_IN_ALL)),
+        calls: Arc::new(Semaphore::new(MOST_CALLS)),
         filled,
-        heard_at: DateTime::now(),
     };
     loop {
         let timer = fanout.timers.front().map(|(at, _)| *at);
         tokio::select! {
             event = events.next() => match event {
-                Some(event) => {
-                    fanout.heard_at = DateTime::now();
-                    fanout.hear(&event);
-                }
+                Some(event) => fanout.hear(&event),
                 None => anyhow::bail!("the subscription to events ended"),
             },
-            replayed = replays.next(fanout.heard_at) => fanout.hear_again(replayed),
+            replayed = replays.next() => fanout.hear_again(replayed),
             Some(filled) = fills.recv() => fanout.close_gap(filled),
-            () = sleep_until(timer) => fanout.fetch_gap(),
-            () = life.stopping() => return Ok(()),
+            () = sleep_until(timer) => fanout.end_wait(),
+            () = stop.cancelled() => return Ok(()),
         }
     }
 }
@@ -135,6 +145,19 @@ async fn sleep_until(timer: Option<Instant>) {
     match timer {
         Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
+    }
+}
+
+impl Entry {
+    /// Does no more about a gap that is closed, or given up.
+    fn rest(&mut self) {
+        if let Pending::Fetch(_, fetch) = std::mem::replace(&mut self.pending, Pending::Nothing) {
+            fetch.abort();
+        }
+    }
+
+    fn is_pending(&self) -> bool {
+        !matches!(self.pending, Pending::Nothing)
     }
 }
 
@@ -155,8 +178,7 @@ impl Fanout {
         };
         match event.payload {
             Some(Payload::MessageCreated(pb::MessageCreated { message: Some(message) })) => {
-                let recipients = event.recipient_ids.into();
-                self.deliver(Item { message: Arc::new(message), recipients });
+                self.deliver(message, recipients(&event.id, &event.recipient_ids));
             }
             Some(Payload::SessionRevoked(revoked)) => self.end_session(&revoked),
             Some(Payload::MessageCreated(_)) | None => {
@@ -174,6 +196,9 @@ impl Fanout {
             Replayed::End(Reach::Whole) => {}
             Replayed::End(Reach::TooShort) => {
                 tracing::error!("events are lost, cutting all sockets");
+                // Who comes back reads what happened meanwhile; nobody is owed an old number any more.
+                self.windows.clear();
+                self.timers.clear();
                 let sockets = self.sockets.clone();
                 tokio::spawn(async move { sockets.cut_all().await });
             }
@@ -192,168 +217,202 @@ impl Fanout {
         self.sockets.end_session(user_id, Some(session), &ApiError::session_over());
     }
 
-    fn deliver(&mut self, item: Item) {
-        let Ok(conversation) = item.message.conversation_id.parse::<ConversationId>() else {
-            tracing::error!(id = item.message.id, "event without a conversation");
+    fn deliver(&mut self, message: pb::Message, recipients: Arc<[UserId]>) {
+        let Ok(conversation) = message.conversation_id.parse::<ConversationId>() else {
+            tracing::error!(id = message.id, "event without a conversation");
             return;
         };
-        let seq = item.message.seq;
-        let is_heard_here = item.recipients.iter().any(|id| self.sockets.has(id));
         if !self.windows.contains_key(&conversation) {
-            self.make_room();
-            let window =
-                if is_settled(&item.message) { Window::before(seq) } else { Window::opening() };
-            let entry = Entry { window, is_pending: false, heard_at: Instant::now() };
-            self.windows.insert(conversation, entry);
+            self.open(conversation, &message);
         }
         let Some(entry) = self.windows.get_mut(&conversation) else { return };
-        if is_heard_here || entry.window.first_waiting().is_some() {
-            self.offer(conversation, item);
+        let is_heard_here = self.sockets.has_any(&recipients);
+        if is_heard_here || !entry.window.is_next(message.seq) {
+            self.offer(conversation, message, recipients);
         } else {
             // Whoever connects from now on reads this message, and those before it, in the history.
             entry.heard_at = Instant::now();
-            entry.window.pass(seq);
+            entry.window.pass(message.seq);
         }
     }
 
-    fn offer(&mut self, conversation: ConversationId, item: Item) {
+    fn open(&mut self, conversation: ConversationId, message: &pb::Message) {
+        self.make_room();
+        let window =
+            if is_settled(message) { Window::before(message.seq) } else { Window::opening() };
+        let now = Instant::now();
+        let entry = Entry { window, opened_at: now, heard_at: now, pending: Pending::Nothing };
+        self.windows.insert(conversation, entry);
+    }
+
+    fn offer(
+        &mut self,
+        conversation: ConversationId,
+        message: pb::Message,
+        recipients: Arc<[UserId]>,
+    ) {
         let Some(entry) = self.windows.get_mut(&conversation) else { return };
         entry.heard_at = Instant::now();
-        if is_settled(&item.message) {
-            entry.window.begin_before(item.message.seq);
+        let (seq, late) = (message.seq, Arc::clone(&recipients));
+        if is_settled(&message) {
+            entry.window.begin_before(seq);
         }
-        let late = Arc::clone(&item.recipients);
-        let offered = entry.window.offer(item.message.seq, item);
-        let waits = entry.window.first_waiting().is_some();
-        if waits && !entry.is_pending {
-            entry.is_pending = true;
-            self.timers.push_back((Instant::now() + GAP_TIMEOUT, conversation));
+        let place = Arc::clone(&self.places).try_acquire_owned().ok();
+        let has_place = place.is_some();
+        let mut offered = entry.window.offer(seq, Item { message, recipients, _place: place });
+        if matches!(offered, Offered::Waiting) && !has_place {
+            offered = Offered::Overflow;
+        }
+        match (entry.window.first_waiting(), &entry.pending) {
+            (Some(_), Pending::Nothing) => self.wait(conversation),
+            (None, _) => entry.rest(),
+            (Some(_), _) => {}
         }
         match offered {
             Offered::Unproven => self.disprove(conversation, &late),
             Offered::Ready(items) => items.iter().for_each(|item| self.emit(item)),
             Offered::Known | Offered::Waiting => {}
-            Offered::Overflow => self.give_up(conversation, "too many messages wait"),
+            Offered::Overflow => {
+                self.give_up(conversation, "too many messages wait");
+                self.pass_by(conversation, seq, &late);
+            }
         }
     }
 
-    /// Fetches the gap whose time is over, if it is still there.
-    fn fetch_gap(&mut self) {
-        let Some((_, conversation)) = self.timers.pop_front() else { return };
+    fn wait(&mut self, conversation: ConversationId) {
+        if let Some(entry) = self.windows.get_mut(&conversation) {
+            let end = Instant::now() + GAP_TIMEOUT;
+            entry.pending = Pending::Wait(end);
+            self.timers.push_back((end, conversation));
+        }
+    }
+
+    /// Fetches the gap whose time is over, if it is still there and somebody here hears what waits.
+    fn end_wait(&mut self) {
+        let Some((end, conversation)) = self.timers.pop_front() else { return };
         let Some(entry) = self.windows.get_mut(&conversation) else { return };
-        let Some((seq, first)) = entry.window.first_waiting() else {
-            entry.is_pending = false;
+        if !matches!(entry.pending, Pending::Wait(own) if own == end) {
             return;
-        };
-        let first = first.clone();
-        let most = i64::try_from(MOST_FILLED).unwrap_or(i64::MAX);
-        let after = entry.window.emitted().unwrap_or((seq - 1 - most).max(0));
-        if seq - 1 - after > most {
+        }
+        let Some((seq, first)) = entry.window.first_waiting() else { return entry.rest() };
+        let (mut waiting, last) = entry.window.waiting();
+        if !waiting.any(|item| self.sockets.has_any(&item.recipients)) {
+            drop(waiting);
+            entry.window.pass(last.unwrap_or(seq));
+            return entry.rest();
+        }
+        drop(waiting);
+        let after = entry.window.emitted().unwrap_or((seq - 1 - MOST_FETCHED).max(0));
+        if seq - 1 - after > MOST_FETCHED {
             return self.give_up(conversation, "too many messages are missing");
         }
-        let since =
-            entry.window.emitted().is_none().then(|| settled_before(&first.message)).flatten();
-        let limit = u32::try_from((seq - 1 - after).clamp(1, most)).unwrap_or(u32::MAX);
-        let request = pb::ListAfterRequest {
-            conversation_id: conversation.to_string(),
-            after_seq: after,
-            limit,
-            since,
-        };
+        let is_open = entry.window.emitted().is_none();
+        let recipients = Arc::clone(&first.recipients);
+        let gap = Gap { conversation, after, to: seq - 1, is_open };
         tracing::debug!(%conversation, after, seq, "fetching a gap");
-        let (filled, fills) = (self.filled.clone(), Arc::clone(&self.fills));
-        let mut client = self.state.clients.message.clone();
-        tokio::spawn(async move {
-            let caller = Caller::service("gateway", &caller::new_request_id());
-            let messages = async {
-                let _place = fills.acquire().await?;
-                let answer = client.list_after(caller.request(request)).await?;
-                anyhow::Ok(answer.into_inner().messages)
-            };
-            let messages = messages.await;
-            let recipients = first.recipients;
+        let (filled, calls) = (self.filled.clone(), Arc::clone(&self.calls));
+        let client = self.state.clients.message.clone();
+        let since = Instant::now();
+        let fetch = tokio::spawn(async move {
+            let messages = gap.fetch(&client, &calls).await;
             // Closed only when the gateway ends.
-            filled.send(Filled { conversation, messages, recipients }).await.ok();
+            filled.send(Filled { conversation, since, messages, recipients }).await.ok();
         });
+        entry.pending = Pending::Fetch(since, fetch.abort_handle());
     }
 
     fn close_gap(&mut self, filled: Filled) {
-        let Filled { conversation, messages, recipients } = filled;
+        let Filled { conversation, since, messages, recipients } = filled;
         let Some(entry) = self.windows.get_mut(&conversation) else { return };
+        if !matches!(entry.pending, Pending::Fetch(own, _) if own == since) {
+            return;
+        }
         let messages = match messages {
             Ok(messages) => messages,
             Err(error) => return self.give_up(conversation, &format!("{error:#}")),
         };
         let first = entry.window.first_waiting().map(|(seq, _)| seq);
-        // Pending until all is offered, so that no timer starts for what is being closed.
         if let Some(begin) = messages.first().map(|message| message.seq).or(first) {
             entry.window.begin_before(begin);
         }
         for message in messages {
-            let recipients = Arc::clone(&recipients);
-            self.offer(conversation, Item { message: Arc::new(message), recipients });
+            self.offer(conversation, message, Arc::clone(&recipients));
         }
         let Some(entry) = self.windows.get_mut(&conversation) else { return };
-        entry.is_pending = false;
+        entry.rest();
         // An opening window that began right at what waits has emitted nothing yet.
-        for item in entry.window.take_ready() {
-            self.emit(&item);
+        let ready = entry.window.take_ready();
+        if entry.window.first_waiting().is_some() {
+            self.wait(conversation);
         }
-        let Some(entry) = self.windows.get(&conversation) else { return };
-        if let (Some(emitted), Some((seq, _))) =
-            (entry.window.emitted(), entry.window.first_waiting())
-        {
-            if first == Some(seq) {
-                self.give_up(conversation, &format!("{} is missing", emitted + 1));
-            } else {
-                self.wait_again(conversation);
-            }
-        }
-    }
-
-    fn wait_again(&mut self, conversation: ConversationId) {
-        if let Some(entry) = self.windows.get_mut(&conversation) {
-            entry.is_pending = true;
-            self.timers.push_back((Instant::now() + GAP_TIMEOUT, conversation));
+        for item in &ready {
+            self.emit(item);
         }
     }
 
     /// Cuts the sockets that cannot be told all, so that their clients come back and sync.
     fn give_up(&mut self, conversation: ConversationId, reason: &str) {
-        tracing::error!(%conversation, reason, "order lost, cutting the sockets concerned");
         let Some(entry) = self.windows.get_mut(&conversation) else { return };
-        entry.is_pending = false;
-        for item in entry.window.give_up() {
-            for recipient in item.recipients.iter() {
-                for peer in self.sockets.of(recipient) {
-                    peer.cut();
-                }
+        entry.rest();
+        let given_up: Vec<Item> = entry.window.give_up().collect();
+        if given_up.is_empty() {
+            return;
+        }
+        tracing::error!(%conversation, reason, "order lost, cutting the sockets concerned");
+        for item in &given_up {
+            self.sockets.of(&item.recipients).iter().for_each(Peer::cut);
+        }
+    }
+
+    /// Cuts the sockets that were to hear a message for which there is no room.
+    fn pass_by(&mut self, conversation: ConversationId, seq: i64, recipients: &[UserId]) {
+        if let Some(entry) = self.windows.get_mut(&conversation) {
+            entry.window.pass(seq);
+            self.sockets.of(recipients).iter().for_each(Peer::cut);
+        }
+    }
+
+    /// Cuts the sockets that may not have heard a message and cannot hear it in order any more. Those
+    /// that came after a later message had been heard here have it in the history.
+    fn disprove(&self, conversation: ConversationId, recipients: &[UserId]) {
+        let Some(entry) = self.windows.get(&conversation) else { return };
+        for peer in self.sockets.of(recipients) {
+            if peer.connected_at() < entry.opened_at {
+                tracing::warn!(%conversation, "message came too late, cutting a socket");
+                peer.cut();
             }
         }
     }
 
-    /// Cuts the sockets that may not have heard a message and cannot hear it in order any more.
-    fn disprove(&self, conversation: ConversationId, recipients: &[String]) {
-        for peer in recipients.iter().flat_map(|recipient| self.sockets.of(recipient)) {
-            tracing::warn!(%conversation, "message came too late, cutting a socket");
-            peer.cut();
-        }
-    }
-
     fn emit(&self, item: &Item) {
-        let message = &*item.message;
+        let message = &item.message;
         let event = MessageCreated::new(message);
-        for recipient in item.recipients.iter() {
-            let event = event.to(recipient);
-            for peer in self.sockets.of(recipient) {
-                let standing = standing(message, recipient, &peer);
-                match event.frames(peer.dialect(), standing) {
-                    Ok(frames) => {
-                        for (name, body) in frames {
-                            peer.emit(name, body);
-                        }
+        let sender = message.sender_id.parse().ok();
+        let origin = message.origin_id.as_ref().and_then(|id| ObjectId::parse_str(id).ok());
+        let mut recipient = None;
+        for peer in self.sockets.of(&item.recipients) {
+            let user_id = peer.identity().user_id;
+            let standing = if Some(user_id) != sender {
+                Standing::Recipient
+            } else if Some(peer.origin_id()) == origin {
+                Standing::Origin
+            } else {
+                Standing::Sender
+            };
+            // The sockets of a user come one after the other.
+            if recipient.as_ref().is_none_or(|recipient: &ToRecipient| !recipient.is(user_id)) {
+                recipient = Some(event.to(user_id));
+            }
+            let Some(recipient) = &recipient else { continue };
+            match recipient.frames(peer.dialect(), standing) {
+                Ok(frames) => {
+                    for (name, body) in frames {
+                        peer.emit(name, body);
                     }
-                    Err(error) => tracing::error!(%error, id = message.id, "cannot be encoded"),
+                }
+                Err(error) => {
+                    tracing::error!(%error, id = message.id, "cannot be encoded, cutting a socket");
+                    peer.cut();
                 }
             }
         }
@@ -367,33 +426,29 @@ impl Fanout {
         let middle = heard.len() / 2;
         let (_, oldest, _) = heard.select_nth_unstable(middle);
         let oldest = *oldest;
-        self.windows.retain(|_, entry| entry.is_pending || entry.heard_at > oldest);
+        self.windows.retain(|_, entry| entry.is_pending() || entry.heard_at > oldest);
     }
 }
 
-fn standing(message: &pb::Message, recipient: &str, peer: &Peer) -> Standing {
-    if message.sender_id != recipient {
-        Standing::Recipient
-    } else if message.origin_id.as_deref() == Some(peer.origin_id().to_hex().as_str()) {
-        Standing::Origin
-    } else {
-        Standing::Sender
+fn recipients(event_id: &str, ids: &[String]) -> Arc<[UserId]> {
+    let parsed: Arc<[UserId]> = ids.iter().filter_map(|id| id.parse().ok()).collect();
+    if parsed.len() < ids.len() {
+        tracing::error!(event_id, "event with a recipient that is no id");
     }
+    parsed
 }
 
-/// Says whether a message can be emitted without looking for those before it: it is new, and they are
-/// not, so that they have long been heard. One that was announced late says nothing about the others.
+/// Says whether a message can be emitted without looking for those before it: it is new, and they were
+/// stored long before it, so that they have long been heard. One that was announced late says nothing
+/// about the others.
 fn is_settled(message: &pb::Message) -> bool {
-    let is_older = |time: &Timestamp| from_timestamp(time) < before(DateTime::now(), SETTLED_AFTER);
-    let is_new = message.created_at.as_ref().is_some_and(|created_at| !is_older(created_at));
-    match &message.previous_created_at {
-        None => message.seq == 1,
-        Some(previous) => is_new && is_older(previous),
+    let created_at = message.created_at.as_ref().map(from_timestamp);
+    match (created_at, message.previous_created_at.as_ref().map(from_timestamp)) {
+        (_, None) => message.seq == 1,
+        (None, Some(_)) => false,
+        (Some(created_at), Some(previous)) => {
+            created_at >= before(DateTime::now(), SETTLED_AFTER)
+                && previous < before(created_at, SETTLED_AFTER)
+        }
     }
-}
-
-/// Returns the time before which nothing needs to be heard together with a message.
-fn settled_before(message: &pb::Message) -> Option<Timestamp> {
-    let created_at = message.created_at.as_ref().map(from_timestamp)?;
-    Some(to_timestamp(before(created_at, SETTLED_AFTER)))
 }

@@ -15,6 +15,7 @@ pub mod wire;
 use chat_kit::{nats, shutdown::Lifecycle};
 use chat_proto::subject;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 pub use crate::{config::Config, state::AppState};
 
@@ -28,28 +29,34 @@ pub struct Gateway {
 pub async fn connect(config: Config) -> anyhow::Result<Gateway> {
     let (client, interruptions) =
         nats::connect_watched(&config.nats, env!("CARGO_PKG_NAME")).await?;
+    let since = nats::end(&client, &config.nats).await?;
     let events = nats::subscribe(&client, subject::LOG_WILDCARD).await?;
-    let source = fanout::Source { events, client, interruptions };
+    let source = fanout::Source { events, client, interruptions, since };
     Ok(Gateway { state: AppState::new(config), source })
 }
 
 impl Gateway {
-    /// Serves clients until the soft stop. Then it accepts no more, cuts the sockets so that their
-    /// clients come back elsewhere, and waits for requests under way.
+    /// Serves clients until the soft stop, which health tells at once. After the pause it accepts no
+    /// more, ends the sockets so that their clients come back elsewhere, and waits for requests under way.
     pub async fn serve(self, listener: TcpListener, life: &Lifecycle) -> anyhow::Result<()> {
         let Self { state, source } = self;
         let (pause, connections) = (state.config.stop.pause, state.config.http.connections.get());
         // Side by side: deadlines and body limits would break long polling.
         let (routes, sockets) = socket::routes(&state);
         let app = routes.fallback_service(router::router(state.clone()));
-        life.spawn("fan-out", fanout::run(state.clone(), sockets.clone(), source, life.clone()));
-        life.spawn("sessions", socket::watch(state, sockets.clone(), life.clone()));
+        // Sockets hear all until they end.
+        let ended = CancellationToken::new();
+        let stopping = state.stopping.clone();
+        life.spawn("sessions", socket::watch(state.clone(), sockets.clone(), life.clone()));
+        life.spawn("fan-out", fanout::run(state, sockets.clone(), source, ended.clone()));
         let stop = async {
             life.stopping().await;
+            stopping.cancel();
             tokio::time::sleep(pause).await;
         };
         let open = chat_kit::http::accept(listener, app, connections, stop).await;
-        sockets.cut_all().await;
+        sockets.end_all().await;
+        ended.cancel();
         open.drained(life).await;
         Ok(())
     }

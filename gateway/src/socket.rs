@@ -1,10 +1,11 @@
-//! The Socket.IO side of the gateway: handshake, the room of the user, and the table of events.
+//! The Socket.IO side of the gateway: handshake, the sockets of a user, and the table of events.
 
 mod messages;
 mod payload;
 mod peer;
 mod queue;
 mod sessions;
+mod sockets;
 mod transport;
 
 use std::{
@@ -16,8 +17,7 @@ use std::{
 use axum::{Router, middleware};
 use bson::oid::ObjectId;
 use chat_kit::{caller, id::UserId, session::SessionHash};
-use parking_lot::Mutex;
-use serde_json::{Value, value::RawValue};
+use serde_json::Value;
 use socketioxide::{
     ParserConfig, SocketIo,
     extract::{Extension, SocketRef, State, TryData},
@@ -33,10 +33,10 @@ use crate::{
     wire::{Dialect, event, handshake},
 };
 
-pub use peer::{Peer, Sockets};
+pub use peer::Peer;
 use queue::Queue;
-use sessions::Ends;
 pub use sessions::watch;
+pub use sockets::Sockets;
 pub use transport::Transports;
 use transport::guard;
 
@@ -52,15 +52,12 @@ const MAX_BINARIES: usize = 4;
 /// Packets that wait for a slow socket; one more cuts it.
 const MAX_BUFFERED: usize = 512;
 
-/// Name and body of an event that came before its socket was greeted.
-type Early = (&'static str, Box<RawValue>);
-
 /// What a connected socket is.
 #[derive(Clone, Debug)]
 pub struct Identity {
     /// The authenticated caller; the request id is that of the handshake.
     pub caller: caller::Caller,
-    /// The user; the socket's room has his id as its name.
+    /// The user.
     pub user_id: UserId,
     /// Id of the session; absent for old tokens without one.
     pub session_id: Option<String>,
@@ -71,8 +68,6 @@ pub struct Identity {
     /// Id of this socket inside the suite. The Socket.IO id is a credential of the transport and stays
     /// between client and gateway.
     pub origin_id: ObjectId,
-    /// What is to be emitted once the socket has been greeted; nothing more after that.
-    early: Arc<Mutex<Option<Vec<Early>>>>,
 }
 
 impl Identity {
@@ -85,7 +80,7 @@ impl Identity {
 
 /// Builds the routes of the Socket.IO server, behind the check of origins and transports.
 pub fn routes(state: &AppState) -> (Router, Sockets) {
-    let (transports, ends) = (Transports::default(), Ends::default());
+    let (sockets, transports) = (Sockets::default(), Transports::default());
     // No event carries bytes. A few are taken all the same, so that they can be refused by name.
     let parser = ParserConfig::common()
         .max_incoming_binaries(MAX_BINARIES)
@@ -101,7 +96,7 @@ pub fn routes(state: &AppState) -> (Router, Sockets) {
         .with_parser(parser)
         .with_state(state.clone())
         .with_state(transports.clone())
-        .with_state(ends.clone())
+        .with_state(sockets.clone())
         .build_svc();
     io.ns("/", connected.with(register).with(authenticate));
     let guard = middleware::from_fn_with_state((state.clone(), transports.clone()), guard);
@@ -113,7 +108,7 @@ pub fn routes(state: &AppState) -> (Router, Sockets) {
     let routes = Router::new()
         .route_service("/socket.io", service.clone())
         .route_service("/socket.io/", service);
-    (routes, Sockets::new(io, transports, ends))
+    (routes, sockets)
 }
 
 /// Verifies the token of the CONNECT packet, else that of the handshake's header; never the query's.
@@ -135,7 +130,6 @@ async fn authenticate(
                 expires_at: identity.expires_at,
                 dialect: handshake.dialect,
                 origin_id: ObjectId::new(),
-                early: Arc::new(Mutex::new(Some(Vec::new()))),
             });
             Ok(())
         }
@@ -144,18 +138,18 @@ async fn authenticate(
             // An answer would keep old clients from ever coming back: the transport is cut, and the
             // handshake outlasts it.
             tracing::warn!(request_id, "cannot check a session, cutting the socket");
-            transports.cut(&socket);
+            transports.cut_unknown(&socket);
             tokio::time::sleep(2 * CONNECT_TIMEOUT).await;
             Err("unavailable")
         }
     }
 }
 
-/// Attaches the handlers and joins the user's room before the client is told that it is connected.
+/// Attaches the handlers and takes the socket in before its client is told that it is connected.
 async fn register(
     socket: SocketRef,
-    State(ends): State<Ends>,
     State(transports): State<Transports>,
+    State(sockets): State<Sockets>,
     Extension(identity): Extension<Identity>,
 ) -> Result<(), Infallible> {
     // One queue for both names: what a socket sends keeps its order.
@@ -164,13 +158,12 @@ async fn register(
         socket.on(name, sending.handler(name));
     }
     transports.remember(&socket);
-    let expires_at = identity.expires_at;
-    socket.on_disconnect(async move |socket: SocketRef| {
-        transports.forget(&socket);
-        ends.forget(expires_at, socket.id);
-    });
-    // Before the client can read the history: what is stored after that read, it hears.
-    socket.join(identity.user_id.to_string());
+    let peer = Peer::new(socket.id.to_string(), identity, transports, sending.unanswered());
+    socket.extensions.insert(peer.clone());
+    // Before the client can read the history: what is stored after that read, it hears. Where the
+    // transport has ended meanwhile, no handler runs; the registration ends with the socket.
+    let registration = Arc::new(sockets.register(peer));
+    socket.on_disconnect(async move || registration.end());
     Ok(())
 }
 
@@ -178,17 +171,13 @@ async fn register(
 async fn connected(
     socket: SocketRef,
     State(state): State<AppState>,
-    State(ends): State<Ends>,
-    State(transports): State<Transports>,
-    Extension(identity): Extension<Identity>,
+    Extension(peer): Extension<Peer>,
 ) {
-    ends.remember(identity.expires_at, &socket);
-    let greeting = handshake::greeting(&identity, &socket.id.to_string());
-    let session = identity.session();
-    let peer = Peer::new(socket, identity, transports);
-    peer.greet(greeting.as_ref());
+    let greeting = handshake::greeting(peer.identity(), &socket.id.to_string());
+    peer.greet(socket, greeting.as_ref());
     // A revocation that was heard of before found no socket to end; one that comes from now on does.
+    let session = peer.identity().session();
     if session.is_some_and(|session| state.sessions.is_revoked(session)) {
-        peer.end(&ApiError::session_over());
+        peer.revoke(&ApiError::session_over());
     }
 }

@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Instant};
 
+use tokio_util::sync::CancellationToken;
+
 use crate::{
     auth::{Sessions, Verifier},
     clients::Clients,
@@ -21,6 +23,8 @@ pub struct AppState {
     pub config: Arc<Config>,
     /// When the process began.
     pub started: Instant,
+    /// Cancelled when the process is about to end.
+    pub stopping: CancellationToken,
 }
 
 impl AppState {
@@ -33,6 +37,7 @@ impl AppState {
             sessions: Sessions::new(config.http.hold),
             config: Arc::new(config),
             started: Instant::now(),
+            stopping: CancellationToken::new(),
         }
     }
 }

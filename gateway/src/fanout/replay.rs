@@ -1,20 +1,22 @@
 //! After an interruption of the subscription: what the stream still has is heard again, and what it has
 //! not makes the clients come back.
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
-use bson::DateTime;
 use chat_kit::{
-    nats::{self, Interruption, Reach},
-    time::before,
+    config,
+    nats::{self, Place, Reach},
 };
 use tokio::{
-    sync::{mpsc, watch},
-    time::Instant,
+    sync::{mpsc, oneshot, watch},
+    time::{Instant, Interval, MissedTickBehavior, interval},
 };
 
-/// How long a broken connection may look alive, and how much earlier the replay begins than needed.
-const SLACK: Duration = Duration::from_secs(30);
+/// How often the subscription proves that it has brought everything so far.
+const PROOF_INTERVAL: Duration = Duration::from_secs(5);
+/// Proofs that are kept. A replay begins at the oldest, about thirty seconds before the newest: by then
+/// what was on its way, here or between the servers of NATS, has come or is known to be lost.
+const MOST_PROOFS: usize = 7;
 /// How long a replay is tried again before it counts as failed.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Pause between two tries.
@@ -30,87 +32,165 @@ pub enum Replayed {
     End(Reach),
 }
 
+/// Steps of a replay under way; at its end, the place in the stream up to which all has been heard.
+enum Step {
+    Event(async_nats::Message),
+    End(Reach, Option<Place>),
+}
+
+/// Where the stream ended when the subscription answered, on the so-many-eth connection.
+struct Proof {
+    place: Place,
+    connects: u64,
+}
+
 /// Replays, one at a time.
 pub struct Replays {
     client: async_nats::Client,
-    interruptions: watch::Receiver<Option<Interruption>>,
-    subscribed_at: DateTime,
-    current: Option<mpsc::Receiver<Replayed>>,
+    config: config::Nats,
+    interruptions: watch::Receiver<()>,
+    /// Oldest first; none after a replay that failed.
+    proofs: VecDeque<Place>,
+    /// The connection that they are of.
+    connects: u64,
+    ticks: Interval,
+    asked: Option<oneshot::Receiver<Option<Proof>>>,
+    current: Option<mpsc::Receiver<Step>>,
 }
 
 impl Replays {
-    /// Watches a connection.
+    /// Watches a connection whose subscription is younger than `since`.
     pub fn new(
         client: async_nats::Client,
-        interruptions: watch::Receiver<Option<Interruption>>,
+        config: config::Nats,
+        interruptions: watch::Receiver<()>,
+        since: Place,
     ) -> Self {
-        Self { client, interruptions, subscribed_at: DateTime::now(), current: None }
+        let mut ticks = interval(PROOF_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let connects = nats::connects(&client);
+        let proofs = VecDeque::from([since]);
+        Self { client, config, interruptions, proofs, connects, ticks, asked: None, current: None }
     }
 
-    /// Waits for what a replay brings. `heard_at` is when the subscription last brought an event. Cancel
-    /// safe.
-    pub async fn next(&mut self, heard_at: DateTime) -> Replayed {
+    /// Waits for what a replay brings. Cancel safe.
+    pub async fn next(&mut self) -> Replayed {
         loop {
             if let Some(current) = &mut self.current {
-                if let Some(replayed) = current.recv().await {
-                    return replayed;
+                match current.recv().await {
+                    Some(Step::Event(event)) => return Replayed::Event(event),
+                    Some(Step::End(reach, end)) => return self.end(reach, end),
+                    None => return self.end(Reach::TooShort, None),
                 }
-                self.current = None;
             }
-            if self.interruptions.changed().await.is_err() {
-                // The connection is closed for good: the subscription says so, too.
-                std::future::pending::<()>().await;
-            }
-            let interruption = *self.interruptions.borrow_and_update();
-            if let Some(interruption) = interruption {
-                let lost_since = heard_at.max(before(interruption.since, SLACK));
-                // What was announced before this gateway listened, nobody here was to hear.
-                let from = before(lost_since, SLACK).max(self.subscribed_at);
-                self.current = Some(start(self.client.clone(), from, lost_since));
+            tokio::select! {
+                changed = self.interruptions.changed() => match changed {
+                    Ok(()) => self.start(),
+                    // The connection is closed for good: the subscription says so, too.
+                    Err(_) => std::future::pending().await,
+                },
+                proof = answer(&mut self.asked) => {
+                    self.asked = None;
+                    if let Some(proof) = proof {
+                        self.prove(&proof);
+                    }
+                }
+                _ = self.ticks.tick() => self.ask(),
             }
         }
     }
-}
 
-fn start(
-    client: async_nats::Client,
-    from: DateTime,
-    lost_since: DateTime,
-) -> mpsc::Receiver<Replayed> {
-    let (steps, current) = mpsc::channel(1);
-    tokio::spawn(async move {
-        let (events, mut replayed) = mpsc::channel(MOST_WAITING);
-        let forward = async {
-            while let Some(event) = replayed.recv().await {
-                if steps.send(Replayed::Event(event)).await.is_err() {
-                    break;
+    fn start(&mut self) {
+        self.connects = nats::connects(&self.client);
+        self.asked = None;
+        let (client, config) = (self.client.clone(), self.config.clone());
+        let since = self.proofs.front().copied();
+        let (steps, current) = mpsc::channel(1);
+        self.current = Some(current);
+        tokio::spawn(async move {
+            let (events, mut replayed) = mpsc::channel(MOST_WAITING);
+            let forward = async {
+                while let Some(event) = replayed.recv().await {
+                    if steps.send(Step::Event(event)).await.is_err() {
+                        break;
+                    }
                 }
-            }
-        };
-        let (reach, ()) = tokio::join!(attempt(client, from, lost_since, events), forward);
-        // Closed only when the gateway ends.
-        steps.send(Replayed::End(reach)).await.ok();
-    });
-    current
+            };
+            let (end, ()) = tokio::join!(attempt(&client, &config, since, events), forward);
+            let (reach, place) =
+                end.map_or((Reach::TooShort, None), |(reach, at)| (reach, Some(at)));
+            // Closed only when the gateway ends.
+            steps.send(Step::End(reach, place)).await.ok();
+        });
+    }
+
+    fn end(&mut self, reach: Reach, end: Option<Place>) -> Replayed {
+        self.current = None;
+        self.proofs = end.into_iter().collect();
+        Replayed::End(reach)
+    }
+
+    /// Asks where the stream ends: when the answer comes, so has everything before it.
+    fn ask(&mut self) {
+        if self.asked.is_some() {
+            return;
+        }
+        let (client, config) = (self.client.clone(), self.config.clone());
+        let (proven, asked) = oneshot::channel();
+        self.asked = Some(asked);
+        tokio::spawn(async move {
+            let connects = nats::connects(&client);
+            let end = nats::end(&client, &config).await;
+            let end = end.inspect_err(|error| tracing::debug!(%error, "no proof"));
+            // A question of one connection that was answered on the next proves nothing.
+            let is_one = nats::connects(&client) == connects;
+            let proof = end.ok().filter(|_| is_one).map(|place| Proof { place, connects });
+            proven.send(proof).ok();
+        });
+    }
+
+    fn prove(&mut self, &Proof { place, connects }: &Proof) {
+        if self.interruptions.has_changed().unwrap_or(true) {
+            return;
+        }
+        if connects != self.connects {
+            tracing::warn!("the connection was lost without a word");
+            return self.start();
+        }
+        if self.proofs.len() == MOST_PROOFS {
+            self.proofs.pop_front();
+        }
+        self.proofs.push_back(place);
+    }
 }
 
-/// Replays until it succeeds once; events of failed tries are heard twice, which does no harm.
+/// Waits for a proof, for ever where none was asked for.
+async fn answer(asked: &mut Option<oneshot::Receiver<Option<Proof>>>) -> Option<Proof> {
+    match asked {
+        Some(asked) => asked.await.unwrap_or(None),
+        None => std::future::pending().await,
+    }
+}
+
+/// Replays until it succeeds once; events of failed tries are heard twice, which does no harm. Returns
+/// nothing where it did not succeed in time.
 async fn attempt(
-    client: async_nats::Client,
-    from: DateTime,
-    lost_since: DateTime,
+    client: &async_nats::Client,
+    config: &config::Nats,
+    since: Option<Place>,
     events: mpsc::Sender<async_nats::Message>,
-) -> Reach {
+) -> Option<(Reach, Place)> {
+    let since = since?;
     let until = Instant::now() + PATIENCE;
     loop {
-        match nats::replay(&client, from, lost_since, &events).await {
-            Ok(reach) => {
-                tracing::info!(%lost_since, ?reach, "events replayed");
-                return reach;
+        match nats::replay(client, config, since, &events).await {
+            Ok((reach, end)) => {
+                tracing::info!(?since, ?end, ?reach, "events replayed");
+                return Some((reach, end));
             }
             Err(error) if Instant::now() >= until => {
                 tracing::error!(error = format!("{error:#}"), "replay failed");
-                return Reach::TooShort;
+                return None;
             }
             Err(error) => {
                 tracing::warn!(error = format!("{error:#}"), "replay failed, trying again");

@@ -45,9 +45,10 @@ impl<T> Window<T> {
         Self { base: None, emitted: None, waiting: BTreeMap::new() }
     }
 
-    /// Lets an opening window begin in front of a number.
+    /// Lets an opening window begin in front of a number, or of what waits where that is earlier.
     pub fn begin_before(&mut self, seq: i64) {
         if self.emitted.is_none() {
+            let seq = self.waiting.keys().next().map_or(seq, |first| seq.min(*first));
             *self = Self { waiting: std::mem::take(&mut self.waiting), ..Self::before(seq) };
         }
     }
@@ -87,9 +88,26 @@ impl<T> Window<T> {
         self.waiting.first_key_value().map(|(seq, message)| (*seq, message))
     }
 
-    /// Gives up what waits; what has been emitted stays known.
+    /// Says whether a number follows what has been emitted, as far as that is known.
+    #[must_use]
+    pub fn is_next(&self, seq: i64) -> bool {
+        self.waiting.is_empty() && self.emitted.is_none_or(|emitted| seq <= emitted + 1)
+    }
+
+    /// Returns what waits, and its last number.
+    pub fn waiting(&self) -> (impl Iterator<Item = &T>, Option<i64>) {
+        (self.waiting.values(), self.waiting.keys().next_back().copied())
+    }
+
+    /// Gives up what waits. Whoever was to hear it comes back and reads it, so that it counts as emitted,
+    /// with all that is missing before it.
     pub fn give_up(&mut self) -> impl Iterator<Item = T> + use<T> {
-        std::mem::take(&mut self.waiting).into_values()
+        let waiting = std::mem::take(&mut self.waiting);
+        if let Some((last, _)) = waiting.last_key_value() {
+            self.emitted = self.emitted.max(Some(*last));
+            self.base = Some(i64::MIN);
+        }
+        waiting.into_values()
     }
 
     /// Takes what need not wait any more, in order.
@@ -165,6 +183,35 @@ mod tests {
         window.offer(9, 'b');
         window.begin_before(8);
         assert_eq!(window.offer(7, 'a'), Offered::Unproven);
+    }
+
+    #[test]
+    fn opening_window_begins_in_front_of_what_waits() {
+        let mut window = Window::opening();
+        assert_eq!(window.offer(6, 'a'), Offered::Waiting);
+        window.begin_before(7);
+        assert_eq!(window.offer(7, 'b'), Offered::Ready(vec!['a', 'b']));
+    }
+
+    #[test]
+    fn what_was_given_up_is_over() {
+        for mut window in [Window::before(5), Window::opening()] {
+            window.offer(7, 'c');
+            window.offer(8, 'd');
+            assert_eq!(window.give_up().collect::<Vec<_>>(), ['c', 'd']);
+            assert_eq!(window.offer(4, 'x'), Offered::Known, "it has been read meanwhile");
+            assert_eq!(window.offer(7, 'x'), Offered::Known);
+            assert_eq!(window.offer(9, 'e'), Offered::Ready(vec!['e']), "it goes on");
+        }
+    }
+
+    #[test]
+    fn number_behind_a_gap_is_not_next() {
+        let mut window = Window::before(5);
+        assert!(window.is_next(5) && !window.is_next(6));
+        window.offer(6, 'b');
+        assert!(!window.is_next(5), "it would pass over what waits");
+        assert!(Window::<()>::opening().is_next(9));
     }
 
     #[test]

@@ -19,11 +19,12 @@ pub async fn ping() -> Response {
     health::pong()
 }
 
-/// Says whether all services can work.
+/// Says whether all services can work, and whether this gateway goes on.
 pub async fn health(State(state): State<AppState>) -> Response {
     let checks = state.clients.health.iter().cloned();
     let serving = join_all(checks.map(|(name, client)| is_serving(name, client))).await;
-    health::health(serving.into_iter().all(|serving| serving), state.started.elapsed())
+    let can_work = !state.stopping.is_cancelled() && serving.into_iter().all(|serving| serving);
+    health::health(can_work, state.started.elapsed())
 }
 
 async fn is_serving(service: &'static str, mut client: HealthClient<Channel>) -> bool {

@@ -1,162 +1,149 @@
-//! The sockets of this gateway: finding those of a user, and emitting to one without losing anything
-//! in silence.
+//! One connected socket: emitting to it without losing anything in silence, and ending it.
 
-use std::time::Duration;
-
-use bson::oid::ObjectId;
-use chat_kit::{id::UserId, session::SessionHash};
-use serde::Serialize;
-use serde_json::Value;
-use socketioxide::{
-    SendError, SocketError, SocketIo,
-    extract::{AckSender, SocketRef},
-    socket::Sid,
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
-use super::{Identity, Transports, sessions::Ends};
+use bson::oid::ObjectId;
+use parking_lot::Mutex;
+use serde::Serialize;
+use serde_json::{Value, value::RawValue};
+use socketioxide::{
+    SendError, SocketError,
+    extract::{AckSender, SocketRef},
+};
+use tokio::{sync::Semaphore, time::Instant};
+
+use super::{Identity, Transports, queue};
 use crate::{
     error::ApiError,
     wire::{self, Dialect, event},
 };
 
-/// In how many steps many sockets are cut, so that they do not all come back at once.
-const CUT_BATCHES: usize = 20;
-/// Sockets that are cut at once however few there are.
-const SMALLEST_CUT_BATCH: usize = 50;
-/// Pause between two steps.
-const CUT_PAUSE: Duration = Duration::from_millis(100);
-
-/// How long the transport of a socket stays that was told why it ends: long enough for that to arrive.
-const FAREWELL: Duration = Duration::from_millis(250);
-
 /// Events that may come before a socket is greeted, which is a matter of moments.
 const MOST_EARLY: usize = 64;
+/// How long the transport of a socket stays that was told why it ends: long enough for that to arrive.
+const FAREWELL: Duration = Duration::from_millis(250);
+/// How long the end of a socket waits for the answers to what its client sent.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the last answers may take to be written.
+const WRITE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// All sockets of this gateway.
+/// One connected socket and what it is; cheap to clone.
 #[derive(Clone)]
-pub struct Sockets {
-    io: SocketIo,
-    transports: Transports,
-    /// When their tokens end.
-    pub(super) ends: Ends,
-}
+pub struct Peer(Arc<Parts>);
 
-/// One connected socket and what it is.
-pub struct Peer {
-    socket: SocketRef,
+struct Parts {
     identity: Identity,
+    /// Id of its transport.
+    id: String,
+    connected_at: Instant,
     transports: Transports,
+    /// Holds all its permits while nothing waits for an answer.
+    unanswered: Arc<Semaphore>,
+    is_ending: AtomicBool,
+    outgoing: Mutex<Outgoing>,
 }
 
-impl Sockets {
-    /// Wraps the Socket.IO server.
-    #[must_use]
-    pub fn new(io: SocketIo, transports: Transports, ends: Ends) -> Self {
-        Self { io, transports, ends }
-    }
+/// Name and body of an event.
+type Frame = (&'static str, Box<RawValue>);
 
-    /// Says whether a user has a socket here.
-    #[must_use]
-    pub fn has(&self, user_id: &str) -> bool {
-        !self.io.within(user_id.to_owned()).sockets().is_empty()
-    }
-
-    /// Returns the sockets of a user.
-    #[must_use]
-    pub fn of(&self, user_id: &str) -> Vec<Peer> {
-        let sockets = self.io.within(user_id.to_owned()).sockets();
-        sockets.into_iter().filter_map(|socket| self.peer(socket)).collect()
-    }
-
-    /// Returns all sockets.
-    #[must_use]
-    pub fn all(&self) -> Vec<Peer> {
-        self.io.sockets().into_iter().filter_map(|socket| self.peer(socket)).collect()
-    }
-
-    /// Returns a socket by its Socket.IO id.
-    #[must_use]
-    pub fn get(&self, id: Sid) -> Option<Peer> {
-        self.io.get_socket(id).and_then(|socket| self.peer(socket))
-    }
-
-    /// Ends the sockets of a session, or those of a user's tokens without one.
-    pub fn end_session(&self, user_id: UserId, session: Option<SessionHash>, reason: &ApiError) {
-        for peer in self.of(&user_id.to_string()) {
-            if peer.identity.session() == session {
-                peer.end(reason);
-            }
-        }
-    }
-
-    /// Cuts the transports of all sockets, spread over about two seconds where they are many.
-    pub async fn cut_all(&self) {
-        let sockets = self.io.sockets();
-        let batch = (sockets.len() / CUT_BATCHES).max(SMALLEST_CUT_BATCH);
-        for sockets in sockets.chunks(batch) {
-            for socket in sockets {
-                self.transports.cut(socket);
-            }
-            tokio::time::sleep(CUT_PAUSE).await;
-        }
-    }
-
-    fn peer(&self, socket: SocketRef) -> Option<Peer> {
-        // Set before the socket joins its room.
-        let identity = socket.extensions.get::<Identity>()?;
-        Some(Peer::new(socket, identity, self.transports.clone()))
-    }
+/// What becomes of an event for this socket.
+enum Outgoing {
+    /// It waits until the socket has been greeted.
+    Early(Vec<Frame>),
+    /// It is emitted.
+    Open(SocketRef),
+    /// Nothing: the socket was cut, or is gone. Holding the socket here would keep it for ever.
+    Closed,
 }
 
 impl Peer {
-    /// Puts a socket and what it is together.
+    /// Describes a socket that has not been greeted yet.
     #[must_use]
-    pub fn new(socket: SocketRef, identity: Identity, transports: Transports) -> Self {
-        Self { socket, identity, transports }
+    pub fn new(
+        id: String,
+        identity: Identity,
+        transports: Transports,
+        unanswered: Arc<Semaphore>,
+    ) -> Self {
+        Self(Arc::new(Parts {
+            identity,
+            id,
+            connected_at: Instant::now(),
+            transports,
+            unanswered,
+            is_ending: AtomicBool::new(false),
+            outgoing: Mutex::new(Outgoing::Early(Vec::new())),
+        }))
     }
 
     /// Returns how the client of this socket speaks.
     #[must_use]
     pub fn dialect(&self) -> Dialect {
-        self.identity.dialect
+        self.0.identity.dialect
     }
 
     /// Returns the id of this socket inside the suite.
     #[must_use]
     pub fn origin_id(&self) -> ObjectId {
-        self.identity.origin_id
+        self.0.identity.origin_id
     }
 
     /// Returns what this socket is.
     #[must_use]
     pub fn identity(&self) -> &Identity {
-        &self.identity
+        &self.0.identity
+    }
+
+    /// Returns when it came.
+    #[must_use]
+    pub fn connected_at(&self) -> Instant {
+        self.0.connected_at
+    }
+
+    /// Says whether it is about to end, so that nothing new is begun for it.
+    #[must_use]
+    pub fn is_ending(&self) -> bool {
+        self.0.is_ending.load(Ordering::Relaxed)
     }
 
     /// Emits an event. A socket that is too slow to take it is cut: its client comes back and syncs,
     /// while a packet dropped in silence would never be missed. A socket that has not been greeted yet
     /// gets it after its greeting.
     pub fn emit(&self, name: &'static str, body: &(impl Serialize + ?Sized)) {
-        let mut early = self.identity.early.lock();
-        let Some(waiting) = early.as_mut() else {
-            drop(early);
-            return self.check(self.socket.emit(name, body), name);
+        let mut outgoing = self.0.outgoing.lock();
+        let outcome = match &mut *outgoing {
+            Outgoing::Closed => return,
+            Outgoing::Open(socket) => socket.emit(name, body),
+            Outgoing::Early(waiting) => match serde_json::value::to_raw_value(body) {
+                Ok(body) if waiting.len() < MOST_EARLY => {
+                    return waiting.push((name, body));
+                }
+                _ => Err(SendError::Socket(SocketError::InternalChannelFull)),
+            },
         };
-        match serde_json::value::to_raw_value(body) {
-            Ok(body) if waiting.len() < MOST_EARLY => waiting.push((name, body)),
-            _ => self.cut(),
-        }
+        drop(outgoing);
+        self.check(outcome, name);
     }
 
     /// Greets the socket, if its dialect has a greeting, and emits what came before.
-    pub fn greet(&self, greeting: Option<&Value>) {
-        let mut early = self.identity.early.lock();
-        if let Some(greeting) = greeting {
-            self.check(self.socket.emit(event::CONNECTED, greeting), event::CONNECTED);
+    pub fn greet(&self, socket: SocketRef, greeting: Option<&Value>) {
+        let mut outgoing = self.0.outgoing.lock();
+        let Outgoing::Early(early) = &mut *outgoing else { return };
+        let early = std::mem::take(early);
+        let mut outcome = greeting.map_or(Ok(()), |body| socket.emit(event::CONNECTED, body));
+        for (name, body) in early {
+            outcome = outcome.and_then(|()| socket.emit(name, &body));
         }
-        for (name, body) in early.take().unwrap_or_default() {
-            self.check(self.socket.emit(name, &body), name);
-        }
+        *outgoing = Outgoing::Open(socket);
+        drop(outgoing);
+        self.check(outcome, event::CONNECTED);
     }
 
     /// Answers an event, if its client asked for an answer.
@@ -169,30 +156,92 @@ impl Peer {
             // One that is gone needs nothing any more.
             Ok(()) | Err(SendError::Socket(SocketError::Closed)) => {}
             Err(error) => {
-                tracing::warn!(%error, user_id = %self.identity.user_id, name, "cutting a socket");
+                let user_id = self.0.identity.user_id;
+                tracing::warn!(%error, %user_id, name, "cutting a socket");
                 self.cut();
             }
         }
     }
 
+    /// Ends the transport of this socket without a word.
+    pub fn cut(&self) {
+        self.close();
+        self.0.transports.cut(&self.0.id);
+    }
+
+    /// Ends the transport of this socket without a word, once what its client sent has been answered.
+    pub async fn end(&self) {
+        self.0.is_ending.store(true, Ordering::Relaxed);
+        let answered = self.0.unanswered.acquire_many(queue::ALL_ANSWERED);
+        if tokio::time::timeout(ANSWER_TIMEOUT, answered).await.is_err() {
+            tracing::warn!(user_id = %self.0.identity.user_id, "ending a socket without answer");
+        }
+        self.0.transports.finish(&self.0.id);
+        tokio::time::sleep(WRITE_TIMEOUT).await;
+        self.cut();
+    }
+
     /// Ends this socket because its token or session is over. It hears no event any more, but one that
     /// says so to new clients. Old ones lose their transport, come back, and are refused.
-    pub fn end(&self, reason: &ApiError) {
-        tracing::info!(user_id = %self.identity.user_id, error = %reason.error, "ending a socket");
-        if self.identity.dialect != Dialect::Unified {
+    pub fn revoke(&self, reason: &ApiError) {
+        let user_id = self.0.identity.user_id;
+        tracing::info!(%user_id, error = %reason.error, "ending a socket");
+        if self.dialect() != Dialect::Unified {
             return self.cut();
         }
         self.emit(event::SESSION_REVOKED, &wire::socket::error_body(reason));
-        self.socket.leave_all();
-        let (socket, transports) = (self.socket.clone(), self.transports.clone());
+        self.close();
+        let peer = self.clone();
         tokio::spawn(async move {
             tokio::time::sleep(FAREWELL).await;
-            transports.cut(&socket);
+            peer.0.transports.cut(&peer.0.id);
         });
     }
 
-    /// Ends the transport of this socket without a word.
-    pub fn cut(&self) {
-        self.transports.cut(&self.socket);
+    /// Lets go of the socket, which is gone.
+    pub fn forget(&self) {
+        self.close();
+        self.0.transports.forget(&self.0.id);
+    }
+
+    fn close(&self) {
+        let outgoing = std::mem::replace(&mut *self.0.outgoing.lock(), Outgoing::Closed);
+        // Outside the lock: it may be the last of the socket, which ends its registration.
+        drop(outgoing);
+    }
+}
+
+impl PartialEq for Peer {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl fmt::Debug for Peer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without the id of the transport, which is its credential.
+        formatter.debug_struct("Peer").field("identity", &self.0.identity).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+impl Peer {
+    /// Describes a socket that is not there.
+    pub(super) fn test(user_id: chat_kit::id::UserId, expires_at: std::time::SystemTime) -> Self {
+        let identity = Identity {
+            caller: chat_kit::caller::Caller::service("test", "test"),
+            user_id,
+            session_id: None,
+            expires_at,
+            dialect: Dialect::Unified,
+            origin_id: ObjectId::new(),
+        };
+        let unanswered = Arc::new(Semaphore::new(queue::ALL_ANSWERED as usize));
+        Self::new(String::new(), identity, Transports::default(), unanswered)
+    }
+
+    /// Says whether events pass it by.
+    pub(super) fn is_closed(&self) -> bool {
+        matches!(*self.0.outgoing.lock(), Outgoing::Closed)
     }
 }

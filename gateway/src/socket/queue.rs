@@ -11,17 +11,20 @@ use chat_kit::caller;
 use chat_proto::v1 as pb;
 use prost::Message as _;
 use serde_json::Value;
-use socketioxide::extract::{AckSender, Extension, SocketRef, State};
+use socketioxide::extract::{AckSender, Extension, State};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tracing::Instrument as _;
 
-use super::{Identity, Peer, Transports, payload::Payload};
+use super::{Peer, payload::Payload};
 use crate::{error::ApiError, state::AppState, wire};
 
 /// Events that wait for the one before; one more is refused.
 const MOST_WAITING: usize = 128;
 /// Bytes of the requests that wait; the largest event that the transport lets through fits in.
-const MOST_WAITING_BYTES: usize = 1 << 20;
+const MOST_WAITING_BYTES: u32 = 1 << 20;
+
+/// Permits of [`Queue::unanswered`] that are there while nothing waits.
+pub const ALL_ANSWERED: u32 = MOST_WAITING_BYTES;
 
 /// An event to be handled.
 pub struct Job {
@@ -60,30 +63,28 @@ impl Queue {
                 handle(job).instrument(span).await;
             }
         });
-        Self { jobs, bytes: Arc::new(Semaphore::new(MOST_WAITING_BYTES)) }
+        Self { jobs, bytes: Arc::new(Semaphore::new(MOST_WAITING_BYTES as usize)) }
+    }
+
+    /// Returns the permits that events hold until they have been answered.
+    #[must_use]
+    pub fn unanswered(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.bytes)
     }
 
     /// Returns the handler of an event. It runs in the order of arrival, reads the payload and queues.
     pub fn handler(
         &self,
         name: &'static str,
-    ) -> impl Fn(
-        SocketRef,
-        Payload,
-        AckSender,
-        State<AppState>,
-        State<Transports>,
-        Extension<Identity>,
-    ) -> Ready<()>
+    ) -> impl Fn(Payload, AckSender, State<AppState>, Extension<Peer>) -> Ready<()>
     + Clone
     + Send
     + Sync
     + 'static {
         let queue = self.clone();
-        move |socket, Payload(data), ack, State(state), State(transports), Extension(identity)| {
-            let mut caller = identity.caller.clone();
+        move |Payload(data), ack, State(state), Extension(peer): Extension<Peer>| {
+            let mut caller = peer.identity().caller.clone();
             caller.request_id = caller::new_request_id();
-            let peer = Peer::new(socket, identity, transports);
             // What is queued has its final size: nonsense beside the known fields is gone.
             match wire::socket::send(name, &data, peer.identity()) {
                 Ok(request) => queue.push(peer, state, caller, name, request, ack),
@@ -102,7 +103,11 @@ impl Queue {
         request: pb::SendMessageRequest,
         ack: AckSender,
     ) {
-        let size = u32::try_from(request.encoded_len()).unwrap_or(u32::MAX);
+        if peer.is_ending() {
+            return refuse(&peer, name, ack, &ending());
+        }
+        // At least one, so that it counts as unanswered.
+        let size = u32::try_from(request.encoded_len()).unwrap_or(u32::MAX).max(1);
         let Ok(bytes) = Arc::clone(&self.bytes).try_acquire_many_owned(size) else {
             return refuse(&peer, name, ack, &too_many());
         };
@@ -138,4 +143,9 @@ fn refuse(peer: &Peer, name: &str, ack: AckSender, error: &ApiError) {
 fn too_many() -> ApiError {
     let message = "too many events wait for their turn, slow down";
     ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_events", message)
+}
+
+fn ending() -> ApiError {
+    let message = "this gateway ends, connect again";
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message)
 }

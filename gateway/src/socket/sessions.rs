@@ -2,8 +2,7 @@
 //! Revocations come sooner, through the fan-out.
 
 use std::{
-    collections::{BTreeSet, HashSet},
-    sync::Arc,
+    collections::HashSet,
     time::{Duration, SystemTime},
 };
 
@@ -15,8 +14,6 @@ use chat_kit::{
     shutdown::Lifecycle,
 };
 use chat_proto::v1 as pb;
-use parking_lot::Mutex;
-use socketioxide::{extract::SocketRef, socket::Sid};
 use tonic::Status;
 
 use super::Sockets;
@@ -29,36 +26,6 @@ use crate::{
 const TICK: Duration = Duration::from_millis(500);
 /// Sessions that are asked after with one call; as many as the auth service takes.
 const BATCH: usize = 500;
-
-/// When the tokens of connected sockets end, the next one first. Holds connected sockets alone.
-#[derive(Clone, Debug, Default)]
-pub struct Ends(Arc<Mutex<BTreeSet<(SystemTime, Sid)>>>);
-
-impl Ends {
-    /// Remembers when a connected socket ends.
-    pub fn remember(&self, expires_at: SystemTime, socket: &SocketRef) {
-        self.0.lock().insert((expires_at, socket.id));
-        // One that left meanwhile was forgotten before it was remembered.
-        if !socket.connected() {
-            self.forget(expires_at, socket.id);
-        }
-    }
-
-    /// Forgets a socket that is gone.
-    pub fn forget(&self, expires_at: SystemTime, id: Sid) {
-        self.0.lock().remove(&(expires_at, id));
-    }
-
-    /// Takes out the sockets whose time is over.
-    fn take_due(&self, now: SystemTime) -> Vec<Sid> {
-        let mut ends = self.0.lock();
-        let mut due = Vec::new();
-        while ends.first().is_some_and(|(expires_at, _)| *expires_at <= now) {
-            due.extend(ends.pop_first().map(|(_, id)| id));
-        }
-        due
-    }
-}
 
 /// A session as a token names it.
 type Session = (UserId, Option<String>);
@@ -77,10 +44,8 @@ async fn end_expired(sockets: &Sockets) {
     let reason = ApiError::login("invalid_token", "the token has expired");
     loop {
         tokio::time::sleep(TICK).await;
-        for id in sockets.ends.take_due(SystemTime::now()) {
-            if let Some(peer) = sockets.get(id) {
-                peer.end(&reason);
-            }
+        for peer in sockets.take_expired(SystemTime::now()) {
+            peer.revoke(&reason);
         }
     }
 }
@@ -132,23 +97,4 @@ fn end(state: &AppState, sockets: &Sockets, batch: &[Session], dead: &pb::DeadSe
     let (reason, message) = (dead.reason.clone(), dead.message.clone());
     let reason = ApiError::new(StatusCode::UNAUTHORIZED, reason, message);
     sockets.end_session(*user_id, session, &reason);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn those_whose_time_is_over_are_taken_out_once() {
-        let ends = Ends::default();
-        let second = |second| SystemTime::UNIX_EPOCH + Duration::from_secs(second);
-        let (first, last, gone) = (Sid::new(), Sid::new(), Sid::new());
-        ends.0.lock().extend([(second(3), last), (second(1), first), (second(1), gone)]);
-        ends.forget(second(1), gone);
-        assert!(ends.take_due(second(0)).is_empty());
-        assert_eq!(ends.take_due(second(2)), [first]);
-        assert!(ends.take_due(second(2)).is_empty());
-        assert_eq!(ends.take_due(second(3)), [last]);
-        assert!(ends.0.lock().is_empty());
-    }
 }

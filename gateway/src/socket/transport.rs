@@ -10,7 +10,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use chat_kit::http::Connection;
-use moka::sync::Cache;
+use moka::{policy::EvictionPolicy, sync::Cache};
 use parking_lot::Mutex;
 use socketioxide::extract::SocketRef;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +21,8 @@ use crate::{error::ApiError, router, state::AppState};
 const REFUSED_FOR: Duration = Duration::from_mins(2);
 /// How long an upgrade may precede the authentication of its socket.
 const UNKNOWN_FOR: Duration = Duration::from_mins(1);
+/// Upgrades that the client of one transport may ask for; further ones are cut at once.
+const MOST_WEBSOCKETS: usize = 8;
 /// Upgrades and refused ids that are remembered.
 const MOST_REMEMBERED: u64 = 100_000;
 
@@ -35,62 +37,71 @@ pub struct Transports {
 }
 
 /// The transport of an authenticated socket.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Link {
-    /// The connection of its WebSocket; absent while it polls.
-    websocket: Option<Connection>,
+    /// The connections that it moved to, of which one may live: a client may ask for more, and of those
+    /// that it did not get it is not known here that they were refused.
+    websockets: Vec<Connection>,
     /// Ends the poll under way.
     cut: CancellationToken,
 }
 
 impl Default for Transports {
     fn default() -> Self {
-        Self {
-            sockets: Arc::default(),
-            upgraded: Cache::builder()
-                .max_capacity(MOST_REMEMBERED)
-                .time_to_live(UNKNOWN_FOR)
-                .build(),
-            refused: Cache::builder()
-                .max_capacity(MOST_REMEMBERED)
-                .time_to_live(REFUSED_FOR)
-                .build(),
-        }
+        Self { sockets: Arc::default(), upgraded: cache(UNKNOWN_FOR), refused: cache(REFUSED_FOR) }
     }
+}
+
+/// The newest matter: each has a client behind it that has just been there.
+fn cache<V: Clone + Send + Sync + 'static>(time_to_live: Duration) -> Cache<String, V> {
+    Cache::builder()
+        .eviction_policy(EvictionPolicy::lru())
+        .max_capacity(MOST_REMEMBERED)
+        .time_to_live(time_to_live)
+        .build()
 }
 
 impl Transports {
     /// Remembers the transport of an authenticated socket, until it is forgotten.
     pub fn remember(&self, socket: &SocketRef) {
         let id = socket.id.to_string();
-        let parts = socket.req_parts();
-        let direct = is_websocket(parts.uri.query().unwrap_or_default());
-        let own = parts.extensions.get::<Connection>().filter(|_| direct).cloned();
         let mut sockets = self.sockets.lock();
-        let websocket = own.or_else(|| self.upgraded.remove(&id));
-        sockets.insert(id, Link { websocket, cut: CancellationToken::new() });
+        let websockets = own(socket).or_else(|| self.upgraded.remove(&id)).into_iter().collect();
+        sockets.insert(id, Link { websockets, cut: CancellationToken::new() });
     }
 
     /// Forgets the transport of a socket that is gone.
-    pub fn forget(&self, socket: &SocketRef) {
-        self.sockets.lock().remove(&socket.id.to_string());
+    pub fn forget(&self, id: &str) {
+        self.sockets.lock().remove(id);
     }
 
-    /// Ends the transport of a socket without a word. Polls come on connections that others may share, so
+    /// Ends a remembered transport without a word. Polls come on connections that others may share, so
     /// they are refused: the one under way and the next.
-    pub fn cut(&self, socket: &SocketRef) {
-        let id = socket.id.to_string();
-        self.refused.insert(id.clone(), ());
-        let link = self.sockets.lock().get(&id).cloned();
-        let remembered = link.and_then(|link| {
+    pub fn cut(&self, id: &str) {
+        self.refused.insert(id.to_owned(), ());
+        let link = self.sockets.lock().get(id).cloned();
+        if let Some(link) = link {
             link.cut.cancel();
-            link.websocket
-        });
-        let parts = socket.req_parts();
-        let direct = is_websocket(parts.uri.query().unwrap_or_default());
-        let own = || parts.extensions.get::<Connection>().filter(|_| direct).cloned();
-        if let Some(connection) = remembered.or_else(own) {
+            link.websockets.iter().for_each(Connection::cut);
+        }
+    }
+
+    /// Ends the transport of a socket that has not been remembered.
+    pub fn cut_unknown(&self, socket: &SocketRef) {
+        let id = socket.id.to_string();
+        self.cut(&id);
+        if let Some(connection) = own(socket).or_else(|| self.upgraded.remove(&id)) {
             connection.cut();
+        }
+    }
+
+    /// Lets a remembered transport end without a word once all that was emitted has been written: no
+    /// new poll is answered, and a WebSocket is read no more.
+    pub fn finish(&self, id: &str) {
+        self.refused.insert(id.to_owned(), ());
+        let link = self.sockets.lock().get(id).cloned();
+        if let Some(link) = link {
+            link.websockets.iter().for_each(Connection::finish);
         }
     }
 
@@ -110,10 +121,20 @@ impl Transports {
             return connection.cut();
         }
         match self.sockets.lock().get_mut(&id) {
-            Some(link) => link.websocket = Some(connection.clone()),
+            Some(link) if link.websockets.len() < MOST_WEBSOCKETS => {
+                link.websockets.push(connection.clone());
+            }
+            Some(_) => connection.cut(),
             None => self.upgraded.insert(id, connection.clone()),
         }
     }
+}
+
+/// Returns the connection of a socket that began as a WebSocket.
+fn own(socket: &SocketRef) -> Option<Connection> {
+    let parts = socket.req_parts();
+    let is_direct = is_websocket(parts.uri.query().unwrap_or_default());
+    parts.extensions.get::<Connection>().filter(|_| is_direct).cloned()
 }
 
 /// Returns a parameter of a query as the Socket.IO server reads it: the first one, undecoded.

@@ -3,6 +3,7 @@
 
 use std::cell::OnceCell;
 
+use chat_kit::id::UserId;
 use chat_proto::v1 as pb;
 use serde_json::value::RawValue;
 
@@ -56,7 +57,7 @@ impl<'a> MessageCreated<'a> {
 
     /// Returns the message on its way to the sockets of one user.
     #[must_use]
-    pub fn to<'b>(&'b self, recipient_id: &'b str) -> ToRecipient<'b> {
+    pub fn to(&self, recipient_id: UserId) -> ToRecipient<'_> {
         ToRecipient { event: self, recipient_id, addressed: OnceCell::new() }
     }
 
@@ -80,11 +81,17 @@ impl<'a> MessageCreated<'a> {
 /// A stored message on its way to the sockets of one user.
 pub struct ToRecipient<'a> {
     event: &'a MessageCreated<'a>,
-    recipient_id: &'a str,
+    recipient_id: UserId,
     addressed: OnceCell<Box<RawValue>>,
 }
 
 impl ToRecipient<'_> {
+    /// Says whether it is on its way to this user.
+    #[must_use]
+    pub fn is(&self, user_id: UserId) -> bool {
+        self.recipient_id == user_id
+    }
+
     /// Returns what a socket hears, in order. Old clients that declare nothing hear the names of both
     /// families.
     pub fn frames(
@@ -97,31 +104,31 @@ impl ToRecipient<'_> {
             (Dialect::Unified | Dialect::Flutter, Standing::Origin) => vec![],
             (Dialect::Unified, Standing::Recipient) => vec![("message:created", event.received()?)],
             (Dialect::Unified, Standing::Sender) => vec![("message:created", event.unified()?)],
-            (Dialect::Flutter, _) => vec![("message", self.addressed()?)],
+            (Dialect::Flutter, _) => vec![("message", self.addressed(standing)?)],
             (Dialect::Electron, Standing::Recipient) => vec![("receive-message", event.live()?)],
             (Dialect::Electron, _) | (Dialect::Undeclared, Standing::Origin) => {
                 vec![(MESSAGE_SENT, event.sent()?)]
             }
             (Dialect::Undeclared, Standing::Recipient) => {
-                vec![("receive-message", event.live()?), ("message", self.addressed()?)]
+                vec![("receive-message", event.live()?), ("message", self.addressed(standing)?)]
             }
             (Dialect::Undeclared, Standing::Sender) => {
-                vec![("message", self.addressed()?), (MESSAGE_SENT, event.sent()?)]
+                vec![("message", self.addressed(standing)?), (MESSAGE_SENT, event.sent()?)]
             }
         })
     }
 
     /// Returns the body that names the recipient: that of all recipients, but in a group, where each
     /// reads of himself. A sender's own clients must not take the message for one to them.
-    fn addressed(&self) -> serde_json::Result<&RawValue> {
-        let message = self.event.message;
-        if message.recipient_id.is_some() || message.sender_id == self.recipient_id {
+    fn addressed(&self, standing: Standing) -> serde_json::Result<&RawValue> {
+        if self.event.message.recipient_id.is_some() || standing != Standing::Recipient {
             return self.event.live();
         }
         if let Some(addressed) = self.addressed.get() {
             return Ok(addressed);
         }
-        let addressed = message::addressed_to(self.recipient_id, self.event.live()?)?;
+        let recipient_id = self.recipient_id.to_string();
+        let addressed = message::addressed_to(&recipient_id, self.event.live()?)?;
         Ok(self.addressed.get_or_init(|| addressed))
     }
 }
@@ -144,7 +151,7 @@ mod tests {
     fn names(dialect: Dialect, standing: Standing) -> Vec<&'static str> {
         let message = pb::Message { client_id: Some("\"c1\"".to_owned()), ..Default::default() };
         let event = MessageCreated::new(&message);
-        let recipient = event.to("1");
+        let recipient = event.to(UserId::new());
         let frames = recipient.frames(dialect, standing).expect("encodable");
         frames.into_iter().map(|(name, _)| name).collect()
     }
@@ -174,7 +181,7 @@ mod tests {
     fn client_id_reaches_the_sender_alone() {
         let message = pb::Message { client_id: Some("\"c1\"".to_owned()), ..Default::default() };
         let event = MessageCreated::new(&message);
-        let recipient = event.to("1");
+        let recipient = event.to(UserId::new());
         let sender = recipient.frames(Dialect::Electron, Standing::Sender).expect("encodable");
         assert!(sender[0].1.get().contains("\"clientId\":\"c1\""));
         let heard = recipient.frames(Dialect::Electron, Standing::Recipient).expect("encodable");
@@ -183,34 +190,39 @@ mod tests {
 
     #[test]
     fn in_a_group_everybody_reads_of_himself_and_the_sender_of_nobody() {
-        let message = pb::Message { sender_id: "a".to_owned(), ..Default::default() };
+        let (a, b, c) = (UserId::new(), UserId::new(), UserId::new());
+        let message = pb::Message { sender_id: a.to_string(), ..Default::default() };
         let event = MessageCreated::new(&message);
-        let to = |recipient: &str, dialect, standing| {
+        let to = |recipient, dialect, standing| {
             let recipient = event.to(recipient);
             let frames = recipient.frames(dialect, standing).expect("encodable");
             let (_, body) = frames.last().expect("a frame");
             let body: serde_json::Value = serde_json::from_str(body.get()).expect("JSON");
             body.get("to").cloned()
         };
-        for recipient in ["b", "c"] {
+        for recipient in [b, c] {
             for dialect in [Dialect::Flutter, Dialect::Undeclared] {
-                assert_eq!(to(recipient, dialect, Standing::Recipient), Some(recipient.into()));
+                let named = Some(recipient.to_string().into());
+                assert_eq!(to(recipient, dialect, Standing::Recipient), named);
             }
             assert_eq!(to(recipient, Dialect::Electron, Standing::Recipient), None);
         }
-        assert_eq!(to("a", Dialect::Flutter, Standing::Sender), None);
-        let direct = pb::Message { recipient_id: Some("b".to_owned()), ..message.clone() };
+        assert_eq!(to(a, Dialect::Flutter, Standing::Sender), None);
+        let direct = pb::Message { recipient_id: Some(b.to_string()), ..message.clone() };
         let event = MessageCreated::new(&direct);
-        let recipient = event.to("a");
+        let recipient = event.to(a);
         let frames = recipient.frames(Dialect::Flutter, Standing::Sender).expect("encodable");
-        assert!(frames[0].1.get().contains(r#""to":"b""#), "a pair's message names the other side");
+        assert!(
+            frames[0].1.get().contains(&format!(r#""to":"{b}""#)),
+            "a pair's message names the other side"
+        );
     }
 
     #[test]
     fn body_that_names_nobody_is_encoded_once_for_all() {
         let message = pb::Message { sender_id: "a".to_owned(), ..Default::default() };
         let event = MessageCreated::new(&message);
-        let (one, other) = (event.to("b"), event.to("c"));
+        let (one, other) = (event.to(UserId::new()), event.to(UserId::new()));
         let body = |recipient: &ToRecipient<'_>| {
             let frames = recipient.frames(Dialect::Electron, Standing::Recipient);
             std::ptr::from_ref(frames.expect("encodable")[0].1)

@@ -48,12 +48,19 @@ pub struct Connection {
     /// Address of the other end.
     pub peer: SocketAddr,
     cut: CancellationToken,
+    /// Ends the reading alone.
+    finish: CancellationToken,
 }
 
 impl Connection {
     /// Ends the connection at once, without a word of any protocol above TCP.
     pub fn cut(&self) {
         self.cut.cancel();
+    }
+
+    /// Reads no more, as if the other end had said its last word: what is to be written still is.
+    pub fn finish(&self) {
+        self.finish.cancel();
     }
 }
 
@@ -120,8 +127,9 @@ where
             tracing::debug!(%error, "connection is gone already");
             continue;
         }
-        let connection = Connection { peer, cut: CancellationToken::new() };
-        let stream = Cuttable::new(stream, &connection.cut, place);
+        let [cut, finish] = [CancellationToken::new(), CancellationToken::new()];
+        let connection = Connection { peer, cut, finish };
+        let stream = Cuttable::new(stream, &connection, place);
         let service = app.clone().map_request(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(connection.clone());
             request
@@ -154,16 +162,19 @@ async fn next(
 struct Cuttable {
     stream: TcpStream,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
+    finish: Pin<Box<WaitForCancellationFutureOwned>>,
     idle: Pin<Box<Sleep>>,
     // Given back when the stream is gone, whatever became of the HTTP connection.
     _place: OwnedSemaphorePermit,
 }
 
 impl Cuttable {
-    fn new(stream: TcpStream, cut: &CancellationToken, place: OwnedSemaphorePermit) -> Self {
+    fn new(stream: TcpStream, connection: &Connection, place: OwnedSemaphorePermit) -> Self {
         // The deadline of the first byte; that of the headers begins with it.
         let idle = Box::pin(tokio::time::sleep(HEADER_TIMEOUT));
-        Self { stream, cut: Box::pin(cut.clone().cancelled_owned()), idle, _place: place }
+        let cut = Box::pin(connection.cut.clone().cancelled_owned());
+        let finish = Box::pin(connection.finish.clone().cancelled_owned());
+        Self { stream, cut, finish, idle, _place: place }
     }
 
     fn check(&mut self, context: &mut Context<'_>) -> io::Result<()> {
@@ -191,6 +202,9 @@ impl AsyncRead for Cuttable {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.check(context)?;
+        if self.finish.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
         self.progress(read)
     }

@@ -3,7 +3,14 @@
 
 mod replay;
 
-use std::{future::IntoFuture as _, sync::Arc, time::Duration};
+use std::{
+    future::IntoFuture as _,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use async_nats::{
     Client, ConnectOptions, Event as ConnectionEvent, HeaderMap, Subscriber,
@@ -12,18 +19,16 @@ use async_nats::{
         self,
         context::{ContextBuilder, PublishAckFuture},
         message::PublishMessage,
-        stream,
+        stream::{self, Stream},
     },
 };
-use bson::DateTime;
 use chat_proto::{subject, v1::Event};
-use parking_lot::Mutex;
 use prost::Message as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::config;
 
-pub use replay::{Reach, replay};
+pub use replay::{Place, Reach, end, replay};
 
 /// NATS header that carries the id of the request behind an event.
 pub const REQUEST_ID: &str = "Chat-Request-Id";
@@ -62,31 +67,24 @@ pub enum PublishError {
     Timeout,
 }
 
-/// A span in which events may have passed a subscriber by.
-#[derive(Clone, Copy, Debug)]
-pub struct Interruption {
-    /// When the connection was lost, or when NATS said that a subscriber is too slow.
-    pub since: DateTime,
-}
-
 /// Connects and waits for the server.
 pub async fn connect(config: &config::Nats, name: &str) -> anyhow::Result<Client> {
     connect_watched(config, name).await.map(|(client, _)| client)
 }
 
-/// Connects and waits for the server. The receiver changes whenever an interruption of the
-/// subscriptions is over.
+/// Connects and waits for the server. The receiver changes whenever an interruption, in which events may
+/// have passed the subscriptions by, is over.
 pub async fn connect_watched(
     config: &config::Nats,
     name: &str,
-) -> anyhow::Result<(Client, watch::Receiver<Option<Interruption>>)> {
+) -> anyhow::Result<(Client, watch::Receiver<()>)> {
     anyhow::ensure!(
         config.subscription_capacity >= SMALLEST_CAPACITY,
         "nats.subscription_capacity is {}, at least {SMALLEST_CAPACITY} are needed",
         config.subscription_capacity,
     );
-    let (interrupted, interruptions) = watch::channel(None);
-    let watcher = Arc::new(Watcher { lost_at: Mutex::default(), interrupted });
+    let (interrupted, interruptions) = watch::channel(());
+    let watcher = Arc::new(Watcher { is_lost: AtomicBool::new(false), interrupted });
     let options = ConnectOptions::new()
         .name(name)
         .ping_interval(PING_INTERVAL)
@@ -108,46 +106,84 @@ pub async fn connect_watched(
 
 /// Turns what the client says of its connection into interruptions.
 struct Watcher {
-    lost_at: Mutex<Option<DateTime>>,
-    interrupted: watch::Sender<Option<Interruption>>,
+    is_lost: AtomicBool,
+    interrupted: watch::Sender<()>,
 }
 
 impl Watcher {
     fn hear(&self, event: &ConnectionEvent) {
-        let mut lost_at = self.lost_at.lock();
-        let since = match event {
+        let is_over = match event {
             ConnectionEvent::Connected => {
                 tracing::info!("nats connected");
-                lost_at.take()
+                self.is_lost.swap(false, Ordering::Relaxed)
             }
             ConnectionEvent::Disconnected => {
                 tracing::warn!("nats connection lost");
-                lost_at.get_or_insert_with(DateTime::now);
-                None
+                self.is_lost.store(true, Ordering::Relaxed);
+                false
             }
             ConnectionEvent::SlowConsumer(_) => {
                 tracing::warn!("nats dropped events for want of room");
-                Some(DateTime::now())
+                true
             }
             event => {
                 tracing::warn!(%event, "nats");
-                None
+                false
             }
         };
-        if let Some(since) = since {
-            self.interrupted.send_replace(Some(Interruption { since }));
+        if is_over {
+            self.interrupted.send_replace(());
         }
     }
+}
+
+/// Returns how often a client has been connected. What it is told of its connection may be lost where it
+/// is told much at once; this number is not.
+#[must_use]
+pub fn connects(client: &Client) -> u64 {
+    client.statistics().connects.load(Ordering::Relaxed)
 }
 
 /// Subscribes to events without a queue group: every subscriber hears all.
 pub async fn subscribe(client: &Client, wildcard: &'static str) -> anyhow::Result<Subscriber> {
     let subscriber = client.subscribe(wildcard).await?;
-    match tokio::time::timeout(TIMEOUT, client.flush()).await {
-        Ok(flushed) => flushed?,
+    // The server reads a connection in order: it has the subscription when it answers. A flush would
+    // only say that the bytes have left.
+    match tokio::time::timeout(TIMEOUT, context(client).query_account()).await {
+        Ok(Ok(_)) => Ok(subscriber),
+        Ok(Err(error)) => anyhow::bail!("subscription to {wildcard}: {error}"),
         Err(_) => anyhow::bail!("nats did not confirm the subscription to {wildcard}"),
     }
-    Ok(subscriber)
+}
+
+fn context(client: &Client) -> jetstream::Context {
+    ContextBuilder::new()
+        .timeout(TIMEOUT)
+        .ack_timeout(TIMEOUT)
+        .max_ack_inflight(MOST_IN_FLIGHT)
+        .build(client.clone())
+}
+
+/// Makes the stream of events if it is missing.
+async fn ensure_stream(
+    context: &jetstream::Context,
+    config: &config::Nats,
+) -> anyhow::Result<Stream> {
+    let wanted = stream::Config {
+        name: subject::LOG_STREAM.to_owned(),
+        subjects: vec![subject::LOG_WILDCARD.to_owned()],
+        storage: stream::StorageType::File,
+        num_replicas: config.replicas,
+        max_age: config.max_age,
+        max_bytes: config.max_bytes,
+        duplicate_window: DUPLICATE_WINDOW.min(config.max_age),
+        allow_direct: true,
+        ..Default::default()
+    };
+    match tokio::time::timeout(TIMEOUT, context.get_or_create_stream(wanted)).await {
+        Ok(made) => made.map_err(|error| anyhow::anyhow!("stream of events: {error}")),
+        Err(_) => anyhow::bail!("jetstream did not answer: is nats-server running with -js?"),
+    }
 }
 
 /// Publishes events.
@@ -168,11 +204,7 @@ pub struct Publishing {
 impl Publisher {
     /// Wraps a connection and makes the stream if it is missing.
     pub async fn new(client: Client, config: &config::Nats) -> anyhow::Result<Self> {
-        let context = ContextBuilder::new()
-            .timeout(TIMEOUT)
-            .ack_timeout(TIMEOUT)
-            .max_ack_inflight(MOST_IN_FLIGHT)
-            .build(client.clone());
+        let context = context(&client);
         let in_flight = Arc::new(Semaphore::new(MOST_IN_FLIGHT));
         let publisher = Self { client, context, config: config.clone(), in_flight };
         publisher.ensure_stream().await?;
@@ -181,23 +213,7 @@ impl Publisher {
 
     /// Makes the stream of events if it is missing.
     pub async fn ensure_stream(&self) -> anyhow::Result<()> {
-        let wanted = stream::Config {
-            name: subject::LOG_STREAM.to_owned(),
-            subjects: vec![subject::LOG_WILDCARD.to_owned()],
-            storage: stream::StorageType::File,
-            num_replicas: self.config.replicas,
-            max_age: self.config.max_age,
-            max_bytes: self.config.max_bytes,
-            duplicate_window: DUPLICATE_WINDOW.min(self.config.max_age),
-            allow_direct: true,
-            ..Default::default()
-        };
-        match tokio::time::timeout(TIMEOUT, self.context.get_or_create_stream(wanted)).await {
-            Ok(made) => {
-                made.map(drop).map_err(|error| anyhow::anyhow!("stream of events: {error}"))
-            }
-            Err(_) => anyhow::bail!("jetstream did not answer: is nats-server running with -js?"),
-        }
+        ensure_stream(&self.context, &self.config).await.map(drop)
     }
 
     /// Says whether there is a connection.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use chat_kit::config::{self, ConfigError, Grpc, Mongo, Nats, Stop, Telemetry, Upstream};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de};
 
 /// Everything that an operator sets.
 #[derive(Clone, Debug, Deserialize)]
@@ -36,7 +36,8 @@ pub struct Config {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Longest text, in UTF-16 code units, as the clients count.
+    /// Longest text, in UTF-16 code units, as the clients count; at most 100,000.
+    #[serde(deserialize_with = "content_length")]
     pub max_content_length: NonZeroUsize,
     /// How many conversations a replica remembers the last number of.
     pub cached_conversations: NonZeroU64,
@@ -55,9 +56,37 @@ impl Default for Limits {
     }
 }
 
+/// An event must fit into a message of NATS, 1 MiB, with the ids of a thousand members: a longer text
+/// would be stored and never be heard of.
+const LONGEST_CONTENT: usize = 100_000;
+
+fn content_length<'de, D: Deserializer<'de>>(deserializer: D) -> Result<NonZeroUsize, D::Error> {
+    let length = NonZeroUsize::deserialize(deserializer)?;
+    if length.get() > LONGEST_CONTENT {
+        let message = format!("message.max_content_length is more than {LONGEST_CONTENT}");
+        return Err(de::Error::custom(message));
+    }
+    Ok(length)
+}
+
 impl Config {
     /// Loads the configuration of this process.
     pub fn load() -> Result<Self, ConfigError> {
         config::load(&["mongo", "nats", "conversation"])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::de::value::{Error, U64Deserializer};
+
+    use super::*;
+
+    #[test]
+    fn text_too_long_to_be_announced_is_refused() {
+        let parse = |length| content_length(U64Deserializer::<Error>::new(length));
+        assert_eq!(parse(100_000).expect("just short enough").get(), 100_000);
+        let error = parse(100_001).expect_err("too long").to_string();
+        assert_eq!(error, "message.max_content_length is more than 100000");
     }
 }

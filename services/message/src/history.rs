@@ -60,8 +60,12 @@ impl Service {
         let conversation = convert::conversation_id(&request.conversation_id)?;
         let after = request.after_seq.max(0);
         let to = after.saturating_add(i64::from(request.limit.clamp(1, MOST_MESSAGES)));
-        let since = request.since.as_ref().map(from_timestamp);
-        self.store.messages.range(conversation, after.saturating_add(1), to, since).await
+        let (from, messages) = (after.saturating_add(1), &self.store.messages);
+        if request.unannounced {
+            messages.unannounced(conversation, from, to).await
+        } else {
+            messages.range(conversation, from, to).await
+        }
     }
 
     async fn behind(
@@ -75,7 +79,7 @@ impl Service {
         let total_count = self.store.messages.last_before(conversation, before).await?;
         let to = seq.saturating_add(i64::from(limit)).min(total_count);
         let messages = if to > seq {
-            self.store.messages.range(conversation, seq + 1, to, None).await?
+            self.store.messages.range(conversation, seq + 1, to).await?
         } else {
             Vec::new()
         };
@@ -102,7 +106,7 @@ impl Service {
         let to = total_count.saturating_sub(skipped);
         let from = to.saturating_sub(limit).saturating_add(1).max(1);
         let messages = if to >= from {
-            self.store.messages.range(conversation, from, to, None).await?
+            self.store.messages.range(conversation, from, to).await?
         } else {
             Vec::new()
         };

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bson::DateTime;
 use chat_kit::{caller, caller::Caller, error::ServiceError as _, id::MessageId, time::before};
 use chat_proto::v1 as pb;
+use futures_util::future::join_all;
 use tokio::{sync::mpsc, time::MissedTickBehavior};
 use tonic::Code;
 
@@ -22,6 +23,9 @@ const MOST_WAITING: usize = 8192;
 const MOST_AT_ONCE: usize = 256;
 /// How long announced changes are collected.
 const COLLECTING: Duration = Duration::from_millis(50);
+/// Documents that a relay announces side by side: after an outage there are many, and each takes some
+/// calls one after the other.
+const RELAYED_AT_ONCE: usize = 8;
 /// How often the relay looks for changes that were left behind.
 const RELAY_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -88,17 +92,21 @@ impl Service {
                 _ = ticks.tick() => {}
                 () = self.life.stopping() => return Ok(()),
             }
-            while self.publisher.is_connected() && !self.life.is_stopping() {
-                match self.relay_one().await {
-                    Ok(true) => {}
-                    Ok(false) => break,
-                    Err(error) => {
-                        let error_text = chat_kit::error::chain(&error);
-                        tracing::warn!(error = error_text, "relay failed, trying again later");
-                        // One document that cannot be announced does not hold up the others.
-                        if error.code() == Code::Unavailable {
-                            break;
-                        }
+            join_all((0..RELAYED_AT_ONCE).map(|_| self.relay_all())).await;
+        }
+    }
+
+    async fn relay_all(&self) {
+        while self.publisher.is_connected() && !self.life.is_stopping() {
+            match self.relay_one().await {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => {
+                    let error_text = chat_kit::error::chain(&error);
+                    tracing::warn!(error = error_text, "relay failed, trying again later");
+                    // One document that cannot be announced does not hold up the others.
+                    if error.code() == Code::Unavailable {
+                        break;
                     }
                 }
             }

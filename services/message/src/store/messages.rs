@@ -224,20 +224,27 @@ impl Messages {
         Ok(last.map_or(0, |last| last.seq))
     }
 
-    /// Returns the messages numbered `from` to `to`, both included, in order; where `since` is given,
-    /// only those stored then or later.
+    /// Returns the messages numbered `from` to `to`, both included, in order.
     pub async fn range(
         &self,
         conversation: ConversationId,
         from: i64,
         to: i64,
-        since: Option<DateTime>,
     ) -> Result<Vec<Message>, Error> {
-        let mut filter =
-            doc! { "conversation_id": conversation, "seq": { "$gte": from, "$lte": to } };
-        if let Some(since) = since {
-            filter.insert("created_at", doc! { "$gte": since });
-        }
+        let filter = numbered(conversation, from, to);
+        self.read(filter, doc! { "seq": 1 }, to.saturating_sub(from).saturating_add(1)).await
+    }
+
+    /// Returns those of the messages numbered `from` to `to` that are still to be announced.
+    pub async fn unannounced(
+        &self,
+        conversation: ConversationId,
+        from: i64,
+        to: i64,
+    ) -> Result<Vec<Message>, Error> {
+        let mut filter = numbered(conversation, from, to);
+        // As [`OutboxKind::Created`] is stored.
+        filter.insert("outbox.kind", "created");
         self.read(filter, doc! { "seq": 1 }, to.saturating_sub(from).saturating_add(1)).await
     }
 
@@ -292,12 +299,16 @@ impl Messages {
         limit: i64,
     ) -> Result<Vec<Message>, Error> {
         let raw = self.collection.clone_with_type::<Document>();
-        // Where a filter names times as well, MongoDB might else go by those, and sort.
+        // Where a filter names the outbox as well, MongoDB might else go by that, and sort.
         let by_seq = Hint::Name(SEQ_INDEX.to_owned());
         let found = raw.find(filter).sort(sort).hint(by_seq).limit(limit);
         let documents: Vec<Document> = within(async { found.await?.try_collect().await }).await?;
         documents.into_iter().map(parse).collect()
     }
+}
+
+fn numbered(conversation: ConversationId, from: i64, to: i64) -> Document {
+    doc! { "conversation_id": conversation, "seq": { "$gte": from, "$lte": to } }
 }
 
 fn parse(document: Document) -> Result<Message, Error> {

@@ -1,9 +1,11 @@
 //! Reading a conversation: pages for its members, gaps for services.
 
-use bson::doc;
+use std::time::Duration;
+
+use bson::{DateTime, doc};
 use chat_kit::{
     id::{ConversationId, UserId},
-    time::to_timestamp,
+    time::{after, to_timestamp},
 };
 use chat_proto::v1::{
     ListAfterRequest, ListMessagesRequest, ListMessagesResponse,
@@ -52,10 +54,10 @@ async fn gap(
     id: ConversationId,
     after_seq: i64,
     limit: u32,
-    since: Option<i64>,
+    unannounced: bool,
 ) -> Vec<i64> {
-    let since = since.map(|seq| to_timestamp(at(seq)));
-    let request = ListAfterRequest { conversation_id: id.to_string(), after_seq, limit, since };
+    let conversation_id = id.to_string();
+    let request = ListAfterRequest { conversation_id, after_seq, limit, unannounced };
     let listed = suite.messages().list_after(as_service(request)).await.expect("a gap");
     listed.into_inner().messages.iter().map(|message| message.seq).collect()
 }
@@ -165,7 +167,7 @@ async fn limit_is_cut_to_1000_and_50_where_absent() {
         let found = numbers(&suite, &pair, limit, position, None).await;
         assert_eq!(found, (expected, 1005), "{limit} {position:?}");
     }
-    assert_eq!(gap(&suite, pair.conversation, 1, u32::MAX, None).await, span(2, 1001));
+    assert_eq!(gap(&suite, pair.conversation, 1, u32::MAX, false).await, span(2, 1001));
 }
 
 #[tokio::test]
@@ -244,13 +246,27 @@ async fn list_after_fills_a_gap_for_a_service() {
     let pair = suite.pair().await;
     suite.seed(&pair, 20).await;
     let id = pair.conversation;
-    assert_eq!(gap(&suite, id, 5, 3, None).await, [6, 7, 8]);
-    assert_eq!(gap(&suite, id, 18, 10, None).await, [19, 20]);
-    assert!(gap(&suite, id, 20, 10, None).await.is_empty());
-    assert_eq!(gap(&suite, id, -1, 2, None).await, [1, 2]);
-    assert!(gap(&suite, id, i64::MAX, 10, None).await.is_empty());
-    assert_eq!(gap(&suite, id, 5, 10, Some(12)).await, [12, 13, 14, 15], "only since then");
-    assert!(gap(&suite, ConversationId::new(), 0, 10, None).await.is_empty());
+    assert_eq!(gap(&suite, id, 5, 3, false).await, [6, 7, 8]);
+    assert_eq!(gap(&suite, id, 18, 10, false).await, [19, 20]);
+    assert!(gap(&suite, id, 20, 10, false).await.is_empty());
+    assert_eq!(gap(&suite, id, -1, 2, false).await, [1, 2]);
+    assert!(gap(&suite, id, i64::MAX, 10, false).await.is_empty());
+    assert!(gap(&suite, ConversationId::new(), 0, 10, false).await.is_empty());
+}
+
+#[tokio::test]
+async fn list_after_finds_what_nobody_may_have_heard_of() {
+    let suite = start().await;
+    let pair = suite.pair().await;
+    suite.seed(&pair, 20).await;
+    // Not due yet, so that no relay takes it away.
+    let due = after(DateTime::now(), Duration::from_hours(1));
+    let entry = doc! { "event_id": "x", "kind": "created", "at": due };
+    let some = doc! { "seq": { "$in": [3, 8, 12, 17] } };
+    let change = doc! { "$set": { "outbox": [entry] } };
+    suite.stored().update_many(some, change).await.expect("changed");
+    assert_eq!(gap(&suite, pair.conversation, 5, 10, true).await, [8, 12]);
+    assert!(gap(&suite, pair.conversation, 17, 10, true).await.is_empty());
 }
 
 #[tokio::test]

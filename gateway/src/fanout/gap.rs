@@ -1,0 +1,106 @@
+//! Fetching the messages whose events did not come.
+
+use std::{sync::Arc, time::Duration};
+
+use chat_kit::{
+    caller::{self, Caller},
+    client::Channel,
+    id::ConversationId,
+};
+use chat_proto::v1::{self as pb, message_service_client::MessageServiceClient};
+use tokio::{sync::Semaphore, time::Instant};
+
+/// Calls that are made for gaps at the same time; further ones wait for a place.
+pub const MOST_CALLS: usize = 16;
+/// Most messages fetched for one gap; equal to what may wait behind it.
+pub const MOST_FETCHED: i64 = 200;
+/// How long a gap is tried to be closed: longer than a service takes to start again.
+const PATIENCE: Duration = Duration::from_secs(8);
+/// Pause between two tries.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// What is missing of a conversation.
+pub struct Gap {
+    /// The conversation.
+    pub conversation: ConversationId,
+    /// The number before the gap.
+    pub after: i64,
+    /// The last number of the gap.
+    pub to: i64,
+    /// Whether nothing says how far the gap reaches. All that was announced has been heard, so only
+    /// what is still to be announced can be missing.
+    pub is_open: bool,
+}
+
+impl Gap {
+    /// Fetches its messages, in order. A service that is away, or does not have them yet, is asked again
+    /// for a while.
+    pub async fn fetch(
+        &self,
+        client: &MessageServiceClient<Channel>,
+        places: &Arc<Semaphore>,
+    ) -> anyhow::Result<Vec<pb::Message>> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let tried = tokio::time::timeout_at(until, self.ask(client.clone(), places)).await;
+            match tried {
+                Ok(Ok(messages)) if self.is_closed_by(&messages) => return Ok(messages),
+                Ok(outcome) if Instant::now() + PAUSE < until => {
+                    let error = outcome.err().map(|error| format!("{error:#}"));
+                    tracing::warn!(conversation = %self.conversation, error, "a gap stays open");
+                    tokio::time::sleep(PAUSE).await;
+                }
+                Ok(Ok(_)) => anyhow::bail!("numbers behind {} are missing", self.after),
+                Ok(Err(error)) => return Err(error),
+                Err(_) => anyhow::bail!("not answered within {PATIENCE:?}"),
+            }
+        }
+    }
+
+    async fn ask(
+        &self,
+        mut client: MessageServiceClient<Channel>,
+        places: &Arc<Semaphore>,
+    ) -> anyhow::Result<Vec<pb::Message>> {
+        let _place = places.acquire().await?;
+        let request = pb::ListAfterRequest {
+            conversation_id: self.conversation.to_string(),
+            after_seq: self.after,
+            limit: u32::try_from((self.to - self.after).clamp(1, MOST_FETCHED))?,
+            unannounced: self.is_open,
+        };
+        let caller = Caller::service("gateway", &caller::new_request_id());
+        Ok(client.list_after(caller.request(request)).await?.into_inner().messages)
+    }
+
+    fn is_closed_by(&self, messages: &[pb::Message]) -> bool {
+        let numbers = messages.iter().map(|message| message.seq);
+        self.is_open || numbers.eq(self.after + 1..=self.to)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fanout::window::MOST_WAITING;
+
+    #[test]
+    fn what_may_wait_may_be_fetched() {
+        assert_eq!(usize::try_from(MOST_FETCHED), Ok(MOST_WAITING));
+    }
+
+    #[test]
+    fn gap_is_closed_by_all_its_numbers() {
+        let gap = Gap { conversation: ConversationId::new(), after: 3, to: 5, is_open: false };
+        let messages = |numbers: &[i64]| -> Vec<pb::Message> {
+            let message = |seq: &i64| pb::Message { seq: *seq, ..Default::default() };
+            numbers.iter().map(message).collect()
+        };
+        assert!(gap.is_closed_by(&messages(&[4, 5])));
+        for open in [&[][..], &[4], &[5], &[4, 5, 6]] {
+            assert!(!gap.is_closed_by(&messages(open)), "{open:?}");
+        }
+        let gap = Gap { is_open: true, ..gap };
+        assert!(gap.is_closed_by(&[]), "nobody knows how far it reaches");
+    }
+}
