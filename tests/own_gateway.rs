@@ -21,20 +21,7 @@ impl OwnGateway {
     pub async fn start(suite: &TestSuite, nats: &str, change: impl FnOnce(&mut Config)) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let secret = SigningSecret::new(&suite.token_secret).expect("long enough");
-        let mut config = Config {
-            listen: address,
-            stop: Stop { pause: Duration::ZERO, drain: Duration::from_secs(10) },
-            telemetry: Telemetry::default(),
-            nats: Nats::new(nats),
-            token: Token::new(secret),
-            auth: upstream(service(suite, "auth")),
-            user: upstream(service(suite, "user")),
-            conversation: upstream(service(suite, "conversation")),
-            message: upstream(service(suite, "message")),
-            sessions: chat_gateway::config::Sessions::default(),
-            http: Http::default(),
-        };
+        let mut config = config(suite, nats, address);
         change(&mut config);
         let gateway = chat_gateway::connect(config).await.expect("nats answers");
         let life = Lifecycle::new();
@@ -57,6 +44,24 @@ impl OwnGateway {
 impl Drop for OwnGateway {
     fn drop(&mut self) {
         self.life.stop();
+    }
+}
+
+/// Describes a gateway in front of a suite's services.
+pub fn config(suite: &TestSuite, nats: &str, listen: SocketAddr) -> Config {
+    let secret = SigningSecret::new(&suite.token_secret).expect("long enough");
+    Config {
+        listen,
+        stop: Stop { pause: Duration::ZERO, drain: Duration::from_secs(10) },
+        telemetry: Telemetry::default(),
+        nats: Nats::new(nats),
+        token: Token::new(secret),
+        auth: upstream(service(suite, "auth")),
+        user: upstream(service(suite, "user")),
+        conversation: upstream(service(suite, "conversation")),
+        message: upstream(service(suite, "message")),
+        sessions: chat_gateway::config::Sessions::default(),
+        http: Http::default(),
     }
 }
 

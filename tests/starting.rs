@@ -1,14 +1,22 @@
 //! Sockets that connect, and gateways that start, while messages flow: nothing between the history and
 //! the events is lost, and nothing is heard twice.
 
+use std::{future::pending, time::Duration};
+
+use chat_e2e::socket::{self, ConnectError};
+use chat_gateway::AppState;
 use chat_local::testing;
-use serde_json::Value;
-use tokio::sync::watch;
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, sync::watch};
 
 use crate::{
-    harness::{Person, text},
-    own_gateway::OwnGateway,
+    harness::{Person, eventually, text},
+    own_gateway::{OwnGateway, config, service, upstream},
+    proxy::Proxy,
 };
+
+/// How long a client waits that vanishes; its packets are on their way by then.
+const SOON: Duration = Duration::from_millis(300);
 
 /// Numbers of the messages in the history that a person reads now; they are their texts, too.
 async fn history(person: &Person, conversation: &str) -> Vec<i64> {
@@ -96,4 +104,33 @@ async fn new_gateway_tells_nobody_what_was_announced_before() {
     let heard: Value = listener.expect("message:created").await;
     assert_eq!(heard["seq"], 4);
     assert_eq!(known.expect("message:created").await["seq"], 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn client_that_vanishes_while_it_connects_leaves_nothing_behind() {
+    let suite = testing::suite(|_| {}).await;
+    let person = Person::new(suite.gateways[0]).await;
+    let user = person.id.parse().expect("an id");
+    // A socket server alone, whose auth service can be held up.
+    let proxy = Proxy::new(&format!("http://{}", service(&suite, "auth"))).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let mut config = config(&suite, "nats://127.0.0.1:1", address);
+    config.auth = upstream(proxy.address);
+    let (routes, sockets) = chat_gateway::socket::routes(&AppState::new(config));
+    let serving = tokio::spawn(chat_kit::http::accept(listener, routes, 100, pending()));
+
+    proxy.freeze();
+    let auth = json!({ "token": person.token, "clientType": "unified" });
+    for _ in 0..10 {
+        let vanished = socket::connect(address, &auth, SOON).await;
+        assert!(matches!(vanished, Err(ConnectError::Late)), "nobody answers");
+    }
+    proxy.until_holding().await;
+    proxy.thaw();
+    let listener = person.listen(address, "unified").await;
+    assert!(sockets.has_any(&[user]));
+    drop(listener);
+    eventually("all are gone", async || !sockets.has_any(&[user])).await;
+    serving.abort();
 }

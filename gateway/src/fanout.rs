@@ -1,6 +1,7 @@
 //! From NATS events to the sockets of this gateway: every message once per socket, in the order of its
 //! conversation. Who hears is decided by the services and travels inside the event.
 
+mod entry;
 mod gap;
 mod replay;
 mod window;
@@ -25,7 +26,6 @@ use futures_util::StreamExt as _;
 use prost::Message as _;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
-    task::AbortHandle,
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
@@ -36,6 +36,7 @@ use crate::{
     state::AppState,
     wire::event::{MessageCreated, Standing, ToRecipient},
 };
+use entry::{Entry, Pending, make_room};
 use gap::{Gap, MOST_CALLS, MOST_FETCHED};
 use replay::{Replayed, Replays};
 use window::{Offered, Window};
@@ -55,25 +56,6 @@ struct Item {
     recipients: Arc<[UserId]>,
     /// Given back when it has been emitted, or dropped; what need not wait needs none.
     _place: Option<OwnedSemaphorePermit>,
-}
-
-/// A window with what the fan-out knows about it.
-struct Entry {
-    window: Window<Item>,
-    /// When this gateway first heard of the conversation.
-    opened_at: Instant,
-    heard_at: Instant,
-    pending: Pending,
-}
-
-/// What is done about the gap of a window.
-enum Pending {
-    /// Nothing: there is none.
-    Nothing,
-    /// It has this long to close by itself.
-    Wait(Instant),
-    /// Its messages are fetched, since this time.
-    Fetch(Instant, AbortHandle),
 }
 
 /// The messages of a gap, or the failure to fetch them.
@@ -145,19 +127,6 @@ async fn sleep_until(timer: Option<Instant>) {
     match timer {
         Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
-    }
-}
-
-impl Entry {
-    /// Does no more about a gap that is closed, or given up.
-    fn rest(&mut self) {
-        if let Pending::Fetch(_, fetch) = std::mem::replace(&mut self.pending, Pending::Nothing) {
-            fetch.abort();
-        }
-    }
-
-    fn is_pending(&self) -> bool {
-        !matches!(self.pending, Pending::Nothing)
     }
 }
 
@@ -237,12 +206,10 @@ impl Fanout {
     }
 
     fn open(&mut self, conversation: ConversationId, message: &pb::Message) {
-        self.make_room();
+        make_room(&mut self.windows, MOST_WINDOWS);
         let window =
             if is_settled(message) { Window::before(message.seq) } else { Window::opening() };
-        let now = Instant::now();
-        let entry = Entry { window, opened_at: now, heard_at: now, pending: Pending::Nothing };
-        self.windows.insert(conversation, entry);
+        self.windows.insert(conversation, Entry::new(window));
     }
 
     fn offer(
@@ -417,17 +384,6 @@ impl Fanout {
             }
         }
     }
-
-    fn make_room(&mut self) {
-        if self.windows.len() < MOST_WINDOWS {
-            return;
-        }
-        let mut heard: Vec<Instant> = self.windows.values().map(|entry| entry.heard_at).collect();
-        let middle = heard.len() / 2;
-        let (_, oldest, _) = heard.select_nth_unstable(middle);
-        let oldest = *oldest;
-        self.windows.retain(|_, entry| entry.is_pending() || entry.heard_at > oldest);
-    }
 }
 
 fn recipients(event_id: &str, ids: &[String]) -> Arc<[UserId]> {
@@ -450,5 +406,31 @@ fn is_settled(message: &pb::Message) -> bool {
             created_at >= before(DateTime::now(), SETTLED_AFTER)
                 && previous < before(created_at, SETTLED_AFTER)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn message_is_settled_where_it_is_new_and_the_one_before_is_not() {
+        let now = DateTime::now().timestamp_millis();
+        let is_settled = |seq, created_at, previous: Option<i64>| {
+            let time = |millis| chat_kit::time::to_timestamp(DateTime::from_millis(millis));
+            is_settled(&pb::Message {
+                seq,
+                created_at: Some(time(created_at)),
+                previous_created_at: previous.map(time),
+                ..Default::default()
+            })
+        };
+        assert!(is_settled(1, now, None));
+        assert!(is_settled(7, now, Some(now - 6000)));
+        assert!(!is_settled(7, now, Some(now - 4000)), "that one may still be on its way");
+        assert!(!is_settled(7, now - 6000, Some(now - 60_000)), "announced late");
+        // The clock of the services is ahead: what counts is the time between the two.
+        assert!(!is_settled(7, now + 60_000, Some(now + 59_999)));
+        assert!(is_settled(7, now + 60_000, Some(now + 50_000)));
     }
 }

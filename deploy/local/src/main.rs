@@ -148,7 +148,7 @@ async fn start(
             session_checks: chat_gateway::config::Sessions::default().check_interval,
             observer: None,
         };
-        return Ok(Ready::together(&Suite::start(options, life).await?));
+        return Ok(Ready::together(&Box::pin(Suite::start(options, life)).await?));
     }
     let options = processes::Options {
         gateways: arguments.gateways,

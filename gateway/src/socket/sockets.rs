@@ -190,9 +190,9 @@ mod tests {
         let first = sockets.register(Peer::test(user, second(1)));
         drop(sockets.register(Peer::test(user, second(1))));
         assert!(sockets.take_expired(second(0)).is_empty());
-        assert_eq!(sockets.take_expired(second(2)), [first.peer.clone()]);
+        assert_eq!(sockets.take_expired(second(2)), std::slice::from_ref(&first.peer));
         assert!(sockets.take_expired(second(2)).is_empty());
-        assert_eq!(sockets.take_expired(second(3)), [last.peer.clone()]);
+        assert_eq!(sockets.take_expired(second(3)), std::slice::from_ref(&last.peer));
         assert!(sockets.registry.read().ends.is_empty());
     }
 
