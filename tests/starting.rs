@@ -92,10 +92,11 @@ async fn new_gateway_tells_nobody_what_was_announced_before() {
     let writer = Person::new(suite.gateways[0]).await;
     let reader = Person::new(suite.gateways[1]).await;
     let conversation = writer.open(&reader).await;
+    let mut known = reader.listen(suite.gateways[1], "unified").await;
     for number in 1..=3 {
         writer.send(&conversation, &number.to_string()).await;
+        assert_eq!(known.expect("message:created").await["seq"], number);
     }
-    let mut known = reader.listen(suite.gateways[1], "unified").await;
     let nats = &testing::servers().await.nats_url;
     let new = OwnGateway::start(&suite, nats, |_| {}).await;
     let mut listener = reader.listen(new.address, "unified").await;

@@ -143,6 +143,9 @@ async fn run(arguments: Arguments) -> anyhow::Result<bool> {
         outcome = measure(&arguments, &suite) => outcome,
         interrupted = interrupted() => Err(interrupted.err().unwrap_or(anyhow!("interrupted"))),
     };
+    if let (Some(log), Ok(false) | Err(_)) = (&suite.log, &outcome) {
+        writeln!(std::io::stderr(), "load: the suite's complaints are in {}", log.display())?;
+    }
     suite.stop().await?;
     outcome
 }

@@ -1,11 +1,6 @@
 //! The suite under load: one that runs already, or one that is started for the run and ended with it.
 
-use std::{
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    process::Stdio,
-    time::Duration,
-};
+use std::{fs::File, net::SocketAddr, path::PathBuf, process::Stdio, time::Duration};
 
 use anyhow::{Context as _, bail, ensure};
 use tokio::{
@@ -27,6 +22,8 @@ pub struct Suite {
     pub gateways: Vec<SocketAddr>,
     /// The process that it is, or whose descendants it is.
     pub pid: Option<u32>,
+    /// The file that holds what it complained about, where it was started for the run.
+    pub log: Option<PathBuf>,
     started: Option<Started>,
 }
 
@@ -41,35 +38,39 @@ impl Suite {
         for gateway in &gateways {
             ensure!(gateway.ip().is_loopback(), "{gateway} is not on this machine");
         }
-        Ok(Self { gateways, pid, started: None })
+        Ok(Self { gateways, pid, log: None, started: None })
     }
 
     /// Starts a suite on data of its own.
     pub async fn start(port: u16, arguments: &[String]) -> anyhow::Result<Self> {
         let own = std::env::current_exe().context("cannot tell where this program is")?;
         let program = own.with_file_name(RUNNER);
-        let profile = own.parent().and_then(Path::file_name).unwrap_or_default();
         ensure!(
             program.exists(),
-            "{} is missing: build it with this profile ({}), `cargo build --release --workspace`",
+            "{} is missing: `cargo build --release --workspace --bins` makes it",
             program.display(),
-            profile.display(),
         );
-        let data = chat_local::build_directory()?.join(format!("load-{}", std::process::id()));
+        let build = chat_local::build_directory()?;
+        let data = build.join(format!("load-{}", std::process::id()));
+        let log = build.join("load.log");
+        let complaints = File::create(&log).with_context(|| format!("{}", log.display()))?;
         let mut runner = Command::new(&program)
             .args(["--log", "error", "--port", &port.to_string(), "--data"])
             .arg(&data)
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .stderr(complaints)
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("cannot start {}", program.display()))?;
         let out = runner.stdout.take().context("no output of the suite")?;
         let gateways = timeout(START_TIMEOUT, ready(out)).await;
-        let gateways = gateways.context("the suite is not ready in time")??;
+        let gateways = gateways.context("the suite is not ready in time").flatten();
+        let gateways = gateways.with_context(|| format!("see {}", log.display()))?;
         let pid = runner.id();
         let mut suite = Self::given(gateways, pid)?;
+        suite.log = Some(log);
         suite.started = Some(Started { runner, data });
         Ok(suite)
     }
