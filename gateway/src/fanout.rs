@@ -1,6 +1,7 @@
 //! From NATS events to the sockets of this gateway: every message once per socket, in the order of its
 //! conversation. Who hears is decided by the services and travels inside the event.
 
+mod cause;
 mod entry;
 mod gap;
 mod replay;
@@ -15,6 +16,7 @@ use std::{
 use async_nats::Subscriber;
 use bson::{DateTime, oid::ObjectId};
 use chat_kit::{
+    caller::new_request_id,
     id::{ConversationId, UserId},
     nats::{Place, Reach},
     session::SessionHash,
@@ -29,13 +31,16 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::{
     error::ApiError,
+    metrics::{Cut, FANOUT},
     socket::{Peer, Sockets},
     state::AppState,
     wire::event::{MessageCreated, Standing, ToRecipient},
 };
+use cause::Cause;
 use entry::{Entry, Pending, make_room};
 use gap::{Gap, MOST_CALLS, MOST_FETCHED};
 use replay::{Replayed, Replays};
@@ -50,10 +55,11 @@ const MOST_WINDOWS: usize = 50_000;
 /// Messages of all conversations together that wait for earlier ones.
 const MOST_WAITING_IN_ALL: usize = 20_000;
 
-/// A message and who hears it.
+/// A message, who hears it, and what brought it here.
 struct Item {
     message: pb::Message,
     recipients: Arc<[UserId]>,
+    cause: Arc<Cause>,
     /// Given back when it has been emitted, or dropped; what need not wait needs none.
     _place: Option<OwnedSemaphorePermit>,
 }
@@ -64,12 +70,15 @@ struct Filled {
     since: Instant,
     messages: anyhow::Result<Vec<pb::Message>>,
     recipients: Arc<[UserId]>,
+    cause: Arc<Cause>,
 }
 
 struct Fanout {
     state: AppState,
     sockets: Sockets,
     windows: HashMap<ConversationId, Entry>,
+    /// Windows that the metrics know of.
+    counted: u32,
     /// Gaps in the order in which their waiting ends: all wait equally long.
     timers: VecDeque<(Instant, ConversationId)>,
     places: Arc<Semaphore>,
@@ -103,6 +112,7 @@ pub async fn run(
         state,
         sockets,
         windows: HashMap::new(),
+        counted: 0,
         timers: VecDeque::new(),
         places: Arc::new(Semaphore::new(MOST_WAITING_IN_ALL)),
         calls: Arc::new(Semaphore::new(MOST_CALLS)),
@@ -120,6 +130,7 @@ pub async fn run(
             () = sleep_until(timer) => fanout.end_wait(),
             () = stop.cancelled() => return Ok(()),
         }
+        fanout.count();
     }
 }
 
@@ -132,12 +143,8 @@ async fn sleep_until(timer: Option<Instant>) {
 
 impl Fanout {
     fn hear(&mut self, message: &async_nats::Message) {
-        let request_id = message
-            .headers
-            .as_ref()
-            .and_then(|headers| headers.get(chat_kit::nats::REQUEST_ID))
-            .map_or("", |id| id.as_str());
-        let _span = telemetry::request_span(request_id).entered();
+        let cause = Cause::of(message.headers.as_ref());
+        let _span = telemetry::request_span(cause.request_id()).entered();
         let event = match pb::Event::decode(message.payload.clone()) {
             Ok(event) => event,
             Err(error) => {
@@ -147,7 +154,8 @@ impl Fanout {
         };
         match event.payload {
             Some(Payload::MessageCreated(pb::MessageCreated { message: Some(message) })) => {
-                self.deliver(message, recipients(&event.id, &event.recipient_ids));
+                let recipients = recipients(&event.id, &event.recipient_ids);
+                self.deliver(message, recipients, &Arc::new(cause));
             }
             Some(Payload::SessionRevoked(revoked)) => self.end_session(&revoked),
             Some(Payload::MessageCreated(_)) | None => {
@@ -162,14 +170,15 @@ impl Fanout {
     fn hear_again(&mut self, replayed: Replayed) {
         match replayed {
             Replayed::Event(event) => self.hear(&event),
-            Replayed::End(Reach::Whole) => {}
+            Replayed::End(Reach::Whole) => FANOUT.replays_whole.increment(1),
             Replayed::End(Reach::TooShort) => {
                 tracing::error!("events are lost, cutting all sockets");
+                FANOUT.replays_too_short.increment(1);
                 // Who comes back reads what happened meanwhile; nobody is owed an old number any more.
                 self.windows.clear();
                 self.timers.clear();
                 let sockets = self.sockets.clone();
-                tokio::spawn(async move { sockets.cut_all().await });
+                tokio::spawn(async move { sockets.cut_all(Cut::EventsLost).await });
             }
         }
     }
@@ -186,7 +195,7 @@ impl Fanout {
         self.sockets.end_session(user_id, Some(session), &ApiError::session_over());
     }
 
-    fn deliver(&mut self, message: pb::Message, recipients: Arc<[UserId]>) {
+    fn deliver(&mut self, message: pb::Message, recipients: Arc<[UserId]>, cause: &Arc<Cause>) {
         let Ok(conversation) = message.conversation_id.parse::<ConversationId>() else {
             tracing::error!(id = message.id, "event without a conversation");
             return;
@@ -197,7 +206,7 @@ impl Fanout {
         let Some(entry) = self.windows.get_mut(&conversation) else { return };
         let is_heard_here = self.sockets.has_any(&recipients);
         if is_heard_here || !entry.window.is_next(message.seq) {
-            self.offer(conversation, message, recipients);
+            self.offer(conversation, message, recipients, cause);
         } else {
             // Whoever connects from now on reads this message, and those before it, in the history.
             entry.heard_at = Instant::now();
@@ -217,6 +226,7 @@ impl Fanout {
         conversation: ConversationId,
         message: pb::Message,
         recipients: Arc<[UserId]>,
+        cause: &Arc<Cause>,
     ) {
         let Some(entry) = self.windows.get_mut(&conversation) else { return };
         entry.heard_at = Instant::now();
@@ -226,7 +236,9 @@ impl Fanout {
         }
         let place = Arc::clone(&self.places).try_acquire_owned().ok();
         let has_place = place.is_some();
-        let mut offered = entry.window.offer(seq, Item { message, recipients, _place: place });
+        let cause = Arc::clone(cause);
+        let item = Item { message, recipients, cause, _place: place };
+        let mut offered = entry.window.offer(seq, item);
         if matches!(offered, Offered::Waiting) && !has_place {
             offered = Offered::Overflow;
         }
@@ -274,22 +286,27 @@ impl Fanout {
             return self.give_up(conversation, "too many messages are missing");
         }
         let is_open = entry.window.emitted().is_none();
-        let recipients = Arc::clone(&first.recipients);
-        let gap = Gap { conversation, after, to: seq - 1, is_open };
+        let (recipients, cause) = (Arc::clone(&first.recipients), Arc::clone(&first.cause));
+        let request_id = new_request_id();
+        let span = cause.fetch(&request_id, &self.state.part);
+        let gap = Gap { conversation, after, to: seq - 1, is_open, request_id };
         tracing::debug!(%conversation, after, seq, "fetching a gap");
         let (filled, calls) = (self.filled.clone(), Arc::clone(&self.calls));
         let client = self.state.clients.message.clone();
         let since = Instant::now();
-        let fetch = tokio::spawn(async move {
+        let fetch = async move {
             let messages = gap.fetch(&client, &calls).await;
+            let counter = if messages.is_ok() { &FANOUT.gaps_fetched } else { &FANOUT.gaps_failed };
+            counter.increment(1);
             // Closed only when the gateway ends.
-            filled.send(Filled { conversation, since, messages, recipients }).await.ok();
-        });
+            filled.send(Filled { conversation, since, messages, recipients, cause }).await.ok();
+        };
+        let fetch = tokio::spawn(fetch.instrument(span));
         entry.pending = Pending::Fetch(since, fetch.abort_handle());
     }
 
     fn close_gap(&mut self, filled: Filled) {
-        let Filled { conversation, since, messages, recipients } = filled;
+        let Filled { conversation, since, messages, recipients, cause } = filled;
         let Some(entry) = self.windows.get_mut(&conversation) else { return };
         if !matches!(entry.pending, Pending::Fetch(own, _) if own == since) {
             return;
@@ -303,7 +320,7 @@ impl Fanout {
             entry.window.begin_before(begin);
         }
         for message in messages {
-            self.offer(conversation, message, Arc::clone(&recipients));
+            self.offer(conversation, message, Arc::clone(&recipients), &cause);
         }
         let Some(entry) = self.windows.get_mut(&conversation) else { return };
         entry.rest();
@@ -327,7 +344,7 @@ impl Fanout {
         }
         tracing::error!(%conversation, reason, "order lost, cutting the sockets concerned");
         for item in &given_up {
-            self.sockets.of(&item.recipients).iter().for_each(Peer::cut);
+            self.cut(&item.recipients);
         }
     }
 
@@ -335,7 +352,13 @@ impl Fanout {
     fn pass_by(&mut self, conversation: ConversationId, seq: i64, recipients: &[UserId]) {
         if let Some(entry) = self.windows.get_mut(&conversation) {
             entry.window.pass(seq);
-            self.sockets.of(recipients).iter().for_each(Peer::cut);
+            self.cut(recipients);
+        }
+    }
+
+    fn cut(&self, recipients: &[UserId]) {
+        for peer in self.sockets.of(recipients) {
+            peer.cut(Cut::OrderLost);
         }
     }
 
@@ -346,41 +369,62 @@ impl Fanout {
         for peer in self.sockets.of(recipients) {
             if peer.connected_at() < entry.opened_at {
                 tracing::warn!(%conversation, "message came too late, cutting a socket");
-                peer.cut();
+                peer.cut(Cut::OrderLost);
             }
         }
     }
 
+    /// Emits a message to the sockets that hear it, in a span of its own where there are any.
     fn emit(&self, item: &Item) {
         let message = &item.message;
-        let event = MessageCreated::new(message);
-        let sender = message.sender_id.parse().ok();
-        let origin = message.origin_id.as_ref().and_then(|id| ObjectId::parse_str(id).ok());
-        let mut recipient = None;
-        for peer in self.sockets.of(&item.recipients) {
-            let user_id = peer.identity().user_id;
-            let standing = if Some(user_id) != sender {
-                Standing::Recipient
-            } else if Some(peer.origin_id()) == origin {
-                Standing::Origin
-            } else {
-                Standing::Sender
-            };
-            // The sockets of a user come one after the other.
-            if recipient.as_ref().is_none_or(|recipient: &ToRecipient| !recipient.is(user_id)) {
-                recipient = Some(event.to(user_id));
+        let peers = self.sockets.of(&item.recipients);
+        if peers.is_empty() {
+            return;
+        }
+        let _span = item.cause.emission(&self.state.part, message, peers.len()).entered();
+        emit_to(&peers, message);
+        // An event of a message occurs when it is stored.
+        if let Some(occurred_at) = message.created_at.as_ref().map(from_timestamp) {
+            FANOUT.lag.record(DateTime::now().saturating_duration_since(occurred_at));
+        }
+    }
+
+    /// Tells the metrics how many windows there are; other gateways may share them.
+    fn count(&mut self) {
+        let held = u32::try_from(self.windows.len()).unwrap_or(u32::MAX);
+        FANOUT.windows.increment(f64::from(held) - f64::from(self.counted));
+        self.counted = held;
+    }
+}
+
+fn emit_to(peers: &[Peer], message: &pb::Message) {
+    let event = MessageCreated::new(message);
+    let sender = message.sender_id.parse().ok();
+    let origin = message.origin_id.as_ref().and_then(|id| ObjectId::parse_str(id).ok());
+    let mut recipient = None;
+    for peer in peers {
+        let user_id = peer.identity().user_id;
+        let standing = if Some(user_id) != sender {
+            Standing::Recipient
+        } else if Some(peer.origin_id()) == origin {
+            Standing::Origin
+        } else {
+            Standing::Sender
+        };
+        // The sockets of a user come one after the other.
+        if recipient.as_ref().is_none_or(|recipient: &ToRecipient| !recipient.is(user_id)) {
+            recipient = Some(event.to(user_id));
+        }
+        let Some(recipient) = &recipient else { continue };
+        match recipient.frames(peer.dialect(), standing) {
+            Ok(frames) => {
+                for (name, body) in frames {
+                    peer.emit(name, body);
+                }
             }
-            let Some(recipient) = &recipient else { continue };
-            match recipient.frames(peer.dialect(), standing) {
-                Ok(frames) => {
-                    for (name, body) in frames {
-                        peer.emit(name, body);
-                    }
-                }
-                Err(error) => {
-                    tracing::error!(%error, id = message.id, "cannot be encoded, cutting a socket");
-                    peer.cut();
-                }
+            Err(error) => {
+                tracing::error!(%error, id = message.id, "cannot be encoded, cutting a socket");
+                peer.cut(Cut::OrderLost);
             }
         }
     }

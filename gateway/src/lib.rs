@@ -7,6 +7,7 @@ pub mod config;
 pub mod error;
 pub mod fanout;
 pub mod http;
+mod metrics;
 pub mod router;
 pub mod socket;
 pub mod state;
@@ -27,6 +28,7 @@ pub struct Gateway {
 
 /// Connects to NATS. The services are connected when they are first needed.
 pub async fn connect(config: Config) -> anyhow::Result<Gateway> {
+    metrics::init();
     let (client, interruptions) =
         nats::connect_watched(&config.nats, env!("CARGO_PKG_NAME")).await?;
     let since = nats::end(&client, &config.nats).await?;

@@ -8,7 +8,7 @@ use chat_kit::{process, server, telemetry};
 fn main() -> ExitCode {
     process::run(env!("CARGO_PKG_NAME"), |life| async move {
         let config = Config::load()?;
-        telemetry::init(&config.telemetry)?;
+        let _reporting = telemetry::start(env!("CARGO_PKG_NAME"), &config.telemetry).await?;
         let address = server::reserve(config.listen)?;
         let within = config.stop.pause + config.stop.drain;
         let gateway = chat_gateway::connect(config).await?;

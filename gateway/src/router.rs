@@ -1,10 +1,10 @@
 //! The HTTP surface as one table, and the layers around it. Socket.IO is mounted beside it.
 
-use std::any::Any;
+use std::{any::Any, time::Instant};
 
 use axum::{
     Router,
-    extract::{Request, State},
+    extract::{MatchedPath, Request, State},
     http::{
         HeaderName, HeaderValue, Method, Response as HttpResponse, StatusCode, Uri,
         header::{ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_REQUEST_HEADERS, ORIGIN},
@@ -14,7 +14,13 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::{get, post},
 };
-use chat_kit::{caller, telemetry};
+use chat_kit::{
+    caller,
+    telemetry::{
+        self,
+        trace::{self, Kind, Origin},
+    },
+};
 use tower::ServiceBuilder;
 use tower_http::{
     catch_panic::CatchPanicLayer,
@@ -26,17 +32,21 @@ use crate::{
     config::Config,
     error::ApiError,
     http::{RequestId, auth, conversations, health, messages, not_found, users},
+    metrics,
     state::AppState,
 };
 
 /// Header of the request's id, inwards and outwards.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// Routes that are asked all day to see whether somebody is there: no traces of them are kept.
+const PROBES: [&str; 3] = ["/", "/health", "/ping"];
+
 /// Builds everything but Socket.IO.
 pub fn router(state: AppState) -> Router {
     let config = state.config.clone();
     let layers = ServiceBuilder::new()
-        .layer(middleware::from_fn(identify))
+        .layer(middleware::from_fn_with_state(state.clone(), identify))
         .layer(CatchPanicLayer::custom(panicked))
         .map_response(preflight_has_no_content)
         .layer(cors(&config))
@@ -134,16 +144,36 @@ fn normalise<B>(mut request: axum::http::Request<B>) -> axum::http::Request<B> {
     request
 }
 
-/// Gives the request its id, in its extensions, on its log lines and in its answer.
-async fn identify(mut request: Request, next: Next) -> Response {
+/// Gives the request its id, in its extensions, on its log lines and in its answer, and its place in a
+/// trace; measures it.
+async fn identify(State(state): State<AppState>, mut request: Request, next: Next) -> Response {
+    let begun = Instant::now();
     let given = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
     let id = match given {
         Some(id) if caller::is_request_id(id) => id.to_owned(),
         _ => caller::new_request_id(),
     };
     request.extensions_mut().insert(RequestId(id.clone()));
-    let span = telemetry::request_span(&id);
-    let mut response = next.run(request).instrument(span).await;
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map(MatchedPath::as_str);
+    let method = request.method().clone();
+    let origin = Origin::of_client(request.headers());
+    let (verb, path) = (metrics::method_name(&method), route.unwrap_or("*"));
+    let span = if PROBES.contains(&path) {
+        telemetry::request_span(&id)
+    } else {
+        trace::begin(&id, Kind::Server, &state.part, format_args!("{verb} {path}"), &origin)
+    };
+    let answer = async {
+        let response = next.run(request).await;
+        trace::note("http.response.status_code", response.status().as_u16());
+        if response.status().is_server_error() {
+            trace::note_failure("the answer says so");
+        }
+        response
+    };
+    let mut response = answer.instrument(span).await;
+    metrics::answered(route, &method, response.status(), begun);
     let id = HeaderValue::try_from(id).expect("a request id is letters, digits, `-`, `_` and `.`");
     response.headers_mut().insert(REQUEST_ID, id);
     response

@@ -11,12 +11,17 @@ mod transport;
 use std::{
     convert::Infallible,
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use axum::{Router, middleware};
 use bson::oid::ObjectId;
-use chat_kit::{caller, id::UserId, session::SessionHash};
+use chat_kit::{
+    caller,
+    id::UserId,
+    session::SessionHash,
+    telemetry::trace::{self, Kind, Origin},
+};
 use serde_json::Value;
 use socketioxide::{
     ParserConfig, SocketIo,
@@ -24,10 +29,12 @@ use socketioxide::{
     handler::ConnectHandler as _,
 };
 use tower::ServiceBuilder;
+use tracing::Instrument as _;
 
 use crate::{
     auth::{self, Refusal},
     error::ApiError,
+    metrics::{Cut, SOCKETS},
     router,
     state::AppState,
     wire::{Dialect, event, handshake},
@@ -121,7 +128,19 @@ async fn authenticate(
     let handshake = handshake::read(auth.ok().as_ref(), socket.req_parts());
     let request_id = caller::new_request_id();
     let Some(token) = handshake.token else { return Err("unauthorized") };
-    match auth::authenticate(&state, &token, &request_id).await {
+    let (begun, name) = (Instant::now(), event::CONNECT);
+    let origin = Origin::of_client(&socket.req_parts().headers);
+    let span = trace::begin(
+        &request_id,
+        Kind::Server,
+        &state.part,
+        format_args!("socket {name}"),
+        &origin,
+    );
+    let authenticated = auth::authenticate(&state, &token, &request_id).instrument(span).await;
+    let error = authenticated.as_ref().err().cloned().map(ApiError::from);
+    SOCKETS.event(name, error.as_ref(), begun);
+    match authenticated {
         Ok(identity) => {
             socket.extensions.insert(Identity {
                 caller: identity.caller,
@@ -138,6 +157,7 @@ async fn authenticate(
             // An answer would keep old clients from ever coming back: the transport is cut, and the
             // handshake outlasts it.
             tracing::warn!(request_id, "cannot check a session, cutting the socket");
+            SOCKETS.cut(Cut::Unchecked);
             transports.cut_unknown(&socket);
             tokio::time::sleep(2 * CONNECT_TIMEOUT).await;
             Err("unavailable")

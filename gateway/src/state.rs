@@ -21,6 +21,8 @@ pub struct AppState {
     pub sessions: Sessions,
     /// The configuration of the process.
     pub config: Arc<Config>,
+    /// What the spans of this gateway call it.
+    pub part: Arc<str>,
     /// When the process began.
     pub started: Instant,
     /// Cancelled when the process is about to end.
@@ -35,6 +37,7 @@ impl AppState {
             clients: Clients::new(&config),
             verifier: Arc::new(Verifier::new(&config.token)),
             sessions: Sessions::new(config.http.hold),
+            part: format!("gateway {}", config.listen).into(),
             config: Arc::new(config),
             started: Instant::now(),
             stopping: CancellationToken::new(),

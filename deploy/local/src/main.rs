@@ -6,6 +6,7 @@ use std::{
     fmt::Write as _,
     fs,
     io::Write as _,
+    net::Ipv4Addr,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -15,7 +16,7 @@ use std::{
 
 use anyhow::Context as _;
 use chat_kit::{
-    config::{LogFormat, SigningSecret, Telemetry},
+    config::{self, LogFormat, Metrics, Otlp, SigningSecret, Telemetry},
     process,
     shutdown::Lifecycle,
     telemetry,
@@ -23,11 +24,12 @@ use chat_kit::{
 use chat_local::{
     build_directory,
     keep::Say,
-    processes::{self, Processes},
+    processes::{self, METRICS_PORTS, Processes},
     servers::{self, Servers},
     suite::{self, Suite},
 };
 use clap::Parser;
+use http::Uri;
 use ready::Ready;
 
 /// Runs the whole chat suite on this machine.
@@ -39,7 +41,8 @@ struct Arguments {
     /// How many replicas of every service to run.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=10))]
     replicas: u16,
-    /// Port of the first gateway; the others follow, and the services begin 100 higher.
+    /// Port of the first gateway; the others follow, the services begin 100 higher, and metrics are 200
+    /// above the port of a process.
     #[arg(long, default_value_t = 3000, value_parser = clap::value_parser!(u16).range(1..=65_000))]
     port: u16,
     /// Build and run every service and gateway as a process of its own, and print which they are.
@@ -61,6 +64,9 @@ struct Arguments {
     /// Which log lines are written, such as `info` or `chat_message=debug,warn`.
     #[arg(long, default_value = "warn,otp=info")]
     log: String,
+    /// A collector for traces (OTLP over gRPC), such as `http://localhost:4317`.
+    #[arg(long, value_parser = config::collector)]
+    otlp: Option<Uri>,
 }
 
 /// How long the suite may take to end in one process.
@@ -72,8 +78,8 @@ fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments, life: Lifecycle) -> anyhow::Result<()> {
-    let format = LogFormat::Pretty;
-    telemetry::init(&Telemetry { format, filter: arguments.log.clone() })?;
+    let telemetry = telemetry_config(&arguments);
+    let _reporting = telemetry::start("chat", &telemetry).await?;
     let build = build_directory()?;
     let data = arguments.data.clone().unwrap_or_else(|| build.join("data"));
     fs::create_dir_all(&data).with_context(|| format!("cannot make {}", data.display()))?;
@@ -124,6 +130,22 @@ async fn run(arguments: Arguments, life: Lifecycle) -> anyhow::Result<()> {
     ended
 }
 
+/// What this process tells about itself. Where it is not the suite, there is nothing to trace or measure.
+fn telemetry_config(arguments: &Arguments) -> Telemetry {
+    let port = arguments.port.saturating_add(METRICS_PORTS);
+    let (otlp, listen) = if arguments.processes {
+        (None, None)
+    } else {
+        (arguments.otlp.clone(), Some((Ipv4Addr::LOCALHOST, port).into()))
+    };
+    Telemetry {
+        format: LogFormat::Pretty,
+        filter: arguments.log.clone(),
+        otlp: Otlp { endpoint: otlp, ..Otlp::default() },
+        metrics: Metrics { listen },
+    }
+}
+
 /// Starts the suite; it ends with `life`.
 async fn start(
     arguments: &Arguments,
@@ -148,7 +170,8 @@ async fn start(
             session_checks: chat_gateway::config::Sessions::default().check_interval,
             observer: None,
         };
-        return Ok(Ready::together(&Box::pin(Suite::start(options, life)).await?));
+        let suite = Box::pin(Suite::start(options, life)).await?;
+        return Ok(Ready::together(&suite, arguments.port.saturating_add(METRICS_PORTS)));
     }
     let options = processes::Options {
         gateways: arguments.gateways,
@@ -160,6 +183,7 @@ async fn start(
         token_secret_file,
         logs: std::path::absolute(data.join("processes"))?,
         filter: arguments.log.clone(),
+        otlp: arguments.otlp.clone(),
         restarts: arguments.restart,
     };
     let starting = Processes::start(&options, say, life);

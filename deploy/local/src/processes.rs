@@ -13,6 +13,7 @@ use std::{
 use anyhow::{Context as _, ensure};
 use chat_kit::shutdown::Lifecycle;
 use futures_util::future::try_join_all;
+use http::Uri;
 use tokio::net::TcpStream;
 
 pub use self::build::build;
@@ -24,6 +25,9 @@ use crate::{
     program_directory,
     suite::{SERVICE_PORTS, SERVICES},
 };
+
+/// Distance between the port of a process and that of its metrics.
+pub const METRICS_PORTS: u16 = 200;
 
 const GATEWAY: &str = "gateway";
 
@@ -37,7 +41,8 @@ pub struct Options {
     pub gateways: u16,
     /// How many replicas of every service.
     pub replicas: u16,
-    /// Port of the first gateway, the others follow; services begin 100 higher. Free ports where absent.
+    /// Port of the first gateway, the others follow; services begin 100 higher, and metrics are 200 above
+    /// the port of their process. Free ports, and no metrics, where absent.
     pub port: Option<u16>,
     /// Connection string of MongoDB.
     pub mongodb_uri: String,
@@ -51,6 +56,8 @@ pub struct Options {
     pub logs: PathBuf,
     /// Which log lines are written.
     pub filter: String,
+    /// Where traces go, if they do.
+    pub otlp: Option<Uri>,
     /// Whether a process that ends is started again.
     pub restarts: bool,
 }

@@ -8,15 +8,17 @@ use chat_local::{process::Process, processes::Processes, suite::Suite};
 pub(crate) struct Ready {
     gateways: Vec<SocketAddr>,
     services: Vec<(&'static str, SocketAddr)>,
+    /// Port of the suite's metrics, where it is in one process.
+    metrics: Option<u16>,
     /// The processes, and where their logs are; nothing where the suite is in one process.
     processes: Option<(Vec<Process>, PathBuf)>,
 }
 
 impl Ready {
     /// A suite in this process.
-    pub(crate) fn together(suite: &Suite) -> Self {
+    pub(crate) fn together(suite: &Suite, metrics: u16) -> Self {
         let Suite { gateways, services } = suite.clone();
-        Self { gateways, services, processes: None }
+        Self { gateways, services, metrics: Some(metrics), processes: None }
     }
 
     /// A suite of processes, and the servers behind it.
@@ -25,6 +27,7 @@ impl Ready {
         Self {
             gateways: suite.gateways.iter().map(|process| process.address).collect(),
             services: services.collect(),
+            metrics: None,
             processes: Some((suite.all().cloned().chain(servers).collect(), logs)),
         }
     }
@@ -38,6 +41,9 @@ impl Ready {
             out,
             "one-time passwords are echoed and not limited by address: for development only"
         )?;
+        if let Some(port) = self.metrics {
+            writeln!(out, "METRICS http://127.0.0.1:{port}/metrics")?;
+        }
         if let Some((processes, logs)) = &self.processes {
             let processes = processes.iter().map(|process| {
                 format!(" {}={}@{}", process.name, process.pid().unwrap_or(0), process.address)

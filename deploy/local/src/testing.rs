@@ -197,6 +197,7 @@ async fn start_processes(replicas: u16, say: &Say) -> anyhow::Result<TestProcess
         token_secret_file,
         logs: logs.clone(),
         filter: "info".to_owned(),
+        otlp: None,
         restarts: true,
     };
     let life = Lifecycle::new();

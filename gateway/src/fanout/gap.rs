@@ -2,11 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use chat_kit::{
-    caller::{self, Caller},
-    client::Channel,
-    id::ConversationId,
-};
+use chat_kit::{caller::Caller, client::Channel, id::ConversationId};
 use chat_proto::v1::{self as pb, message_service_client::MessageServiceClient};
 use tokio::{sync::Semaphore, time::Instant};
 
@@ -30,6 +26,8 @@ pub struct Gap {
     /// Whether nothing says how far the gap reaches. All that was announced has been heard, so only
     /// what is still to be announced can be missing.
     pub is_open: bool,
+    /// Id of the request that fetches it.
+    pub request_id: String,
 }
 
 impl Gap {
@@ -69,7 +67,7 @@ impl Gap {
             limit: u32::try_from((self.to - self.after).clamp(1, MOST_FETCHED))?,
             unannounced: self.is_open,
         };
-        let caller = Caller::service("gateway", &caller::new_request_id());
+        let caller = Caller::service("gateway", &self.request_id);
         Ok(client.list_after(caller.request(request)).await?.into_inner().messages)
     }
 
@@ -91,7 +89,13 @@ mod tests {
 
     #[test]
     fn gap_is_closed_by_all_its_numbers() {
-        let gap = Gap { conversation: ConversationId::new(), after: 3, to: 5, is_open: false };
+        let gap = Gap {
+            conversation: ConversationId::new(),
+            after: 3,
+            to: 5,
+            is_open: false,
+            request_id: String::new(),
+        };
         let messages = |numbers: &[i64]| -> Vec<pb::Message> {
             let message = |seq: &i64| pb::Message { seq: *seq, ..Default::default() };
             numbers.iter().map(message).collect()

@@ -22,6 +22,7 @@ use tokio::{sync::Semaphore, time::Instant};
 use super::{Identity, Transports, queue};
 use crate::{
     error::ApiError,
+    metrics::{Cut, SOCKETS},
     wire::{self, Dialect, event},
 };
 
@@ -47,6 +48,8 @@ struct Parts {
     /// Holds all its permits while nothing waits for an answer.
     unanswered: Arc<Semaphore>,
     is_ending: AtomicBool,
+    /// Whether its cut is counted.
+    is_cut: AtomicBool,
     outgoing: Mutex<Outgoing>,
 }
 
@@ -79,6 +82,7 @@ impl Peer {
             transports,
             unanswered,
             is_ending: AtomicBool::new(false),
+            is_cut: AtomicBool::new(false),
             outgoing: Mutex::new(Outgoing::Early(Vec::new())),
         }))
     }
@@ -153,18 +157,20 @@ impl Peer {
 
     fn check(&self, outcome: Result<(), SendError>, name: &str) {
         match outcome {
+            Ok(()) => SOCKETS.frames.increment(1),
             // One that is gone needs nothing any more.
-            Ok(()) | Err(SendError::Socket(SocketError::Closed)) => {}
+            Err(SendError::Socket(SocketError::Closed)) => {}
             Err(error) => {
                 let user_id = self.0.identity.user_id;
                 tracing::warn!(%error, %user_id, name, "cutting a socket");
-                self.cut();
+                self.cut(Cut::Slow);
             }
         }
     }
 
     /// Ends the transport of this socket without a word.
-    pub fn cut(&self) {
+    pub fn cut(&self, reason: Cut) {
+        self.count(reason);
         self.close();
         self.0.transports.cut(&self.0.id);
     }
@@ -172,13 +178,14 @@ impl Peer {
     /// Ends the transport of this socket without a word, once what its client sent has been answered.
     pub async fn end(&self) {
         self.0.is_ending.store(true, Ordering::Relaxed);
+        self.count(Cut::Draining);
         let answered = self.0.unanswered.acquire_many(queue::ALL_ANSWERED);
         if tokio::time::timeout(ANSWER_TIMEOUT, answered).await.is_err() {
             tracing::warn!(user_id = %self.0.identity.user_id, "ending a socket without answer");
         }
         self.0.transports.finish(&self.0.id);
         tokio::time::sleep(WRITE_TIMEOUT).await;
-        self.cut();
+        self.cut(Cut::Draining);
     }
 
     /// Ends this socket because its token or session is over. It hears no event any more, but one that
@@ -186,8 +193,9 @@ impl Peer {
     pub fn revoke(&self, reason: &ApiError) {
         let user_id = self.0.identity.user_id;
         tracing::info!(%user_id, error = %reason.error, "ending a socket");
+        self.count(Cut::SessionOver);
         if self.dialect() != Dialect::Unified {
-            return self.cut();
+            return self.cut(Cut::SessionOver);
         }
         self.emit(event::SESSION_REVOKED, &wire::socket::error_body(reason));
         self.close();
@@ -202,6 +210,13 @@ impl Peer {
     pub fn forget(&self) {
         self.close();
         self.0.transports.forget(&self.0.id);
+    }
+
+    /// Counts the end of this socket once, for its first reason.
+    fn count(&self, reason: Cut) {
+        if !self.0.is_cut.swap(true, Ordering::Relaxed) {
+            SOCKETS.cut(reason);
+        }
     }
 
     fn close(&self) {

@@ -4,10 +4,14 @@
 use std::{
     future::{Future, Ready, ready},
     sync::Arc,
+    time::Instant,
 };
 
 use axum::http::StatusCode;
-use chat_kit::caller;
+use chat_kit::{
+    caller,
+    telemetry::trace::{self, Kind, Origin},
+};
 use chat_proto::v1 as pb;
 use prost::Message as _;
 use serde_json::Value;
@@ -16,7 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tracing::Instrument as _;
 
 use super::{Peer, payload::Payload};
-use crate::{error::ApiError, state::AppState, wire};
+use crate::{error::ApiError, metrics::SOCKETS, state::AppState, wire};
 
 /// Events that wait for the one before; one more is refused.
 const MOST_WAITING: usize = 128;
@@ -39,8 +43,10 @@ pub struct Job {
     /// What it asks for.
     pub request: pb::SendMessageRequest,
     ack: AckSender,
-    // Given back when the event has been handled.
-    _bytes: OwnedSemaphorePermit,
+    arrived_at: Instant,
+    origin: Origin,
+    // Taken by the queue, and given back when the event has been handled.
+    bytes: Option<OwnedSemaphorePermit>,
 }
 
 /// A worker of one socket. It ends when the socket's handlers are gone and its work is done.
@@ -59,7 +65,15 @@ impl Queue {
         let (jobs, mut waiting) = mpsc::channel::<Job>(MOST_WAITING);
         tokio::spawn(async move {
             while let Some(job) = waiting.recv().await {
-                let span = chat_kit::telemetry::request_span(&job.caller.request_id);
+                let part = Arc::clone(&job.state.part);
+                let (request_id, name) = (&job.caller.request_id, job.name);
+                let span = trace::begin(
+                    request_id,
+                    Kind::Server,
+                    &part,
+                    format_args!("socket {name}"),
+                    &job.origin,
+                );
                 handle(job).instrument(span).await;
             }
         });
@@ -87,34 +101,35 @@ impl Queue {
             caller.request_id = caller::new_request_id();
             // What is queued has its final size: nonsense beside the known fields is gone.
             match wire::socket::send(name, &data, peer.identity()) {
-                Ok(request) => queue.push(peer, state, caller, name, request, ack),
-                Err(error) => refuse(&peer, name, ack, &error),
+                Ok(request) => queue.push(Job {
+                    peer,
+                    state,
+                    caller,
+                    name,
+                    request,
+                    ack,
+                    arrived_at: Instant::now(),
+                    origin: Origin::of_socket(|| wire::socket::traceparent(&data)),
+                    bytes: None,
+                }),
+                Err(error) => refuse(&peer, name, ack, &error, Instant::now()),
             }
             ready(())
         }
     }
 
-    fn push(
-        &self,
-        peer: Peer,
-        state: AppState,
-        caller: caller::Caller,
-        name: &'static str,
-        request: pb::SendMessageRequest,
-        ack: AckSender,
-    ) {
-        if peer.is_ending() {
-            return refuse(&peer, name, ack, &ending());
+    fn push(&self, mut job: Job) {
+        if job.peer.is_ending() {
+            return job.refuse(&ending());
         }
         // At least one, so that it counts as unanswered.
-        let size = u32::try_from(request.encoded_len()).unwrap_or(u32::MAX).max(1);
-        let Ok(bytes) = Arc::clone(&self.bytes).try_acquire_many_owned(size) else {
-            return refuse(&peer, name, ack, &too_many());
-        };
-        let job = Job { peer, state, caller, name, request, ack, _bytes: bytes };
+        let size = u32::try_from(job.request.encoded_len()).unwrap_or(u32::MAX).max(1);
+        job.bytes = Arc::clone(&self.bytes).try_acquire_many_owned(size).ok();
+        if job.bytes.is_none() {
+            return job.refuse(&too_many());
+        }
         if let Err(refused) = self.jobs.try_send(job) {
-            let job = refused.into_inner();
-            refuse(&job.peer, name, job.ack, &too_many());
+            refused.into_inner().refuse(&too_many());
         }
     }
 }
@@ -123,21 +138,26 @@ impl Job {
     /// Answers with success.
     pub fn accept(self, message: &Value) {
         self.peer.acknowledge(self.ack, &wire::socket::accepted(message));
+        SOCKETS.event(self.name, None, self.arrived_at);
     }
 
     /// Answers with a failure.
     pub fn refuse(self, error: &ApiError) {
-        refuse(&self.peer, self.name, self.ack, error);
+        if error.status.is_server_error() {
+            trace::note_failure("the answer says so");
+        }
+        refuse(&self.peer, self.name, self.ack, error, self.arrived_at);
     }
 }
 
 /// Answers with a failure: by acknowledgement, and to old clients, which never ask for one, by the event
 /// that they know.
-fn refuse(peer: &Peer, name: &str, ack: AckSender, error: &ApiError) {
+fn refuse(peer: &Peer, name: &str, ack: AckSender, error: &ApiError, arrived_at: Instant) {
     if let Some(event) = wire::socket::error_event(name) {
         peer.emit(event, &wire::socket::error_body(error));
     }
     peer.acknowledge(ack, &wire::socket::refused(error));
+    SOCKETS.event(name, Some(error), arrived_at);
 }
 
 fn too_many() -> ApiError {

@@ -13,7 +13,10 @@ use parking_lot::RwLock;
 use tokio::task::JoinSet;
 
 use super::Peer;
-use crate::error::ApiError;
+use crate::{
+    error::ApiError,
+    metrics::{Cut, SOCKETS},
+};
 
 /// In how many steps many sockets are cut, so that they do not all come back at once.
 const CUT_BATCHES: usize = 20;
@@ -54,8 +57,9 @@ impl Sockets {
         registry.users.entry(peer.identity().user_id).or_default().push(peer.clone());
         registry.ends.insert(end_of(&peer), peer.clone());
         drop(registry);
+        SOCKETS.connected.increment(1.0);
         if is_closed {
-            peer.cut();
+            peer.cut(Cut::Draining);
         }
         Registration { sockets: self.clone(), peer }
     }
@@ -101,9 +105,11 @@ impl Sockets {
     }
 
     /// Cuts the transports of all sockets, spread over about two seconds where they are many.
-    pub async fn cut_all(&self) {
+    pub async fn cut_all(&self, reason: Cut) {
         for batch in self.batches() {
-            batch.iter().for_each(Peer::cut);
+            for peer in &batch {
+                peer.cut(reason);
+            }
             tokio::time::sleep(CUT_PAUSE).await;
         }
     }
@@ -133,7 +139,11 @@ impl Sockets {
         let mut registry = self.registry.write();
         registry.ends.remove(&end_of(peer));
         if let Entry::Occupied(mut user) = registry.users.entry(peer.identity().user_id) {
+            let before = user.get().len();
             user.get_mut().retain(|other| other != peer);
+            if user.get().len() < before {
+                SOCKETS.connected.decrement(1.0);
+            }
             if user.get().is_empty() {
                 user.remove();
             }

@@ -24,6 +24,12 @@ pub const SEND_MESSAGE: &str = "send-message";
 /// Name of the event of the unified vocabulary that sends a message.
 pub const MESSAGE_SEND: &str = "message:send";
 
+/// Name under which the opening of a socket is measured.
+pub const CONNECT: &str = "connect";
+
+/// Names of what sockets may ask for.
+pub const INBOUND: [&str; 3] = [CONNECT, SEND_MESSAGE, MESSAGE_SEND];
+
 /// A name and a body to emit.
 pub type Frame<'a> = (&'static str, &'a RawValue);
 

@@ -1,7 +1,7 @@
 //! Messages on sockets: what an event's payload asks for, and how its sender is answered.
 
 use chat_proto::v1 as pb;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{event, fields, message};
@@ -24,6 +24,16 @@ pub fn send(
     }
     let caller = identity.user_id;
     fields::read::<message::Send>(data)?.into_request(caller, message::Source::Socket, origin_id)
+}
+
+/// Returns the trace that an event belongs to, where its client says so beside the other fields.
+#[must_use]
+pub fn traceparent(data: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Traced {
+        traceparent: String,
+    }
+    serde_json::from_str::<Traced>(data).ok().map(|traced| traced.traceparent)
 }
 
 /// Returns a stored message as the old families' senders hear of it: with their client's id.

@@ -8,7 +8,7 @@ use chat_kit::{server, telemetry};
 fn main() -> ExitCode {
     chat_kit::process::run(env!("CARGO_PKG_NAME"), |life| async move {
         let config = Config::load()?;
-        telemetry::init(&config.telemetry)?;
+        let _reporting = telemetry::start(env!("CARGO_PKG_NAME"), &config.telemetry).await?;
         let address = server::reserve(config.grpc.listen)?;
         let service = Service::connect(&config, &life, None).await?;
         let listener = server::listen(address)?;

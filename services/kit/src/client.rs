@@ -30,7 +30,7 @@ use tower::{
 };
 
 use self::replicas::Replicas;
-use crate::config::Upstream;
+use crate::{config::Upstream, telemetry};
 
 /// Most tries of one call.
 const MOST_TRIES: usize = 4;
@@ -121,7 +121,8 @@ impl Service<Request<Body>> for Channel {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        telemetry::trace::inject(request.headers_mut());
         let channel = self.clone();
         Box::pin(async move { channel.answer(request).await.map_err(Into::into) })
     }

@@ -2,6 +2,7 @@
 //! variables with `__` between levels. Sections that several processes share; no service's own keys.
 
 mod secret;
+mod telemetry;
 
 use std::{env, net::SocketAddr, time::Duration};
 
@@ -9,6 +10,7 @@ use serde::{Deserialize, Deserializer, de, de::DeserializeOwned};
 use tonic::transport::Uri;
 
 pub use secret::{Secret, SigningSecret, read_secret};
+pub use telemetry::{LogFormat, Metrics, Otlp, Telemetry, collector};
 
 /// Why a configuration cannot be used; displayed in one line.
 #[derive(Debug, thiserror::Error)]
@@ -209,32 +211,6 @@ impl Nats {
     fn default_max_age() -> Duration {
         Duration::from_hours(1)
     }
-}
-
-/// What a process tells about itself.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Telemetry {
-    /// How log lines look.
-    pub format: LogFormat,
-    /// Which log lines are written, in the syntax of `tracing_subscriber::EnvFilter`.
-    pub filter: String,
-}
-
-impl Default for Telemetry {
-    fn default() -> Self {
-        Self { format: LogFormat::Json, filter: "info".to_owned() }
-    }
-}
-
-/// How log lines look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// One JSON object a line.
-    Json,
-    /// For people.
-    Pretty,
 }
 
 /// Reads a span of time with its unit, such as `250ms`, `5s` or `10m`.

@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use ::metrics::Counter;
 use async_nats::{
     Client, ConnectOptions, Event as ConnectionEvent, HeaderMap, Subscriber,
     connection::State,
@@ -26,7 +27,10 @@ use chat_proto::{subject, v1::Event};
 use prost::Message as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use crate::config;
+use crate::{
+    config,
+    telemetry::{metrics, metrics::PUBLISHED, trace},
+};
 
 pub use replay::{Place, Reach, end, replay};
 
@@ -84,7 +88,12 @@ pub async fn connect_watched(
         config.subscription_capacity,
     );
     let (interrupted, interruptions) = watch::channel(());
-    let watcher = Arc::new(Watcher { is_lost: AtomicBool::new(false), interrupted });
+    let watcher = Arc::new(Watcher {
+        name: name.to_owned(),
+        is_lost: AtomicBool::new(false),
+        interrupted,
+        interruptions: metrics::nats_interruptions(name),
+    });
     let options = ConnectOptions::new()
         .name(name)
         .ping_interval(PING_INTERVAL)
@@ -106,8 +115,10 @@ pub async fn connect_watched(
 
 /// Turns what the client says of its connection into interruptions.
 struct Watcher {
+    name: String,
     is_lost: AtomicBool,
     interrupted: watch::Sender<()>,
+    interruptions: Counter,
 }
 
 impl Watcher {
@@ -115,15 +126,19 @@ impl Watcher {
         let is_over = match event {
             ConnectionEvent::Connected => {
                 tracing::info!("nats connected");
+                metrics::nats(&self.name, true);
                 self.is_lost.swap(false, Ordering::Relaxed)
             }
             ConnectionEvent::Disconnected => {
                 tracing::warn!("nats connection lost");
+                metrics::nats(&self.name, false);
+                self.interruptions.increment(1);
                 self.is_lost.store(true, Ordering::Relaxed);
                 false
             }
             ConnectionEvent::SlowConsumer(_) => {
                 tracing::warn!("nats dropped events for want of room");
+                self.interruptions.increment(1);
                 true
             }
             event => {
@@ -225,6 +240,14 @@ impl Publisher {
     /// Hands an event to the connection. Events handed over one after the other keep their order.
     /// Without a connection nothing is queued.
     pub async fn start(&self, event: &Event, request_id: &str) -> Result<Publishing, PublishError> {
+        let started = self.hand_over(event, request_id).await;
+        if started.is_err() {
+            PUBLISHED.count(&started);
+        }
+        started
+    }
+
+    async fn hand_over(&self, event: &Event, request_id: &str) -> Result<Publishing, PublishError> {
         if !self.is_connected() {
             return Err(PublishError::NotConnected);
         }
@@ -234,6 +257,7 @@ impl Publisher {
             event.payload.as_ref().ok_or_else(|| PublishError::NoPayload(event.id.clone()))?;
         let mut headers = HeaderMap::new();
         headers.insert(REQUEST_ID, request_id);
+        trace::inject_event(&mut headers);
         let message = PublishMessage::build()
             .message_id(&event.id)
             .headers(headers)
@@ -264,10 +288,13 @@ impl Publisher {
 impl Publishing {
     /// Waits until the stream has the event.
     pub async fn confirmed(self) -> Result<(), PublishError> {
-        match tokio::time::timeout(TIMEOUT, self.acknowledgement.into_future()).await {
+        let answer = tokio::time::timeout(TIMEOUT, self.acknowledgement.into_future()).await;
+        let outcome = match answer {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(PublishError::Nats(error.to_string())),
             Err(_) => Err(PublishError::Timeout),
-        }
+        };
+        PUBLISHED.count(&outcome);
+        outcome
     }
 }

@@ -18,7 +18,7 @@ use crate::{
     config::{Grpc, Stop},
     mongo,
     shutdown::Lifecycle,
-    telemetry,
+    telemetry::{grpc::Methods, metrics},
 };
 
 /// How often MongoDB is asked whether it is there.
@@ -75,6 +75,8 @@ pub async fn serve(
     health.set_service_status(served.name, ServingStatus::Serving).await;
     life.spawn("readiness", watch(health.clone(), served.name, served.database, life.clone()));
 
+    let methods = Methods::of(served.name)?;
+    let traced = methods.clone();
     let (pause, name, stopping) = (stop.pause, served.name, life.clone());
     let stopped = async move {
         stopping.stopping().await;
@@ -83,13 +85,14 @@ pub async fn serve(
         tokio::time::sleep(pause).await;
     };
     Server::builder()
-        .trace_fn(|request| telemetry::request_span(&request_id(request)))
+        .trace_fn(move |request| traced.span(request_id(request), request))
         .timeout(grpc.timeout)
         .concurrency_limit_per_connection(grpc.concurrency)
         .load_shed(true)
         .max_connection_age(grpc.connection_age)
         .max_connection_age_grace(CONNECTION_AGE_GRACE)
         .http2_keepalive_interval(Some(KEEPALIVE))
+        .layer(tower::layer::layer_fn(move |calls| methods.measure(calls)))
         .add_routes(served.routes)
         .add_service(health_service)
         .add_service(reflection(name).build_v1()?)
@@ -112,9 +115,9 @@ fn reflection(name: &str) -> tonic_reflection::server::Builder<'static> {
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
 }
 
-fn request_id(request: &http::Request<()>) -> String {
+fn request_id(request: &http::Request<()>) -> &str {
     let given = request.headers().get(caller::REQUEST_ID).and_then(|value| value.to_str().ok());
-    given.filter(|id| caller::is_request_id(id)).unwrap_or_default().to_owned()
+    given.filter(|id| caller::is_request_id(id)).unwrap_or_default()
 }
 
 /// Lets health follow MongoDB.
@@ -125,12 +128,14 @@ async fn watch(
     life: Lifecycle,
 ) -> anyhow::Result<()> {
     let mut was_ready = true;
+    metrics::mongodb(name, was_ready);
     loop {
         tokio::select! {
             () = tokio::time::sleep(READINESS_INTERVAL) => {}
             () = life.stopping() => return Ok(()),
         }
         let is_ready = mongo::ping(&database).await.is_ok();
+        metrics::mongodb(name, is_ready);
         if is_ready != was_ready && !life.is_stopping() {
             tracing::warn!(service = name, is_ready, "readiness changed with mongodb");
             let status = if is_ready { ServingStatus::Serving } else { ServingStatus::NotServing };

@@ -6,6 +6,7 @@ pub mod error;
 pub mod event;
 pub mod grpc;
 pub mod history;
+mod metrics;
 pub mod outbox;
 mod peers;
 pub mod queue;
@@ -67,6 +68,7 @@ pub async fn connect(
     life: &Lifecycle,
     observer: Option<EventHandler<CommandEvent>>,
 ) -> anyhow::Result<Connected> {
+    metrics::init();
     let database = mongo::connect(&config.mongo, DATABASE, observer).await?;
     let client = nats::connect(&config.nats, "chat-message").await?;
     let (outbox, announced) = Outbox::new();
@@ -90,6 +92,7 @@ impl Connected {
         let life = service.life.clone();
         life.spawn("outbox", service.clone().pull_announced(announced));
         life.spawn("relay", service.clone().relay());
+        life.spawn("outbox metrics", service.clone().measure_outbox());
         let routes = Routes::new(MessageServiceServer::new(service));
         let served = Served { name: SERVICE_NAME, routes, database };
         server::serve(listener, served, &config.grpc, &config.stop, &life)

@@ -8,7 +8,7 @@ use chat_message::Config;
 fn main() -> ExitCode {
     process::run(env!("CARGO_PKG_NAME"), |life| async move {
         let config = Config::load()?;
-        telemetry::init(&config.telemetry)?;
+        let _reporting = telemetry::start(env!("CARGO_PKG_NAME"), &config.telemetry).await?;
         let address = server::reserve(config.grpc.listen)?;
         let connected = chat_message::connect(&config, &life, None).await?;
         let listener = server::listen(address)?;

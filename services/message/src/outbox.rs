@@ -4,16 +4,25 @@
 use std::time::Duration;
 
 use bson::DateTime;
-use chat_kit::{caller, caller::Caller, error::ServiceError as _, id::MessageId, time::before};
-use chat_proto::v1 as pb;
+use chat_kit::{
+    caller,
+    caller::Caller,
+    error::ServiceError as _,
+    id::MessageId,
+    telemetry::trace::{self, Kind, Origin},
+    time::before,
+};
+use chat_proto::v1::{self as pb, message_service_server::SERVICE_NAME};
 use futures_util::future::join_all;
 use tokio::{sync::mpsc, time::MissedTickBehavior};
 use tonic::Code;
+use tracing::Instrument as _;
 
 use crate::{
     Service,
     error::Error,
     event,
+    metrics::OUTBOX,
     store::messages::{Message, OutboxEntry},
 };
 
@@ -122,17 +131,33 @@ impl Service {
         };
         let entries = std::mem::take(&mut claimed.outbox);
         for entry in entries {
-            self.relay_entry(&claimed, entry).await?;
+            let caller = Caller::service("message", &caller::new_request_id());
+            let span = trace::begin(
+                &caller.request_id,
+                Kind::Internal,
+                SERVICE_NAME,
+                format_args!("relay"),
+                &Origin::default(),
+            );
+            let relayed = self.relay_entry(&caller, &claimed, entry).instrument(span).await;
+            let counter = if relayed.is_ok() { &OUTBOX.relayed } else { &OUTBOX.failed };
+            counter.increment(1);
+            relayed?;
         }
         Ok(true)
     }
 
-    async fn relay_entry(&self, message: &Message, entry: OutboxEntry) -> Result<(), Error> {
-        let caller = Caller::service("message", &caller::new_request_id());
+    async fn relay_entry(
+        &self,
+        caller: &Caller,
+        message: &Message,
+        entry: OutboxEntry,
+    ) -> Result<(), Error> {
+        trace::note("message_id", message.id);
         let conversation_id = message.conversation_id;
         // Asked again: a member added since may hear it, a removed one does not.
-        let audience = self.get_audience(&caller, conversation_id, pb::Act::Deliver).await?;
-        self.record_activity(&caller, message).await?;
+        let audience = self.get_audience(caller, conversation_id, pb::Act::Deliver).await?;
+        self.record_activity(caller, message).await?;
         let id = message.id;
         let event = event::build(&entry, message.clone(), audience.member_ids);
         self.publisher.publish(&event, &caller.request_id).await?;

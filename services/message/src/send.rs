@@ -6,6 +6,7 @@ use bson::DateTime;
 use chat_kit::{
     caller::Caller,
     id::{ConversationId, UserId},
+    telemetry::trace,
     time::after,
 };
 use chat_proto::v1 as pb;
@@ -52,7 +53,9 @@ impl Service {
         sender: UserId,
         new: NewMessage,
     ) -> Result<Sent, Error> {
+        trace::note("message_id", new.id);
         let audience = self.audience(&caller, sender, &new.target).await?;
+        trace::note("conversation_id", audience.conversation_id);
         let (answer, answered) = oneshot::channel();
         let service = self.clone();
         let work = async move {

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::{Addresses, Options};
+use super::{Addresses, METRICS_PORTS, Options};
 use crate::child::Variables;
 
 /// Returns the variables of a service.
@@ -12,7 +12,7 @@ pub(super) fn service(
     options: &Options,
     addresses: &Addresses,
 ) -> Variables {
-    let mut variables = shared(options);
+    let mut variables = shared(address, options);
     variables.extend([
         ("CHAT_GRPC__LISTEN", address.to_string()),
         ("CHAT_MONGO__URI", options.mongodb_uri.clone()),
@@ -44,7 +44,7 @@ pub(super) fn service(
 
 /// Returns the variables of a gateway.
 pub(super) fn gateway(address: SocketAddr, options: &Options, addresses: &Addresses) -> Variables {
-    let mut variables = shared(options);
+    let mut variables = shared(address, options);
     variables.extend([
         ("CHAT_LISTEN", address.to_string()),
         ("CHAT_NATS__URL", options.nats_url.clone()),
@@ -57,12 +57,20 @@ pub(super) fn gateway(address: SocketAddr, options: &Options, addresses: &Addres
     variables
 }
 
-fn shared(options: &Options) -> Variables {
-    vec![
+fn shared(address: SocketAddr, options: &Options) -> Variables {
+    let mut variables = vec![
         ("CHAT_TELEMETRY__FORMAT", "pretty".to_owned()),
         ("CHAT_TELEMETRY__FILTER", options.filter.clone()),
         ("CHAT_STOP__DRAIN", "5s".to_owned()),
-    ]
+    ];
+    if options.port.is_some() {
+        let metrics = (address.ip(), address.port().saturating_add(METRICS_PORTS));
+        variables.push(("CHAT_TELEMETRY__METRICS__LISTEN", SocketAddr::from(metrics).to_string()));
+    }
+    if let Some(otlp) = &options.otlp {
+        variables.push(("CHAT_TELEMETRY__OTLP__ENDPOINT", otlp.to_string()));
+    }
+    variables
 }
 
 fn token_secret(options: &Options) -> (&'static str, String) {

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use chat_local::processes;
+use chat_local::processes::{self, METRICS_PORTS};
 use tokio::{
     net::TcpStream,
     sync::OnceCell,
@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use crate::program::{
-    Backing, Directory, END, Run, SERVICE_PORTS, SERVICES, assert_healthy, command, free_port,
+    Backing, Directory, END, Run, SERVICE_PORTS, SERVICES, assert_healthy, command, free_port, get,
     local, signal,
 };
 
@@ -105,6 +105,13 @@ async fn every_service_and_gateway_is_a_process_that_ends_with_the_suite() {
     addresses.sort();
     let services = port + SERVICE_PORTS..port + SERVICE_PORTS + 2 * SERVICES;
     assert_eq!(addresses, [local(port..port + 2), local(services)].concat());
+
+    for address in &addresses {
+        let metrics = (address.ip(), address.port() + METRICS_PORTS).into();
+        let (status, body) = get(metrics, "/metrics").await;
+        assert_eq!(status, "HTTP/1.1 200 OK", "{metrics}");
+        assert!(body.contains("chat_build_info{process=\"chat-"), "{body}");
+    }
 
     // One that stands still must not hold up the end.
     signal(found["user-1"].0, "STOP").await;

@@ -11,7 +11,7 @@ use std::{
 };
 
 use chat_kit::caller::new_request_id;
-use chat_local::testing;
+use chat_local::{processes::METRICS_PORTS, testing};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Lines},
     net::TcpStream,
@@ -185,12 +185,12 @@ pub async fn signal(pid: u32, name: &str) {
 }
 
 /// Returns a port that is free like all those that a run on it takes: the next gateways', and the
-/// services'. They lie below the range from which the system gives ports away.
+/// services', and those of metrics. They lie below the range from which the system gives ports away.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     const FIRST: u16 = 10_000;
-    const STEP: u16 = 200;
-    const STEPS: u16 = 110;
+    const STEP: u16 = 400;
+    const STEPS: u16 = 55;
     // Programs that test at the same time begin elsewhere.
     let first = u16::try_from(std::process::id() % u32::from(STEPS)).expect("a small number");
     let is_free = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
@@ -198,10 +198,9 @@ pub fn free_port() -> u16 {
         let step = (first + NEXT.fetch_add(1, Ordering::Relaxed)) % STEPS;
         let port = FIRST + step * STEP;
         let services = port + SERVICE_PORTS;
-        if (port..port + MOST_GATEWAYS)
-            .chain(services..services + SERVICES * MOST_REPLICAS)
-            .all(is_free)
-        {
+        let mut ports =
+            (port..port + MOST_GATEWAYS).chain(services..services + SERVICES * MOST_REPLICAS);
+        if ports.all(|port| is_free(port) && is_free(port + METRICS_PORTS)) {
             return port;
         }
     }
@@ -210,10 +209,14 @@ pub fn free_port() -> u16 {
 
 /// Asks a gateway how it is; returns status line and body.
 pub async fn health(gateway: SocketAddr) -> (String, String) {
+    get(gateway, "/health").await
+}
+
+/// Asks a server for a path; returns status line and body.
+pub async fn get(server: SocketAddr, path: &str) -> (String, String) {
     let asked = timeout(END, async {
-        let mut stream = TcpStream::connect(gateway).await.expect("a connection");
-        let request =
-            format!("GET /health HTTP/1.1\r\nhost: {gateway}\r\nconnection: close\r\n\r\n");
+        let mut stream = TcpStream::connect(server).await.expect("a connection");
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {server}\r\nconnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.expect("asked");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.expect("answered");

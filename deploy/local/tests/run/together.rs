@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use chat_local::processes::METRICS_PORTS;
 use tokio::time::{sleep, timeout};
 
 use crate::program::{
@@ -139,9 +140,12 @@ async fn token_secret_is_made_once_and_for_its_owner_alone() {
 
 #[tokio::test]
 async fn taken_port_is_named_in_one_line_and_nothing_is_left_behind() {
-    for (offset, backing) in
-        [(0, Backing::Own), (1, Backing::Shared), (SERVICE_PORTS + 3, Backing::Shared)]
-    {
+    for (offset, backing) in [
+        (0, Backing::Own),
+        (1, Backing::Shared),
+        (SERVICE_PORTS + 3, Backing::Shared),
+        (METRICS_PORTS, Backing::Shared),
+    ] {
         let (directory, port) = (Directory::new(), free_port());
         let taken = local(port + offset..port + offset + 1)[0];
         let _taken = TcpListener::bind(taken).expect("a free port");

@@ -18,6 +18,9 @@ use crate::error::Error;
 
 const COLLECTION: &str = "messages";
 
+/// Messages that are looked at to say how many wait; after an outage they are many.
+const MOST_COUNTED: i64 = 10_000;
+
 /// Name of the index that makes a client id count once.
 const CLIENT_ID_INDEX: &str = "sender_client_id";
 /// Name of the index that makes a number count once.
@@ -128,6 +131,15 @@ pub struct Last {
     pub seq: i64,
     /// When it was stored.
     pub created_at: DateTime,
+}
+
+/// What is not announced yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Waiting {
+    /// How many messages, up to [`MOST_COUNTED`].
+    pub count: u32,
+    /// When the oldest of those was stored.
+    pub oldest: Option<DateTime>,
 }
 
 /// How an insert went.
@@ -278,6 +290,23 @@ impl Messages {
             )
             .with_options(options);
         within(claim).await?.map(parse).transpose()
+    }
+
+    /// Says what is not announced yet, by whichever replica.
+    pub async fn waiting(&self) -> Result<Waiting, MongoError> {
+        let counted = self
+            .collection
+            .aggregate([
+                doc! { "$match": { "outbox.at": { "$gte": DateTime::from_millis(0) } } },
+                doc! { "$limit": MOST_COUNTED },
+                doc! { "$group": {
+                    "_id": null, "count": { "$sum": 1 }, "oldest": { "$min": "$created_at" },
+                } },
+            ])
+            .hint(Hint::Keys(doc! { "outbox.at": 1 }))
+            .with_type::<Waiting>();
+        let counted = within(async { counted.await?.try_next().await }).await?;
+        Ok(counted.unwrap_or_default())
     }
 
     /// Removes announced changes from their documents.

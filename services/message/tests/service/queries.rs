@@ -8,7 +8,7 @@ use chat_kit::{
     id::{ConversationId, MessageId, UserId},
     mongo,
 };
-use chat_message::store::messages::{Message, Messages, OutboxEntry, OutboxKind};
+use chat_message::store::messages::{Message, Messages, OutboxEntry, OutboxKind, Waiting};
 use mongodb::{
     Database,
     event::{EventHandler, command::CommandEvent},
@@ -168,6 +168,23 @@ async fn outbox_is_claimed_and_emptied_by_an_index_however_much_waits() {
     let announced = [(filled.some, format!("{}:created:0", filled.some))];
     messages.pull_outbox(&announced).await.expect("pulled");
     filled.assert_runs_by(BY_ID, 1).await;
+}
+
+#[tokio::test]
+async fn what_waits_in_the_outbox_is_counted_by_an_index() {
+    let filled = open().await;
+    let messages = &filled.messages;
+    filled.commands.lock().expect("not poisoned").clear();
+    let waiting = messages.waiting().await.expect("counted");
+    assert_eq!(waiting, Waiting { count: 900, oldest: Some(at(1)) });
+    let query = filled.query();
+    assert_eq!(query.get_document("hint").expect("an index"), &doc! { "outbox.at": 1 });
+    assert!(query.to_string().contains("\"$limit\": 10000"), "bounded: {query}");
+
+    let database = database("message").await;
+    let empty = mongo::connect(&database, "test", None).await.expect("mongodb answers");
+    let empty = Messages::open(&empty).await.expect("a collection");
+    assert_eq!(empty.waiting().await.expect("counted"), Waiting::default());
 }
 
 #[tokio::test]
