@@ -16,7 +16,7 @@ async fn concurrent_senders_over_two_replicas_get_dense_numbers() {
 
     let senders = (0..SENDERS).map(|sender| {
         let person = if sender % 2 == 0 { &one } else { &other };
-        // Each gateway has another replica.
+        // Each gateway calls both replicas.
         let person = person.at(suite.gateways[sender / 2 % 2]);
         let conversation = &conversation;
         async move {

@@ -3,8 +3,9 @@
 //!
 //! All calls of the suite are unary. A call that has certainly reached nobody is made again on another
 //! replica. One that may have reached somebody is made again only where the contract says that it may
-//! be (`idempotency_level`). Both end after a few tries, and repetitions have a budget, so that a
-//! service in trouble does not get more calls for it.
+//! be (`idempotency_level`): when it failed, or beside the first where a replica seems to stand still.
+//! Both end after a few tries, and repetitions have a budget, so that a service in trouble does not get
+//! more calls for it.
 
 mod lookup;
 mod methods;
@@ -20,6 +21,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use http::{HeaderValue, Request, Response, request::Parts};
 use http_body_util::{BodyExt as _, Full};
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -29,20 +31,23 @@ use tower::{
     retry::budget::{Budget as _, TpsBudget},
 };
 
-use self::replicas::Replicas;
+use self::{
+    replica::{Failure, Replica},
+    replicas::Replicas,
+};
 use crate::{config::Upstream, telemetry};
 
 /// Most tries of one call.
 const MOST_TRIES: usize = 4;
-/// A try may take this part of what is left of the deadline while another replica is there, so that
-/// one that stands still costs no more.
-const TRY_PART: u32 = 3;
+/// A replica that answers nobody for this part of what is left of the deadline seems to stand still:
+/// another one is called beside it.
+const PATIENCE_PART: u32 = 3;
 /// Pause before a call is made again on a replica that it was made on; doubles with every try.
 const PAUSE: Duration = Duration::from_millis(25);
 /// Repetitions of calls that may have reached a service, as a part of all calls.
 const BUDGET_PART: f32 = 0.2;
 /// Such repetitions per second that are allowed in any case.
-const BUDGET_RATE: u32 = 10;
+const BUDGET_RATE: u32 = 5;
 /// How long a call counts for the budget.
 const BUDGET_WINDOW: Duration = Duration::from_secs(10);
 
@@ -83,6 +88,7 @@ impl Channel {
         let is_repeatable = methods::is_repeatable(head.uri.path());
         self.budget.deposit();
         let mut tried: Vec<SocketAddr> = Vec::new();
+        let mut open = FuturesUnordered::new();
         loop {
             let choosing = self.replicas.choose(&tried);
             let replica = timeout_at(deadline, choosing).await.map_err(|_| no_address())?;
@@ -91,24 +97,52 @@ impl Channel {
                 sleep_until(pause_end.min(deadline)).await;
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            let has_other = is_repeatable && self.replicas.has_other(&replica, &tried);
-            let limit = if has_other { left / TRY_PART } else { left };
-            let request = again(&head, body.clone(), limit);
-            let failure = match replica.call(request, limit).await {
+            let has_other = is_repeatable
+                && tried.len() + 1 < MOST_TRIES
+                && self.replicas.has_other(&replica, &tried);
+            tried.push(replica.address);
+            let again = again(&head, body.clone(), left);
+            open.push(call(Arc::clone(&replica), again, left));
+            let outcome = tokio::select! {
+                outcome = first_answer(&mut open) => outcome,
+                () = replica.silent(left / PATIENCE_PART), if has_other => {
+                    if self.budget.withdraw() {
+                        tracing::debug!(method = head.uri.path(), "calling another replica, too");
+                        continue;
+                    }
+                    first_answer(&mut open).await
+                }
+            };
+            let failure = match outcome {
                 Ok(response) => return Ok(response),
                 Err(failure) => failure,
             };
-            tried.push(replica.address);
-            let has_time = Instant::now() < deadline && tried.len() < MOST_TRIES;
+            let may_try = Instant::now() < deadline && tried.len() < MOST_TRIES;
             // What has reached nobody costs nobody anything and needs no budget.
-            let may_go_on =
-                has_time && (failure.is_unreached() || (is_repeatable && self.budget.withdraw()));
-            if !may_go_on {
+            if !may_try || !(failure.is_unreached() || (is_repeatable && self.budget.withdraw())) {
                 return failure.into_answer();
             }
             tracing::debug!(method = head.uri.path(), ?failure, "calling again");
         }
     }
+}
+
+type Outcome = Result<Response<Body>, Failure>;
+
+async fn call(replica: Arc<Replica>, request: Request<Body>, limit: Duration) -> Outcome {
+    replica.call(request, limit).await
+}
+
+/// Returns the first answer to one of the tries, or the last failure when all have failed.
+async fn first_answer(open: &mut FuturesUnordered<impl Future<Output = Outcome>>) -> Outcome {
+    let mut failure = Failure::Silent;
+    while let Some(outcome) = open.next().await {
+        match outcome {
+            Ok(response) => return Ok(response),
+            Err(failed) => failure = failed,
+        }
+    }
+    Err(failure)
 }
 
 impl Service<Request<Body>> for Channel {
@@ -158,7 +192,7 @@ mod tests {
         pb::{HealthCheckRequest, health_client::HealthClient},
     };
 
-    use super::{replica::Replica, *};
+    use super::*;
 
     /// Serves a health check that answers with one status.
     async fn serve(status: ServingStatus) -> Arc<Replica> {

@@ -10,7 +10,7 @@ use std::{
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Limited};
 use parking_lot::Mutex;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use tonic::{
     Code, ConnectError, Status, TimeoutExpired,
     body::Body,
@@ -130,6 +130,18 @@ impl Replica {
             || (record.failures > 0 && self.open_calls() > 0)
     }
 
+    /// Waits until it has answered nobody for so long, counted from now, and leaves it out.
+    pub(super) async fn silent(&self, patience: Duration) {
+        let begun = Instant::now();
+        loop {
+            let heard_at = self.record.lock().answered_at.map_or(begun, |at| at.max(begun));
+            if Instant::now() >= heard_at + patience {
+                return self.leave_out(&Failure::Silent);
+            }
+            sleep_until(heard_at + patience).await;
+        }
+    }
+
     /// Makes a call, which gets `limit` for the whole answer.
     pub(super) async fn call(
         &self,
@@ -159,27 +171,37 @@ impl Replica {
 
     fn note(&self, begun: Instant, answer: &Result<Response<Body>, Failure>) {
         let now = Instant::now();
-        let mut record = self.record.lock();
         match answer {
             Ok(_) => {
+                let mut record = self.record.lock();
                 if record.failures > 0 {
                     tracing::info!(address = %self.address, "a replica answers again");
                 }
                 *record = Record { answered_at: Some(now), ..Record::default() };
             }
-            Err(Failure::Silent) if now - begun < SHORTEST_SILENCE => {}
-            // It has answered others meanwhile: the call is slow, not the replica.
-            Err(Failure::Silent) if record.answered_at.is_some_and(|at| begun < at) => {}
-            Err(_) if record.exiled_until.is_some_and(|until| now < until) => {}
-            Err(failure) => {
-                if record.failures == 0 {
-                    tracing::warn!(address = %self.address, ?failure, "a replica is left out");
+            Err(Failure::Silent) => {
+                // Where it has answered others meanwhile, the call is slow, not the replica.
+                let is_alive = self.record.lock().answered_at.is_some_and(|at| begun < at);
+                if !is_alive && now - begun >= SHORTEST_SILENCE {
+                    self.leave_out(&Failure::Silent);
                 }
-                let exile = FIRST_EXILE.saturating_mul(1 << record.failures.min(16));
-                record.exiled_until = Some(now + exile.min(LONGEST_EXILE));
-                record.failures = record.failures.saturating_add(1);
             }
+            Err(failure) => self.leave_out(failure),
         }
+    }
+
+    fn leave_out(&self, failure: &Failure) {
+        let now = Instant::now();
+        let mut record = self.record.lock();
+        if record.exiled_until.is_some_and(|until| now < until) {
+            return;
+        }
+        if record.failures == 0 {
+            tracing::warn!(address = %self.address, ?failure, "a replica is left out");
+        }
+        let exile = FIRST_EXILE.saturating_mul(1 << record.failures.min(16));
+        record.exiled_until = Some(now + exile.min(LONGEST_EXILE));
+        record.failures = record.failures.saturating_add(1);
     }
 }
 

@@ -12,6 +12,7 @@ use std::{
     },
     task::{Context, Poll},
     thread::JoinHandle,
+    time::Duration,
 };
 
 use http::{Request, Response};
@@ -20,6 +21,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Status, body::Body, server::NamedService, transport::Server};
 use tonic_prost::ProstCodec;
+
+/// A method that takes its time, and may be called again.
+pub const SLOW: &str = "/chat.v1.AuthService/RevokeSession";
+pub const SLOWNESS: Duration = Duration::from_millis(2000);
 
 /// What it does with calls once it has counted them.
 #[derive(Clone, Copy)]
@@ -148,7 +153,9 @@ impl tower::Service<Request<Body>> for Counting {
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         self.calls.fetch_add(1, Ordering::SeqCst);
         let answer = *self.answer.lock();
+        let pause = if request.uri().path() == SLOW { SLOWNESS } else { Duration::ZERO };
         let method = tower::service_fn(move |_: tonic::Request<()>| async move {
+            tokio::time::sleep(pause).await;
             match answer {
                 Answer::Ok => Ok(tonic::Response::new(())),
                 Answer::Unavailable => Err(Status::unavailable("on purpose")),
