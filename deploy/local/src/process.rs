@@ -1,6 +1,6 @@
 //! What is known of a process that is started here, and what may be done to it from outside.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, process::Stdio, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use tokio::{process::Command, sync::watch, time::timeout};
@@ -72,7 +72,9 @@ impl Process {
             Signal::Stop => "STOP",
             Signal::Continue => "CONT",
         };
-        let sent = Command::new("kill").args(["-s", name, &pid]).status().await?;
+        let mut kill = Command::new("kill");
+        // What it says of a process that has just ended is said here.
+        let sent = kill.args(["-s", name, &pid]).stderr(Stdio::null()).status().await?;
         ensure!(sent.success(), "{} (process {pid}) could not be sent SIG{name}", self.name);
         Ok(())
     }

@@ -24,7 +24,7 @@ use tonic_prost::ProstCodec;
 
 /// A method that takes its time, and may be called again.
 pub const SLOW: &str = "/chat.v1.AuthService/RevokeSession";
-pub const SLOWNESS: Duration = Duration::from_millis(2000);
+pub const SLOWNESS: Duration = Duration::from_secs(2);
 
 /// What it does with calls once it has counted them.
 #[derive(Clone, Copy)]

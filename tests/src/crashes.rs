@@ -1,0 +1,213 @@
+//! The crash story: clients send without pause over two gateways and repeat what was not answered,
+//! while processes are killed. At the end nothing acknowledged may be lost, doubled or out of order, in
+//! the history or at any socket.
+
+mod account;
+mod chaos;
+mod check;
+mod client;
+mod random;
+mod record;
+
+use std::{
+    fmt::Write as _,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use chat_local::{build_directory, keep::Say, testing};
+use futures_util::future::{join_all, try_join_all};
+use parking_lot::Mutex;
+use tokio::{
+    sync::watch,
+    task::JoinHandle,
+    time::{Instant, sleep},
+};
+
+use self::{
+    account::Account,
+    check::{Conversation, History},
+    client::{Client, Phase},
+    random::Random,
+    record::{Dialect, Record},
+};
+
+/// How many clients there are.
+const CLIENTS: usize = 8;
+/// How many of them are of the old families and declare nothing.
+const OLD_CLIENTS: usize = 2;
+/// How many replicas of every service run.
+const REPLICAS: u16 = 2;
+/// How long the suite may take, once nothing is killed any more, until all is answered and heard.
+const RECOVERY: Duration = Duration::from_mins(2);
+/// Pause between two looks whether that is so.
+const LOOK_PAUSE: Duration = Duration::from_secs(1);
+
+/// What is to happen.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// How many processes are killed.
+    pub kills: usize,
+    /// Decides who is killed when, and what clients do.
+    pub seed: u64,
+}
+
+impl Plan {
+    /// Makes a plan with a seed of the moment.
+    #[must_use]
+    pub fn new(kills: usize) -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { kills, seed: u64::from(now.subsec_nanos()) }
+    }
+}
+
+/// How it went.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What happened, in lines for people.
+    pub summary: String,
+    /// Every promise that was broken, with what is needed to find out why.
+    pub violations: Vec<String>,
+}
+
+/// Who takes part, and what is known of them.
+struct Cast {
+    accounts: Vec<Account>,
+    gateways: [SocketAddr; 2],
+    conversations: Arc<Vec<Conversation>>,
+    records: Vec<Arc<Mutex<Record>>>,
+}
+
+/// Runs the story. An error means that it could not be told.
+pub async fn run(plan: Plan) -> anyhow::Result<Outcome> {
+    let start = Instant::now();
+    let deaths: Arc<Mutex<Vec<String>>> = Arc::default();
+    let reported = Arc::clone(&deaths);
+    let say: Say = Arc::new(move |line| {
+        reported.lock().push(format!("{:8.3} {line}", start.elapsed().as_secs_f64()));
+    });
+    let suite = Box::pin(testing::processes(REPLICAS, &say)).await;
+    let gateways = [suite.suite.gateways[0].address, suite.suite.gateways[1].address];
+    let cast = Cast::new(gateways).await?;
+    let mut random = Random::new(plan.seed);
+
+    let (phase, phases) = watch::channel(Phase::Sending);
+    let clients = cast.start(start, &phases, &mut random);
+    let kills = chaos::kill(&suite, plan.kills, start, &mut random).await?;
+    phase.send_replace(Phase::Finishing);
+    let ended = Instant::now();
+    let violations = cast.recovered().await;
+    let recovery = ended.elapsed();
+    phase.send_replace(Phase::Over);
+    for client in join_all(clients).await {
+        client?;
+    }
+
+    let mut summary = record::summary(&cast.records());
+    writeln!(summary, "kills: {}", kills.summary())?;
+    writeln!(summary, "recovered {:.1} s after the last kill", recovery.as_secs_f64())?;
+    writeln!(summary, "seed {}", plan.seed)?;
+    if !violations.is_empty() {
+        let kept = keep_logs(&suite.logs, plan.seed)?;
+        let (kills, deaths) = (kills.lines(), deaths.lock().join("\n"));
+        writeln!(summary, "logs {}\nkills\n{kills}\ndeaths\n{deaths}", kept.display())?;
+    }
+    Ok(Outcome { summary, violations })
+}
+
+impl Cast {
+    async fn new(gateways: [SocketAddr; 2]) -> anyhow::Result<Self> {
+        let accounts = (0..CLIENTS).map(|number| Account::new(number, gateways[number % 2]));
+        let accounts = try_join_all(accounts).await?;
+        let conversations = Arc::new(open_conversations(&accounts, gateways[0]).await?);
+        let record = |account: &Account| {
+            let is_old = account.number < OLD_CLIENTS;
+            let dialect = if is_old { Dialect::Undeclared } else { Dialect::Unified };
+            Arc::new(Mutex::new(Record::new(account, dialect)))
+        };
+        let records = accounts.iter().map(record).collect();
+        Ok(Self { accounts, gateways, conversations, records })
+    }
+
+    /// Lets the clients begin.
+    fn start(
+        &self,
+        start: Instant,
+        phases: &watch::Receiver<Phase>,
+        random: &mut Random,
+    ) -> Vec<JoinHandle<()>> {
+        let clients = self.accounts.iter().zip(&self.records).map(|(account, record)| {
+            let client = Client::new(
+                account.clone(),
+                self.gateways,
+                Arc::clone(&self.conversations),
+                Arc::clone(record),
+                Random::new(random.next()),
+            );
+            tokio::spawn(client.run(start, phases.clone()))
+        });
+        clients.collect()
+    }
+
+    /// Returns the records as they are.
+    fn records(&self) -> Vec<Record> {
+        self.records.iter().map(|record| record.lock().clone()).collect()
+    }
+
+    /// Waits until everything is answered, stored and heard as it must be; returns what is not in the
+    /// end.
+    async fn recovered(&self) -> Vec<String> {
+        let until = Instant::now() + RECOVERY;
+        let is_answered = |record: &Arc<Mutex<Record>>| {
+            record.lock().sent.iter().all(|sent| sent.answer.is_some())
+        };
+        loop {
+            let is_over = Instant::now() > until;
+            if is_over || self.records.iter().all(is_answered) {
+                let violations = match self.histories().await {
+                    Ok(histories) => check::check(&self.records(), &self.conversations, &histories),
+                    Err(error) => vec![format!("the history cannot be read: {error:#}")],
+                };
+                if is_over || violations.is_empty() {
+                    return violations;
+                }
+            }
+            sleep(LOOK_PAUSE).await;
+        }
+    }
+
+    /// Reads every conversation whole.
+    async fn histories(&self) -> anyhow::Result<Vec<History>> {
+        let read = self.conversations.iter().map(async |conversation| {
+            let reader = &self.accounts[conversation.members[0]];
+            let read = reader.history(self.gateways[0], Dialect::Unified, &conversation.id, 0);
+            read.await?.into_iter().map(|message| Ok(serde_json::from_value(message)?)).collect()
+        });
+        try_join_all(read).await
+    }
+}
+
+/// Opens the conversations: everybody talks with both neighbours and with the one opposite.
+async fn open_conversations(
+    accounts: &[Account],
+    gateway: SocketAddr,
+) -> anyhow::Result<Vec<Conversation>> {
+    let next = |one: usize| (one, (one + 1) % CLIENTS);
+    let opposite = |one: usize| (one, one + CLIENTS / 2);
+    let pairs = (0..CLIENTS).map(next).chain((0..CLIENTS / 2).map(opposite));
+    let mut conversations = Vec::new();
+    for (one, other) in pairs {
+        let id = accounts[one].open(gateway, &accounts[other]).await?;
+        conversations.push(Conversation { id, members: [one, other] });
+    }
+    Ok(conversations)
+}
+
+/// Keeps the logs of a run where later ones do not sweep them away.
+fn keep_logs(logs: &Path, seed: u64) -> anyhow::Result<PathBuf> {
+    let kept = build_directory()?.join(format!("crashes-{seed}"));
+    std::fs::rename(logs, &kept)?;
+    Ok(kept)
+}
