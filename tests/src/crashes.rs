@@ -42,8 +42,10 @@ const OLD_CLIENTS: usize = 2;
 const REPLICAS: u16 = 2;
 /// How long the suite may take, once nothing is killed any more, until all is answered and heard.
 const RECOVERY: Duration = Duration::from_mins(2);
+/// What is not right yet is shown up to so many lines.
+const MOST_SHOWN: usize = 3;
 /// Pause between two looks whether that is so.
-const LOOK_PAUSE: Duration = Duration::from_secs(1);
+const LOOK_PAUSE: Duration = Duration::from_secs(2);
 
 /// What is to happen.
 #[derive(Clone, Copy, Debug)]
@@ -97,9 +99,7 @@ pub async fn run(plan: Plan) -> anyhow::Result<Outcome> {
     let clients = cast.start(start, &phases, &mut random);
     let kills = chaos::kill(&suite, plan.kills, start, &mut random).await?;
     phase.send_replace(Phase::Finishing);
-    let ended = Instant::now();
-    let violations = cast.recovered().await;
-    let recovery = ended.elapsed();
+    let (violations, course) = cast.recovered().await;
     phase.send_replace(Phase::Over);
     for client in join_all(clients).await {
         client?;
@@ -107,8 +107,7 @@ pub async fn run(plan: Plan) -> anyhow::Result<Outcome> {
 
     let mut summary = record::summary(&cast.records());
     writeln!(summary, "kills: {}", kills.summary())?;
-    writeln!(summary, "recovered {:.1} s after the last kill", recovery.as_secs_f64())?;
-    writeln!(summary, "seed {}", plan.seed)?;
+    writeln!(summary, "{course}seed {}", plan.seed)?;
     if !violations.is_empty() {
         let kept = keep_logs(&suite.logs, plan.seed)?;
         let (kills, deaths) = (kills.lines(), deaths.lock().join("\n"));
@@ -157,24 +156,40 @@ impl Cast {
     }
 
     /// Waits until everything is answered, stored and heard as it must be; returns what is not in the
-    /// end.
-    async fn recovered(&self) -> Vec<String> {
-        let until = Instant::now() + RECOVERY;
-        let is_answered = |record: &Arc<Mutex<Record>>| {
-            record.lock().sent.iter().all(|sent| sent.answer.is_some())
-        };
+    /// end, and how it went in lines.
+    async fn recovered(&self) -> (Vec<String>, String) {
+        let begun = Instant::now();
+        let mut course = String::new();
         loop {
-            let is_over = Instant::now() > until;
-            if is_over || self.records.iter().all(is_answered) {
-                let violations = match self.histories().await {
-                    Ok(histories) => check::check(&self.records(), &self.conversations, &histories),
-                    Err(error) => vec![format!("the history cannot be read: {error:#}")],
-                };
-                if is_over || violations.is_empty() {
-                    return violations;
-                }
+            let is_over = begun.elapsed() > RECOVERY;
+            let violations = self.violations(is_over).await;
+            // Writing to a text cannot fail.
+            let at = begun.elapsed().as_secs_f64();
+            writeln!(course, "{at:8.1} s after the last kill: {} not right yet", violations.len())
+                .ok();
+            for violation in violations.iter().take(MOST_SHOWN) {
+                writeln!(course, "         {violation}").ok();
+            }
+            if is_over || violations.is_empty() {
+                return (violations, course);
             }
             sleep(LOOK_PAUSE).await;
+        }
+    }
+
+    /// Returns what is not right; what is not acknowledged yet alone, unless all is asked for.
+    async fn violations(&self, all: bool) -> Vec<String> {
+        let records = self.records();
+        let unanswered =
+            records.iter().flat_map(|record| &record.sent).filter(|sent| sent.answer.is_none());
+        let unanswered: Vec<String> =
+            unanswered.map(|sent| format!("not acknowledged: {}", sent.client_id)).collect();
+        if !unanswered.is_empty() && !all {
+            return unanswered;
+        }
+        match self.histories().await {
+            Ok(histories) => check::check(&records, &self.conversations, &histories),
+            Err(error) => vec![format!("the history cannot be read: {error:#}")],
         }
     }
 

@@ -197,20 +197,24 @@ impl Receiver {
         if self.has_ended {
             return Heard::End;
         }
-        let silence = self.silence;
-        match timeout(silence, self.packet()).await {
-            Ok(Some(packet)) => match Packet::read(packet) {
-                Packet::Event(event) => Heard::Event(event),
-                Packet::Ack(number, arguments) => Heard::Ack(number, arguments),
-                Packet::Goodbye => Heard::Goodbye,
-                Packet::Connected => Heard::Other("a second connection".to_owned()),
-                Packet::Refused(packet) | Packet::Other(packet) => Heard::Other(packet),
-            },
-            Ok(None) => {
-                self.has_ended = true;
-                Heard::End
-            }
-            Err(_) => Heard::Silence,
+        loop {
+            let step = timeout(self.silence, self.step()).await;
+            return match step {
+                Ok(Step::Packet(packet)) => match Packet::read(packet) {
+                    Packet::Event(event) => Heard::Event(event),
+                    Packet::Ack(number, arguments) => Heard::Ack(number, arguments),
+                    Packet::Goodbye => Heard::Goodbye,
+                    Packet::Connected => Heard::Other("a second connection".to_owned()),
+                    Packet::Refused(packet) | Packet::Other(packet) => Heard::Other(packet),
+                },
+                // A sign of life.
+                Ok(Step::Nothing) => continue,
+                Ok(Step::End) => {
+                    self.has_ended = true;
+                    Heard::End
+                }
+                Err(_) => Heard::Silence,
+            };
         }
     }
 
@@ -235,21 +239,83 @@ impl Receiver {
     /// Returns the next packet of Socket.IO, or of the handshake; nothing at the end of the transport.
     async fn packet(&mut self) -> Option<Utf8Bytes> {
         loop {
-            if self.owes_pong {
-                // Where it cannot be written, what came before the end is still to be read.
-                self.write(Utf8Bytes::from_static(engine::PONG)).await.ok();
-                self.owes_pong = false;
-            }
-            match self.reading.next().await? {
-                Ok(Message::Text(packet)) => match packet.as_str() {
-                    engine::PING => self.owes_pong = true,
-                    engine::NOOP => {}
-                    engine::CLOSE => return None,
-                    _ => return Some(packet),
-                },
-                Ok(Message::Close(_)) | Err(_) => return None,
-                Ok(_) => {}
+            match self.step().await {
+                Step::Packet(packet) => return Some(packet),
+                Step::Nothing => {}
+                Step::End => return None,
             }
         }
+    }
+
+    /// Reads what comes next, whatever it is.
+    async fn step(&mut self) -> Step {
+        if self.owes_pong {
+            // Where it cannot be written, what came before the end is still to be read.
+            self.write(Utf8Bytes::from_static(engine::PONG)).await.ok();
+            self.owes_pong = false;
+        }
+        match self.reading.next().await {
+            Some(Ok(Message::Text(packet))) => match packet.as_str() {
+                engine::PING => {
+                    self.owes_pong = true;
+                    Step::Nothing
+                }
+                engine::NOOP => Step::Nothing,
+                engine::CLOSE => Step::End,
+                _ => Step::Packet(packet),
+            },
+            Some(Ok(Message::Close(_)) | Err(_)) | None => Step::End,
+            Some(Ok(_)) => Step::Nothing,
+        }
+    }
+}
+
+/// What reading a transport once brings.
+enum Step {
+    Packet(Utf8Bytes),
+    /// Something of the transport's own.
+    Nothing,
+    End,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use tokio::{net::TcpListener, time::sleep};
+    use tokio_tungstenite::accept_async;
+
+    use super::*;
+
+    const WITHIN: Duration = Duration::from_secs(10);
+
+    /// Accepts one client, whom it promises a ping every 200 ms, and keeps it for 2 s; then it emits an
+    /// event and says nothing more.
+    async fn quiet_server() -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        tokio::spawn(async move {
+            let (tcp, _) = listener.accept().await.expect("a client");
+            let mut transport = accept_async(tcp).await.expect("a WebSocket");
+            let open = json!({ "sid": "s", "pingInterval": 200, "pingTimeout": 800 });
+            transport.send(Message::text(format!("0{open}"))).await.expect("opened");
+            transport.next().await;
+            transport.send(Message::text(r#"40{"sid":"s"}"#)).await.expect("connected");
+            for _ in 0..10 {
+                sleep(Duration::from_millis(200)).await;
+                transport.send(Message::text(engine::PING)).await.expect("a ping");
+            }
+            transport.send(Message::text(r#"42["late",1]"#)).await.expect("an event");
+            std::future::pending::<()>().await;
+        });
+        address
+    }
+
+    #[tokio::test]
+    async fn pings_are_signs_of_life() {
+        let (_sender, mut receiver) =
+            connect(quiet_server().await, &json!({}), WITHIN).await.expect("connected");
+        let heard = receiver.next().await;
+        assert!(matches!(&heard, Heard::Event(event) if event.name() == "late"), "{heard:?}");
+        assert_eq!(receiver.next().await, Heard::Silence);
     }
 }

@@ -91,6 +91,7 @@ async fn run(arguments: Arguments, life: Lifecycle) -> anyhow::Result<()> {
     };
     let starting = async {
         if arguments.processes {
+            writeln!(std::io::stderr(), "building the programs of the suite")?;
             processes::build().await?;
         }
         Servers::start(&options).await

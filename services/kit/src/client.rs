@@ -90,12 +90,7 @@ impl Channel {
         let mut tried: Vec<SocketAddr> = Vec::new();
         let mut open = FuturesUnordered::new();
         loop {
-            let choosing = self.replicas.choose(&tried);
-            let replica = timeout_at(deadline, choosing).await.map_err(|_| no_address())?;
-            if tried.contains(&replica.address) {
-                let pause_end = Instant::now() + PAUSE * (1 << tried.len());
-                sleep_until(pause_end.min(deadline)).await;
-            }
+            let replica = self.next_replica(&tried, deadline).await?;
             let left = deadline.saturating_duration_since(Instant::now());
             let has_other = is_repeatable
                 && tried.len() + 1 < MOST_TRIES
@@ -124,6 +119,21 @@ impl Channel {
             }
             tracing::debug!(method = head.uri.path(), ?failure, "calling again");
         }
+    }
+
+    /// Chooses the replica for the next try. One that was tried already gets a pause first.
+    async fn next_replica(
+        &self,
+        tried: &[SocketAddr],
+        deadline: Instant,
+    ) -> Result<Arc<Replica>, Status> {
+        let choosing = self.replicas.choose(tried);
+        let replica = timeout_at(deadline, choosing).await.map_err(|_| no_address())?;
+        if tried.contains(&replica.address) {
+            let pause_end = Instant::now() + PAUSE * (1 << tried.len());
+            sleep_until(pause_end.min(deadline)).await;
+        }
+        Ok(replica)
     }
 }
 
