@@ -7,7 +7,7 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use chat_kit::error::{INTERNAL, UNAVAILABLE, reason, retry_after};
+use chat_kit::error::{INTERNAL, UNAVAILABLE, is_of_the_way, reason, retry_after};
 use tonic::{Code, Status};
 
 use crate::wire::envelope;
@@ -142,8 +142,9 @@ impl From<Status> for ApiError {
 /// A status that no service of ours made: the transport, or a bug.
 fn without_reason(status: &Status) -> ApiError {
     let error = match status.code() {
-        Code::Unavailable | Code::ResourceExhausted | Code::Cancelled => ApiError::unavailable(),
         Code::DeadlineExceeded => ApiError::timeout(),
+        _ if is_of_the_way(status) => ApiError::unavailable(),
+        Code::Unavailable | Code::ResourceExhausted | Code::Cancelled => ApiError::unavailable(),
         _ => ApiError::internal(),
     };
     tracing::error!(code = ?status.code(), message = status.message(), "call failed");
@@ -247,6 +248,12 @@ mod tests {
 
     #[test]
     fn the_way_to_a_service_may_fail() {
+        let broken = std::io::Error::other("h2 protocol error");
+        let status = Status::from_error(Box::new(broken));
+        assert_eq!(
+            (status.code(), ApiError::from(status)),
+            (Code::Unknown, ApiError::unavailable())
+        );
         for (status, error) in [
             (Status::unavailable("tcp connect error"), ApiError::unavailable()),
             (Status::cancelled("reset"), ApiError::unavailable()),

@@ -79,6 +79,13 @@ pub fn retry_after(status: &Status) -> Option<Duration> {
     status.get_details_retry_info()?.retry_delay
 }
 
+/// Says whether a status was made on this side because the way to a service failed: a connection that
+/// broke, a call that was reset. What a service answered has no source, whatever its code.
+#[must_use]
+pub fn is_of_the_way(status: &Status) -> bool {
+    status.source().is_some()
+}
+
 /// Hands on what another service answered: its own failures as they are, those of the way to it as
 /// unavailable.
 fn pass_through(domain: &str, status: &Status) -> Status {
@@ -90,11 +97,15 @@ fn pass_through(domain: &str, status: &Status) -> Status {
         );
     }
     tracing::error!(domain, code = ?status.code(), message = status.message(), "upstream failed");
-    let (code, reason, message) = match status.code() {
-        Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::ResourceExhausted => {
-            (Code::Unavailable, UNAVAILABLE, "temporarily unavailable, try again")
-        }
-        _ => (Code::Internal, INTERNAL, "internal error"),
+    let is_transient = is_of_the_way(status)
+        || matches!(
+            status.code(),
+            Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::ResourceExhausted
+        );
+    let (code, reason, message) = if is_transient {
+        (Code::Unavailable, UNAVAILABLE, "temporarily unavailable, try again")
+    } else {
+        (Code::Internal, INTERNAL, "internal error")
     };
     let mut details = ErrorDetails::new();
     details.set_error_info(reason, domain, HashMap::new());
@@ -173,6 +184,17 @@ mod tests {
             assert_eq!(reason(&status).as_deref(), Some("too_many_requests"));
             assert_eq!(retry_after(&status), Some(Duration::from_millis(1500)));
         }
+    }
+
+    #[test]
+    fn failure_of_the_way_is_unavailable_whatever_its_code() {
+        let broken = std::io::Error::other("h2 protocol error");
+        let status = pass_through("chat.v1", &Status::from_error(Box::new(broken)));
+        assert_eq!(status.code(), Code::Unavailable);
+        assert_eq!(reason(&status).as_deref(), Some(UNAVAILABLE));
+        let status = pass_through("chat.v1", &Status::unknown("answered by a service"));
+        assert_eq!(status.code(), Code::Internal);
+        assert_eq!(reason(&status).as_deref(), Some(INTERNAL));
     }
 
     #[test]

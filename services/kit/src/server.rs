@@ -30,6 +30,11 @@ const BACKLOG: u32 = 1024;
 /// How often an idle connection is tried.
 const KEEPALIVE: Duration = Duration::from_secs(20);
 
+/// Calls given up before they were accepted, as a multiple of the open calls that a connection may have.
+/// With more of them the connection is closed, and every call on it fails. The callers are our own: when
+/// this process stands still, all their open calls run out of time together, and so do the next tries.
+const GIVEN_UP_PER_OPEN: usize = 4;
+
 /// Opens the listener of a server; the error names the address.
 pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
@@ -89,6 +94,9 @@ pub async fn serve(
         .timeout(grpc.timeout)
         .concurrency_limit_per_connection(grpc.concurrency)
         .load_shed(true)
+        .http2_max_pending_accept_reset_streams(Some(
+            grpc.concurrency.saturating_mul(GIVEN_UP_PER_OPEN),
+        ))
         .max_connection_age(grpc.connection_age)
         .max_connection_age_grace(CONNECTION_AGE_GRACE)
         .http2_keepalive_interval(Some(KEEPALIVE))

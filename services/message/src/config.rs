@@ -41,6 +41,9 @@ pub struct Limits {
     pub max_content_length: NonZeroUsize,
     /// How many conversations a replica remembers the last number of.
     pub cached_conversations: NonZeroU64,
+    /// How many sends may be under way in a replica, those included that are answered and not yet
+    /// announced; further ones are refused at once, before anything is stored.
+    pub sends_in_flight: NonZeroUsize,
     /// How long an announcement may be under way before any replica's relay repeats it.
     #[serde(deserialize_with = "config::duration")]
     pub relay_after: Duration,
@@ -51,6 +54,8 @@ impl Default for Limits {
         Self {
             max_content_length: NonZeroUsize::new(4000).expect("not zero"),
             cached_conversations: NonZeroU64::new(50_000).expect("not zero"),
+            // Some 30 MiB with the longest texts, and a thousand sends a second that each take four.
+            sends_in_flight: NonZeroUsize::new(4096).expect("not zero"),
             relay_after: Duration::from_secs(2),
         }
     }

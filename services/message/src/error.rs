@@ -42,6 +42,9 @@ pub enum Error {
     /// Another replica took every number that was tried.
     #[error("the conversation is too busy, try again")]
     Contended,
+    /// As many sends are under way as may be.
+    #[error("too many sends are under way, try again")]
+    Overloaded,
     /// What is stored cannot be read.
     #[error("{collection} {id} is damaged: {detail}")]
     Damaged {
@@ -75,7 +78,9 @@ impl ServiceError for Error {
             | Self::TooLong { .. } => Code::InvalidArgument,
             Self::NotFound => Code::NotFound,
             Self::MessageIdInUse => Code::AlreadyExists,
-            Self::Contended | Self::Publish(_) | Self::Stopping => Code::Unavailable,
+            Self::Contended | Self::Overloaded | Self::Publish(_) | Self::Stopping => {
+                Code::Unavailable
+            }
             Self::Mongo(error) if error.is_transient() => Code::Unavailable,
             Self::Mongo(_) | Self::Damaged { .. } => Code::Internal,
             Self::Upstream(status) => status.code(),
@@ -91,6 +96,7 @@ impl ServiceError for Error {
             Self::NotFound => "not_found",
             Self::MessageIdInUse => "message_id_in_use",
             Self::Contended | Self::Publish(_) | Self::Stopping => error::UNAVAILABLE,
+            Self::Overloaded => "overloaded",
             Self::Mongo(mongo) if mongo.is_transient() => error::UNAVAILABLE,
             Self::Mongo(_) | Self::Damaged { .. } | Self::Upstream(_) => error::INTERNAL,
         }
@@ -104,6 +110,7 @@ impl ServiceError for Error {
             Self::MessageIdInUse => Some("message_id"),
             Self::NotFound
             | Self::Contended
+            | Self::Overloaded
             | Self::Damaged { .. }
             | Self::Mongo(_)
             | Self::Publish(_)

@@ -13,7 +13,7 @@ pub mod queue;
 pub mod send;
 pub mod store;
 
-use std::{num::NonZeroUsize, time::Duration};
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use chat_kit::{
@@ -31,7 +31,7 @@ use mongodb::{
     Database,
     event::{EventHandler, command::CommandEvent},
 };
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::Semaphore};
 use tonic::service::Routes;
 
 pub use config::Config;
@@ -50,6 +50,8 @@ pub struct Service {
     publisher: Publisher,
     outbox: Outbox,
     queues: Queues,
+    /// Places of the sends under way.
+    sends: Arc<Semaphore>,
     max_content_length: NonZeroUsize,
     relay_after: Duration,
     life: Lifecycle,
@@ -72,12 +74,14 @@ pub async fn connect(
     let database = mongo::connect(&config.mongo, DATABASE, observer).await?;
     let client = nats::connect(&config.nats, "chat-message").await?;
     let (outbox, announced) = Outbox::new();
+    let sends = config.message.sends_in_flight.get();
     let service = Service {
         store: Store::open(&database).await?,
         conversation: ConversationServiceClient::new(client::channel(&config.conversation)),
         publisher: Publisher::new(client, &config.nats).await?,
         outbox,
         queues: Queues::new(config.message.cached_conversations.get()),
+        sends: Arc::new(Semaphore::new(sends.min(Semaphore::MAX_PERMITS))),
         max_content_length: config.message.max_content_length,
         relay_after: config.message.relay_after,
         life: life.clone(),

@@ -3,7 +3,7 @@
 use chat_kit::{caller::Caller, id::ConversationId};
 use chat_proto::v1::{self as pb, open_direct_conversation_request::Peer};
 
-use crate::{Service, convert, error::Error, store::messages::Message};
+use crate::{Service, convert, error::Error};
 
 impl Service {
     /// Returns who hears of an act in a conversation, if the caller may do it.
@@ -49,11 +49,12 @@ impl Service {
     pub(crate) async fn record_activity(
         &self,
         caller: &Caller,
-        message: &Message,
+        conversation_id: ConversationId,
+        preview: pb::Preview,
     ) -> Result<(), Error> {
         let request = caller.request(pb::RecordActivityRequest {
-            conversation_id: message.conversation_id.to_string(),
-            preview: Some(convert::preview(message)),
+            conversation_id: conversation_id.to_string(),
+            preview: Some(preview),
         });
         let answer = self.conversation.clone().record_activity(request).await;
         answer.map(drop).map_err(Error::Upstream)

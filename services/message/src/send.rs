@@ -1,6 +1,6 @@
 //! Sending a message: may the caller, then store it, then answer and announce it.
 
-use std::time::Duration;
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use bson::DateTime;
 use chat_kit::{
@@ -54,6 +54,8 @@ impl Service {
         new: NewMessage,
     ) -> Result<Sent, Error> {
         trace::note("message_id", new.id);
+        // Held until the message is announced as well: what is answered already is still work.
+        let place = Arc::clone(&self.sends).try_acquire_owned().map_err(|_| Error::Overloaded)?;
         let audience = self.audience(&caller, sender, &new.target).await?;
         trace::note("conversation_id", audience.conversation_id);
         let (answer, answered) = oneshot::channel();
@@ -66,6 +68,7 @@ impl Service {
                 Ok((sent, None)) => drop(answer.send(Ok(sent))),
                 Err(error) => drop(answer.send(Err(error))),
             }
+            drop(place);
         };
         self.life.spawn_work(tracing::Instrument::in_current_span(work));
         answered.await.unwrap_or(Err(Error::Stopping))
@@ -175,10 +178,12 @@ impl Service {
         answer: oneshot::Sender<Result<Sent, Error>>,
     ) {
         let message = sent.message.clone();
-        // The list shows the message before anybody hears of it.
-        let recording = self.record_activity(caller, &message);
-        let is_recorded =
-            matches!(tokio::time::timeout(PREVIEW_TIMEOUT, recording).await, Ok(Ok(())));
+        // The list shows the message before anybody hears of it. When that takes too long it is not
+        // waited for any more and still goes on: a call that is given up costs its connection more than
+        // one that is answered late.
+        let preview = convert::preview(&message);
+        let mut recording = pin!(self.record_activity(caller, message.conversation_id, preview));
+        let recorded = tokio::time::timeout(PREVIEW_TIMEOUT, &mut recording).await.ok();
         // The caller may have gone away; the message is stored all the same.
         answer.send(Ok(sent)).ok();
 
@@ -187,17 +192,22 @@ impl Service {
         };
         let id = message.id;
         let event = event::build(&entry, message, member_ids);
-        turn.come().await;
-        let publishing = self.publisher.start(&event, &caller.request_id).await;
-        drop(turn);
-        let published = match publishing {
-            Ok(publishing) => publishing.confirmed().await,
-            Err(error) => Err(error),
+        let publishing = async {
+            turn.come().await;
+            let publishing = self.publisher.start(&event, &caller.request_id).await;
+            drop(turn);
+            publishing?.confirmed().await
         };
-        match published {
-            Ok(()) if is_recorded => self.outbox.announced(id, entry.event_id),
-            Ok(()) => tracing::warn!(%id, "preview is left to the relay"),
-            Err(error) => tracing::warn!(%id, %error, "announcement is left to the relay"),
+        let recording = async {
+            match recorded {
+                Some(recorded) => recorded,
+                None => recording.await,
+            }
+        };
+        match tokio::join!(publishing, recording) {
+            (Ok(()), Ok(())) => self.outbox.announced(id, entry.event_id),
+            (Ok(()), Err(error)) => tracing::warn!(%id, %error, "preview is left to the relay"),
+            (Err(error), _) => tracing::warn!(%id, %error, "announcement is left to the relay"),
         }
     }
 }

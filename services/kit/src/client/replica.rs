@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt as _, Limited};
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -31,6 +31,8 @@ const FIRST_EXILE: Duration = Duration::from_millis(200);
 const LONGEST_EXILE: Duration = Duration::from_secs(5);
 /// Shortest wait without an answer that says something about a replica.
 const SHORTEST_SILENCE: Duration = Duration::from_millis(250);
+/// Header or trailer with the code of an answer; every whole answer has one.
+const GRPC_STATUS: &str = "grpc-status";
 /// Longest answer, in bytes: more than the clients of the gateway accept.
 const LONGEST_ANSWER: usize = 64 << 20;
 
@@ -156,6 +158,14 @@ impl Replica {
             // Until its end, so that a connection that breaks in between is noticed here.
             let body = Limited::new(body, LONGEST_ANSWER).collect().await;
             let body = body.map_err(|error| Failure::Broken(chain(error.as_ref())))?;
+            // A stream that was reset without a reason looks like an answer that has ended.
+            let has_status = |headers: &HeaderMap| headers.contains_key(GRPC_STATUS);
+            if head.status.is_success()
+                && !has_status(&head.headers)
+                && !body.trailers().is_some_and(has_status)
+            {
+                return Err(Failure::Broken("the answer has no end".to_owned()));
+            }
             Ok(Response::from_parts(head, Body::new(body)))
         };
         let answer = timeout(limit, answer).await.unwrap_or(Err(Failure::Silent));
@@ -207,7 +217,7 @@ impl Replica {
 
 /// Returns the status of an answer that is nothing else.
 fn status(response: Response<Body>) -> (Option<Code>, Response<Body>) {
-    let code = response.headers().get("grpc-status").map(|code| Code::from_bytes(code.as_bytes()));
+    let code = response.headers().get(GRPC_STATUS).map(|code| Code::from_bytes(code.as_bytes()));
     (code, response)
 }
 

@@ -3,10 +3,12 @@
 
 mod announce;
 mod history;
+mod load;
 mod order;
 mod queries;
 mod repeat;
 mod send;
 mod services;
+mod slow_list;
 mod start;
 mod support;

@@ -1,5 +1,7 @@
 //! Starts the message service and those that it asks, on free ports and on databases of their own.
 
+use std::sync::{Arc, atomic::AtomicUsize};
+
 use bson::oid::ObjectId;
 use chat_kit::{
     config::{Grpc, Mongo, Nats, Secret, Stop, Telemetry, Upstream},
@@ -7,7 +9,12 @@ use chat_kit::{
     shutdown::Lifecycle,
 };
 use chat_local::testing;
+use chat_message::config::Limits;
+use chat_proto::v1::conversation_service_server::ConversationServiceServer;
 use tokio::net::TcpListener;
+use tonic::transport::{Server, server::TcpIncoming};
+
+use crate::slow_list::SlowList;
 
 /// Running services; they end with this value.
 pub struct Services {
@@ -38,7 +45,8 @@ pub async fn start(replicas: usize) -> Services {
     let mut messages = Vec::new();
     for _ in 0..replicas {
         let mongo = message_database.clone();
-        messages.push(start_message(mongo, conversation.clone(), &life).await);
+        let limits = Limits::default();
+        messages.push(start_message(mongo, conversation.clone(), limits, &life).await);
     }
     Services { user, conversation, messages, message_database, conversation_database, life }
 }
@@ -48,16 +56,50 @@ pub async fn start_alone() -> Services {
     let life = Lifecycle::new();
     // Port 1 is never listened on.
     let nowhere = Upstream::new("http://127.0.0.1:1".parse().expect("an address"));
+    message_alone(nowhere, Limits::default(), life).await
+}
+
+/// Starts a message service whose conversation service accepts connections and never says a word.
+pub async fn start_unheard(limits: Limits) -> (Services, TcpListener) {
+    let (silent, conversation) = bind().await;
+    (message_alone(conversation, limits, Lifecycle::new()).await, silent)
+}
+
+async fn message_alone(conversation: Upstream, limits: Limits, life: Lifecycle) -> Services {
     let message_database = database("message").await;
-    let message = start_message(message_database.clone(), nowhere.clone(), &life).await;
+    let message =
+        start_message(message_database.clone(), conversation.clone(), limits, &life).await;
     Services {
-        user: nowhere.clone(),
-        conversation: nowhere,
+        user: conversation.clone(),
+        conversation,
         messages: vec![message],
         message_database,
         conversation_database: database("conversation").await,
         life,
     }
+}
+
+/// Starts all services; the message service reaches the conversation service through one that takes its
+/// time with previews. Returns the count of those that it has handed on.
+pub async fn start_slow_list(limits: Limits) -> (Services, Arc<AtomicUsize>) {
+    let life = Lifecycle::new();
+    let user = start_user(&life).await;
+    let conversation_database = database("conversation").await;
+    let conversation = start_conversation(conversation_database.clone(), user.clone(), &life).await;
+    let handed_on = Arc::default();
+    let slow = SlowList::new(&conversation, Arc::clone(&handed_on));
+    let (listener, behind_it) = bind().await;
+    tokio::spawn(
+        Server::builder()
+            .add_service(ConversationServiceServer::new(slow))
+            .serve_with_incoming(TcpIncoming::from(listener)),
+    );
+    let message_database = database("message").await;
+    let message = start_message(message_database.clone(), behind_it, limits, &life).await;
+    let messages = vec![message];
+    let services =
+        Services { user, conversation, messages, message_database, conversation_database, life };
+    (services, handed_on)
 }
 
 async fn start_user(life: &Lifecycle) -> Upstream {
@@ -91,7 +133,12 @@ async fn start_conversation(mongo: Mongo, user: Upstream, life: &Lifecycle) -> U
     upstream
 }
 
-async fn start_message(mongo: Mongo, conversation: Upstream, life: &Lifecycle) -> Upstream {
+async fn start_message(
+    mongo: Mongo,
+    conversation: Upstream,
+    limits: Limits,
+    life: &Lifecycle,
+) -> Upstream {
     let config = chat_message::Config {
         grpc: Grpc::default(),
         stop: Stop::default(),
@@ -99,7 +146,7 @@ async fn start_message(mongo: Mongo, conversation: Upstream, life: &Lifecycle) -
         nats: Nats::new(&testing::servers().await.nats_url),
         telemetry: Telemetry::default(),
         conversation,
-        message: chat_message::config::Limits::default(),
+        message: limits,
     };
     let connected = chat_message::connect(&config, life, None).await.expect("connected");
     let (listener, upstream) = bind().await;

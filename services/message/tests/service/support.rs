@@ -1,6 +1,9 @@
 //! Starts the services for a test, and speaks with them as the gateway does.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, atomic::AtomicUsize},
+    time::Duration,
+};
 
 use async_nats::Subscriber;
 use bson::{DateTime, Document, doc, oid::ObjectId};
@@ -13,7 +16,10 @@ use chat_kit::{
     mongo, nats,
 };
 use chat_local::testing;
-use chat_message::store::messages::{Kind, Message};
+use chat_message::{
+    config::Limits,
+    store::messages::{Kind, Message},
+};
 use chat_proto::{
     subject,
     v1::{
@@ -27,6 +33,7 @@ use chat_proto::{
 use futures_util::StreamExt as _;
 use mongodb::{Collection, Database};
 use prost::Message as _;
+use tokio::net::TcpListener;
 use tonic::{Code, Request, Status};
 
 use crate::services::{self, Services};
@@ -66,6 +73,20 @@ pub async fn start_two() -> Suite {
 /// Starts the message service alone: those that it asks are not there.
 pub async fn start_alone() -> Suite {
     suite(services::start_alone().await).await
+}
+
+/// Starts the message service alone; the one that it asks never says a word, for as long as what comes
+/// with the suite lives.
+pub async fn start_unheard(limits: Limits) -> (Suite, TcpListener) {
+    let (services, silent) = services::start_unheard(limits).await;
+    (suite(services).await, silent)
+}
+
+/// Starts the services, with previews that take longer than an answer waits for them; returns the count
+/// of those that were not given up.
+pub async fn start_slow_list(limits: Limits) -> (Suite, Arc<AtomicUsize>) {
+    let (services, handed_on) = services::start_slow_list(limits).await;
+    (suite(services).await, handed_on)
 }
 
 async fn suite(services: Services) -> Suite {
