@@ -6,6 +6,8 @@ use chat_kit::{
 };
 use chat_proto::v1::{self as pb, Act, open_direct_conversation_request::Peer as PbPeer};
 
+use tonic::Status;
+
 use crate::{
     config::Limits,
     cursor::Cursor,
@@ -15,6 +17,12 @@ use crate::{
     list::{Listed, Wanted},
     store::conversations::{Attachment, Audience, Conversation, ConversationStatus, Preview},
 };
+
+/// Most previews of one call: more than any caller collects.
+const MOST_ACTIVITIES: usize = 256;
+
+/// A preview and its conversation, or what is wrong with it.
+pub(crate) type Activity = Result<(ConversationId, Preview), Error>;
 
 /// Reads the id of a user.
 pub(crate) fn user_id(field: &'static str, text: &str) -> Result<UserId, Error> {
@@ -77,10 +85,7 @@ pub(crate) fn act(request: &pb::GetAudienceRequest) -> Result<(ConversationId, A
 }
 
 /// Reads a preview; its text is cut to the preview's length.
-pub(crate) fn activity(
-    request: pb::RecordActivityRequest,
-    limits: &Limits,
-) -> Result<(ConversationId, Preview), Error> {
+pub(crate) fn activity(request: pb::RecordActivityRequest, limits: &Limits) -> Activity {
     let id = conversation_id(&request.conversation_id)?;
     let preview = request.preview.ok_or(Error::Missing("preview"))?;
     if preview.seq < 1 {
@@ -99,6 +104,32 @@ pub(crate) fn activity(
         attachment: preview.attachment.map(Into::into),
     };
     Ok((id, preview))
+}
+
+/// Reads several previews, of which each may be wrong for itself.
+pub(crate) fn activities(
+    request: pb::RecordActivitiesRequest,
+    limits: &Limits,
+) -> Result<Vec<Activity>, Error> {
+    if request.activities.len() > MOST_ACTIVITIES {
+        return Err(Error::Invalid("activities"));
+    }
+    let activities = request.activities.into_iter();
+    Ok(activities.map(|one| activity(one, limits)).collect())
+}
+
+/// Writes what became of several previews.
+pub(crate) fn recorded(outcomes: Vec<Result<(), Error>>) -> pb::RecordActivitiesResponse {
+    let failures = (0..).zip(outcomes).filter_map(|(place, outcome)| {
+        let status = Status::from(outcome.err()?);
+        Some(pb::ActivityFailure {
+            place,
+            code: status.code().into(),
+            message: status.message().to_owned(),
+            details: status.details().to_vec(),
+        })
+    });
+    pb::RecordActivitiesResponse { failures: failures.collect() }
 }
 
 /// Writes an opened conversation as `user` sees it.

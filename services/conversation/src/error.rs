@@ -1,6 +1,7 @@
 //! What the conversation service can fail with.
 
 use chat_kit::{
+    batch::BatchError,
     error::{INTERNAL, ServiceError, UNAVAILABLE, into_status},
     id::UserId,
     mongo::MongoError,
@@ -63,6 +64,9 @@ pub(crate) enum Error {
     /// MongoDB failed.
     #[error(transparent)]
     Mongo(#[from] MongoError),
+    /// What was to be done together with others was not.
+    #[error(transparent)]
+    Batch(#[from] BatchError),
     /// A stored document is not what this version reads.
     #[error("document {id} of {collection} does not deserialise")]
     Corrupt {
@@ -101,7 +105,11 @@ impl ServiceError for Error {
             | Self::InvalidConversationId => Code::InvalidArgument,
             Self::User(status) => status.code(),
             Self::Mongo(error) if error.is_transient() => Code::Unavailable,
-            Self::NoUserInAnswer | Self::Mongo(_) | Self::Corrupt { .. } => Code::Internal,
+            Self::Batch(BatchError::Full | BatchError::Late) => Code::Unavailable,
+            Self::NoUserInAnswer
+            | Self::Mongo(_)
+            | Self::Batch(BatchError::Died)
+            | Self::Corrupt { .. } => Code::Internal,
         }
     }
 
@@ -120,9 +128,13 @@ impl ServiceError for Error {
             | Self::Invalid(_) => "validation_error",
             Self::InvalidId(_) => "invalid_id",
             Self::InvalidConversationId => "invalid_conversation_id",
-            Self::User(_) => UNAVAILABLE,
+            Self::User(_) | Self::Batch(BatchError::Late) => UNAVAILABLE,
             Self::Mongo(error) if error.is_transient() => UNAVAILABLE,
-            Self::NoUserInAnswer | Self::Mongo(_) | Self::Corrupt { .. } => INTERNAL,
+            Self::Batch(BatchError::Full) => "overloaded",
+            Self::NoUserInAnswer
+            | Self::Mongo(_)
+            | Self::Batch(BatchError::Died)
+            | Self::Corrupt { .. } => INTERNAL,
         }
     }
 
@@ -142,6 +154,7 @@ impl ServiceError for Error {
             | Self::User(_)
             | Self::NoUserInAnswer
             | Self::Mongo(_)
+            | Self::Batch(_)
             | Self::Corrupt { .. } => None,
         }
     }

@@ -5,7 +5,8 @@ use chat_proto::v1::{
     CreateGroupRequest, CreateGroupResponse, FindDirectConversationRequest,
     FindDirectConversationResponse, GetAudienceRequest, GetAudienceResponse,
     ListConversationsRequest, ListConversationsResponse, OpenDirectConversationRequest,
-    OpenDirectConversationResponse, RecordActivityRequest, RecordActivityResponse,
+    OpenDirectConversationResponse, RecordActivitiesRequest, RecordActivitiesResponse,
+    RecordActivityRequest, RecordActivityResponse,
     conversation_service_server::ConversationService,
 };
 use tonic::{Request, Response, Status};
@@ -73,7 +74,18 @@ impl ConversationService for Service {
     ) -> Result<Response<RecordActivityResponse>, Status> {
         let caller = Caller::open(&request)?;
         let (id, preview) = convert::activity(request.into_inner(), &self.limits)?;
-        self.record(&caller.actor, id, &preview).await?;
+        self.record(&caller.actor, id, preview).await?;
         Ok(Response::new(RecordActivityResponse {}))
+    }
+
+    async fn record_activities(
+        &self,
+        request: Request<RecordActivitiesRequest>,
+    ) -> Result<Response<RecordActivitiesResponse>, Status> {
+        let caller = Caller::open(&request)?;
+        caller.require_service()?;
+        let activities = convert::activities(request.into_inner(), &self.limits)?;
+        let outcomes = self.record_all(&caller.actor, activities).await;
+        Ok(Response::new(convert::recorded(outcomes)))
     }
 }

@@ -1,6 +1,7 @@
 //! The service's database: its collections and their indexes. No queries.
 
 pub(crate) mod conversations;
+pub(crate) mod previews;
 
 use bson::{RawBsonRef, RawDocument};
 use mongodb::Database;
@@ -8,18 +9,21 @@ use serde::de::DeserializeOwned;
 
 use crate::error::Error;
 use conversations::Conversations;
+use previews::Previews;
 
 /// The database of the conversation service.
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
     database: Database,
     conversations: Conversations,
+    previews: Previews,
 }
 
 impl Store {
     /// Opens the collections; nothing is sent yet.
     pub(crate) fn new(database: Database) -> Self {
-        Self { conversations: Conversations::new(&database), database }
+        let conversations = Conversations::new(&database);
+        Self { conversations, previews: Previews::new(&database), database }
     }
 
     /// Makes the indexes that are not there yet.
@@ -33,6 +37,10 @@ impl Store {
 
     pub(crate) fn conversations(&self) -> &Conversations {
         &self.conversations
+    }
+
+    pub(crate) fn previews(&self) -> &Previews {
+        &self.previews
     }
 }
 

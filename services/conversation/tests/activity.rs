@@ -1,11 +1,14 @@
 //! Previews of the newest message.
 
+use bson::doc;
 use chat_kit::{
+    error,
     id::{ConversationId, MessageId, UserId},
     time::to_timestamp,
 };
 use chat_proto::v1::{
-    Attachment, Conversation, ListConversationsRequest, Preview, RecordActivityRequest,
+    Attachment, Conversation, ListConversationsRequest, Preview, RecordActivitiesRequest,
+    RecordActivityRequest,
 };
 use futures_util::future::join_all;
 use tonic::{Code, Request, Status};
@@ -169,4 +172,94 @@ async fn malformed_preview_is_invalid() {
     broken.created_at = None;
     let refused = record(&suite, as_user(ada, about(&conversation.id, broken))).await;
     assert_failed(refused, Code::InvalidArgument, "validation_error");
+}
+
+#[tokio::test]
+async fn previews_of_one_call_fail_each_for_itself() {
+    let suite = start().await;
+    let (ada, grace, conversation) = suite.pair().await;
+    let (other, _, another) = suite.pair().await;
+    let nowhere = ConversationId::new().to_string();
+    let whole = preview(ada, 2, "newest");
+    let mut broken = whole.clone();
+    broken.created_at = None;
+    let activities = vec![
+        about(&conversation.id, whole.clone()),
+        about(&nowhere, preview(ada, 1, "nowhere")),
+        about(&conversation.id, broken),
+        about(&conversation.id, preview(grace, 1, "older")),
+        about(&another.id, preview(other, 1, "elsewhere")),
+    ];
+    suite.forget_commands();
+    let request = as_service(RecordActivitiesRequest { activities });
+    let answer = suite.conversations.clone().record_activities(request).await.expect("an answer");
+    let failures = answer.into_inner().failures;
+    let told = failures.iter().map(|failure| {
+        let details = failure.details.clone().into();
+        let status = Status::with_details(failure.code.into(), failure.message.clone(), details);
+        (failure.place, status.code(), error::reason(&status).expect("a reason"))
+    });
+    let expected = [
+        (1, Code::NotFound, "conversation_not_found".to_owned()),
+        (2, Code::InvalidArgument, "validation_error".to_owned()),
+    ];
+    assert_eq!(told.collect::<Vec<_>>(), expected);
+    assert_eq!(seen_by(&suite, ada).await.last_message, Some(whole.clone()));
+    assert_eq!(seen_by(&suite, ada).await.last_sent_at, whole.created_at);
+    let grace_sent = seen_by(&suite, grace).await.last_sent_at;
+    assert_eq!(grace_sent, preview(grace, 1, "").created_at, "shown or not, she has written");
+    assert_eq!(seen_by(&suite, other).await.last_message.expect("a preview").content, "elsewhere");
+}
+
+#[tokio::test]
+async fn previews_of_one_call_cost_one_command() {
+    let suite = start().await;
+    let (ada, grace, conversation) = suite.pair().await;
+    let activities = (1..=20).map(|seq| {
+        let sender = if seq % 2 == 0 { ada } else { grace };
+        about(&conversation.id, preview(sender, seq, &seq.to_string()))
+    });
+    suite.forget_commands();
+    let request = as_service(RecordActivitiesRequest { activities: activities.collect() });
+    let answer = suite.conversations.clone().record_activities(request).await.expect("an answer");
+    assert_eq!(answer.into_inner().failures, []);
+    assert_eq!(suite.queries().len(), 1);
+    let seen = seen_by(&suite, ada).await;
+    assert_eq!(seen.last_message.expect("a preview").content, "20");
+    assert_eq!(seen.last_sent_at, preview(ada, 20, "").created_at);
+    assert_eq!(seen_by(&suite, grace).await.last_sent_at, preview(grace, 19, "").created_at);
+}
+
+#[tokio::test]
+async fn removed_member_records_nothing_and_hinders_nobody() {
+    let suite = start().await;
+    let (ada, grace, conversation) = suite.pair().await;
+    let id: ConversationId = conversation.id.parse().expect("an id");
+    let removal = doc! { "$pull": { "member_ids": grace } };
+    suite.stored().update_one(doc! { "_id": id }, removal).await.expect("a removal");
+    let records = (1..=20).map(|seq| {
+        let sender = if seq % 2 == 0 { ada } else { grace };
+        let request = about(&conversation.id, preview(sender, seq, &seq.to_string()));
+        record(&suite, as_user(sender, request))
+    });
+    for (seq, recorded) in (1..).zip(join_all(records).await) {
+        if seq % 2 == 0 {
+            recorded.expect("recorded");
+        } else {
+            assert_failed(recorded, Code::PermissionDenied, "forbidden");
+        }
+    }
+    assert_eq!(seen_by(&suite, ada).await.last_message.expect("a preview").content, "20");
+}
+
+#[tokio::test]
+async fn many_previews_are_for_services_and_bounded() {
+    let suite = start().await;
+    let (ada, _, conversation) = suite.pair().await;
+    let one = about(&conversation.id, preview(ada, 1, "hi"));
+    let record = async |request| suite.conversations.clone().record_activities(request).await;
+    let refused = record(as_user(ada, RecordActivitiesRequest { activities: vec![one.clone()] }));
+    assert_eq!(refused.await.expect_err("a user").code(), Code::PermissionDenied);
+    let refused = record(as_service(RecordActivitiesRequest { activities: vec![one; 257] }));
+    assert_failed(refused.await, Code::InvalidArgument, "validation_error");
 }

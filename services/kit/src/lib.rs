@@ -2,6 +2,7 @@
 //! the caller's identity, errors, ids, MongoDB and NATS. Of the domain it knows ids and the event
 //! envelope.
 
+pub mod batch;
 pub mod caller;
 pub mod client;
 pub mod config;

@@ -24,8 +24,12 @@ const SELECTION_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a start waits for MongoDB.
 const START_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// Codes of a server that ceases to be the primary or ends. The driver labels them where it repeats a
+/// command itself, and not where it is handed one.
+const TRANSIENT_CODES: [i32; 6] = [91, 189, 10107, 11600, 11602, 13435];
+
 /// What an operation can fail with.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum MongoError {
     /// MongoDB or its driver refused it.
     #[error("mongodb: {0}")]
@@ -44,6 +48,10 @@ impl MongoError {
             Self::Driver(error) => {
                 error.contains_label("RetryableWriteError")
                     || error.contains_label("TransientTransactionError")
+                    || matches!(
+                        &*error.kind,
+                        ErrorKind::Command(command) if TRANSIENT_CODES.contains(&command.code)
+                    )
                     || matches!(
                         *error.kind,
                         ErrorKind::Io(_)

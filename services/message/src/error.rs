@@ -1,6 +1,7 @@
 //! Everything the message service can fail with, and the code and reason of each.
 
 use chat_kit::{
+    batch::BatchError,
     error::{self, ServiceError},
     mongo::MongoError,
     nats::PublishError,
@@ -58,6 +59,9 @@ pub enum Error {
     /// MongoDB failed.
     #[error(transparent)]
     Mongo(#[from] MongoError),
+    /// What was to be done together with others was not.
+    #[error(transparent)]
+    Batch(#[from] BatchError),
     /// NATS failed.
     #[error(transparent)]
     Publish(#[from] PublishError),
@@ -78,11 +82,13 @@ impl ServiceError for Error {
             | Self::TooLong { .. } => Code::InvalidArgument,
             Self::NotFound => Code::NotFound,
             Self::MessageIdInUse => Code::AlreadyExists,
-            Self::Contended | Self::Overloaded | Self::Publish(_) | Self::Stopping => {
-                Code::Unavailable
-            }
+            Self::Contended
+            | Self::Overloaded
+            | Self::Batch(BatchError::Full | BatchError::Late)
+            | Self::Publish(_)
+            | Self::Stopping => Code::Unavailable,
             Self::Mongo(error) if error.is_transient() => Code::Unavailable,
-            Self::Mongo(_) | Self::Damaged { .. } => Code::Internal,
+            Self::Mongo(_) | Self::Batch(BatchError::Died) | Self::Damaged { .. } => Code::Internal,
             Self::Upstream(status) => status.code(),
         }
     }
@@ -95,10 +101,15 @@ impl ServiceError for Error {
             Self::TooLong { .. } => "too_long",
             Self::NotFound => "not_found",
             Self::MessageIdInUse => "message_id_in_use",
-            Self::Contended | Self::Publish(_) | Self::Stopping => error::UNAVAILABLE,
-            Self::Overloaded => "overloaded",
+            Self::Contended | Self::Batch(BatchError::Late) | Self::Publish(_) | Self::Stopping => {
+                error::UNAVAILABLE
+            }
+            Self::Overloaded | Self::Batch(BatchError::Full) => "overloaded",
             Self::Mongo(mongo) if mongo.is_transient() => error::UNAVAILABLE,
-            Self::Mongo(_) | Self::Damaged { .. } | Self::Upstream(_) => error::INTERNAL,
+            Self::Mongo(_)
+            | Self::Batch(BatchError::Died)
+            | Self::Damaged { .. }
+            | Self::Upstream(_) => error::INTERNAL,
         }
     }
 
@@ -113,6 +124,7 @@ impl ServiceError for Error {
             | Self::Overloaded
             | Self::Damaged { .. }
             | Self::Mongo(_)
+            | Self::Batch(_)
             | Self::Publish(_)
             | Self::Stopping
             | Self::Upstream(_) => None,

@@ -9,6 +9,7 @@ pub mod history;
 mod metrics;
 pub mod outbox;
 mod peers;
+mod previews;
 pub mod queue;
 pub mod send;
 pub mod store;
@@ -36,6 +37,7 @@ use tonic::service::Routes;
 
 pub use config::Config;
 use outbox::{Announced, Outbox};
+use previews::Previews;
 use queue::Queues;
 use store::Store;
 
@@ -47,6 +49,7 @@ const DATABASE: &str = env!("CARGO_PKG_NAME");
 pub struct Service {
     store: Store,
     conversation: ConversationServiceClient<Channel>,
+    previews: Previews,
     publisher: Publisher,
     outbox: Outbox,
     queues: Queues,
@@ -75,9 +78,11 @@ pub async fn connect(
     let client = nats::connect(&config.nats, "chat-message").await?;
     let (outbox, announced) = Outbox::new();
     let sends = config.message.sends_in_flight.get();
+    let conversation = ConversationServiceClient::new(client::channel(&config.conversation));
     let service = Service {
         store: Store::open(&database).await?,
-        conversation: ConversationServiceClient::new(client::channel(&config.conversation)),
+        previews: previews::previews(conversation.clone(), config.conversation.timeout),
+        conversation,
         publisher: Publisher::new(client, &config.nats).await?,
         outbox,
         queues: Queues::new(config.message.cached_conversations.get()),

@@ -19,7 +19,7 @@ use tonic::Code;
 use tracing::Instrument as _;
 
 use crate::{
-    Service, convert,
+    Service,
     error::Error,
     event,
     metrics::OUTBOX,
@@ -157,7 +157,7 @@ impl Service {
         let conversation_id = message.conversation_id;
         // Asked again: a member added since may hear it, a removed one does not.
         let audience = self.get_audience(caller, conversation_id, pb::Act::Deliver).await?;
-        self.record_activity(caller, conversation_id, convert::preview(message)).await?;
+        self.record_activity(message).await?;
         let id = message.id;
         let event = event::build(&entry, message.clone(), audience.member_ids);
         self.publisher.publish(&event, &caller.request_id).await?;

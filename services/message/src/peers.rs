@@ -3,7 +3,7 @@
 use chat_kit::{caller::Caller, id::ConversationId};
 use chat_proto::v1::{self as pb, open_direct_conversation_request::Peer};
 
-use crate::{Service, convert, error::Error};
+use crate::{Service, convert, error::Error, store::messages::Message};
 
 impl Service {
     /// Returns who hears of an act in a conversation, if the caller may do it.
@@ -46,17 +46,11 @@ impl Service {
     }
 
     /// Shows a message in the conversation's list.
-    pub(crate) async fn record_activity(
-        &self,
-        caller: &Caller,
-        conversation_id: ConversationId,
-        preview: pb::Preview,
-    ) -> Result<(), Error> {
-        let request = caller.request(pb::RecordActivityRequest {
-            conversation_id: conversation_id.to_string(),
-            preview: Some(preview),
-        });
-        let answer = self.conversation.clone().record_activity(request).await;
-        answer.map(drop).map_err(Error::Upstream)
+    pub(crate) async fn record_activity(&self, message: &Message) -> Result<(), Error> {
+        let activity = pb::RecordActivityRequest {
+            conversation_id: message.conversation_id.to_string(),
+            preview: Some(convert::preview(message)),
+        };
+        self.previews.submit(activity).await?.map_err(Error::Upstream)
     }
 }

@@ -181,8 +181,7 @@ impl Service {
         // The list shows the message before anybody hears of it. When that takes too long it is not
         // waited for any more and still goes on: a call that is given up costs its connection more than
         // one that is answered late.
-        let preview = convert::preview(&message);
-        let mut recording = pin!(self.record_activity(caller, message.conversation_id, preview));
+        let mut recording = pin!(self.record_activity(&message));
         let recorded = tokio::time::timeout(PREVIEW_TIMEOUT, &mut recording).await.ok();
         // The caller may have gone away; the message is stored all the same.
         answer.send(Ok(sent)).ok();
@@ -191,7 +190,7 @@ impl Service {
             return;
         };
         let id = message.id;
-        let event = event::build(&entry, message, member_ids);
+        let event = event::build(&entry, message.clone(), member_ids);
         let publishing = async {
             turn.come().await;
             let publishing = self.publisher.start(&event, &caller.request_id).await;

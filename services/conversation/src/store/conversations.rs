@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::read;
 use crate::{cursor::Cursor, error::Error};
 
-const COLLECTION: &str = "conversations";
+pub(super) const COLLECTION: &str = "conversations";
 
 /// How often an upsert is tried: a later one finds the document that a concurrent one inserted.
 const UPSERT_ATTEMPTS: usize = 3;
@@ -222,27 +222,6 @@ impl Conversations {
         let found = within(found).await?;
         found.map(|raw| read(COLLECTION, &raw)).transpose()
     }
-
-    /// Stores a preview unless one of the same or a higher number is stored, and raises the time when
-    /// its sender last wrote in any case. Returns whether there is such a conversation, with `member`
-    /// in it if one is given.
-    pub(crate) async fn record_activity(
-        &self,
-        id: ConversationId,
-        member: Option<UserId>,
-        preview: &Preview,
-        now: DateTime,
-    ) -> Result<bool, Error> {
-        let mut filter = doc! { "_id": id };
-        if let Some(member) = member {
-            filter.insert("member_ids", member);
-        }
-        let updated = within(async {
-            let changes = recorded(preview, now)?;
-            self.documents.update_one(filter, changes).await
-        });
-        Ok(updated.await?.matched_count > 0)
-    }
 }
 
 /// Returns the fields of a new conversation in which everybody may write.
@@ -302,23 +281,6 @@ fn listed(member: UserId, status: ConversationStatus, after: Option<Cursor>) -> 
     doc! { "$or": behind }
 }
 
-/// Returns the update of [`Conversations::record_activity`]. It is a pipeline, because one command must
-/// do two things of which only one depends on the stored number.
-fn recorded(preview: &Preview, now: DateTime) -> bson::error::Result<Vec<Document>> {
-    let is_newer = doc! { "$lt": [{ "$ifNull": ["$last_message.seq", 0] }, preview.seq] };
-    let when_newer = |new, field| doc! { "$cond": [&is_newer, new, format!("${field}")] };
-    let own_time = format!("last_sent.{}", preview.sender_id);
-    // A literal, lest a text beginning with `$` be read as a field.
-    let stored = bson::serialize_to_bson(preview)?;
-    let stored = bson::Bson::from(doc! { "$literal": stored });
-    Ok(vec![doc! { "$set": {
-        "last_message": when_newer(stored, "last_message"),
-        "last_message_at": when_newer(preview.created_at.into(), "last_message_at"),
-        "updated_at": when_newer(now.into(), "updated_at"),
-        &own_time: { "$max": [format!("${own_time}"), preview.created_at] },
-    } }])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -330,21 +292,5 @@ mod tests {
         assert_eq!(key, participant_key(other, one));
         let (smaller, larger) = key.split_once(':').expect("a colon");
         assert!(smaller < larger, "{key}");
-    }
-
-    #[test]
-    fn field_name_of_a_sender_holds_nothing_but_his_id() {
-        let preview = Preview {
-            message_id: MessageId::new(),
-            seq: 1,
-            sender_id: UserId::new(),
-            content: "$last_message".to_owned(),
-            r#type: "text".to_owned(),
-            created_at: DateTime::now(),
-            attachment: None,
-        };
-        let update = recorded(&preview, DateTime::now()).expect("an update");
-        let set = update[0].get_document("$set").expect("a stage");
-        assert!(set.contains_key(format!("last_sent.{}", preview.sender_id)));
     }
 }

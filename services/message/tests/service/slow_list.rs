@@ -77,8 +77,16 @@ impl ConversationService for SlowList {
         &self,
         request: Request<pb::RecordActivityRequest>,
     ) -> Result<Response<pb::RecordActivityResponse>, Status> {
-        tokio::time::sleep(DELAY).await;
-        self.handed_on.fetch_add(1, Ordering::Relaxed);
         self.real.clone().record_activity(request).await
+    }
+
+    async fn record_activities(
+        &self,
+        request: Request<pb::RecordActivitiesRequest>,
+    ) -> Result<Response<pb::RecordActivitiesResponse>, Status> {
+        let count = request.get_ref().activities.len();
+        tokio::time::sleep(DELAY).await;
+        self.handed_on.fetch_add(count, Ordering::Relaxed);
+        self.real.clone().record_activities(request).await
     }
 }
