@@ -28,6 +28,9 @@ const START_TIMEOUT: Duration = Duration::from_secs(15);
 /// command itself, and not where it is handed one.
 const TRANSIENT_CODES: [i32; 6] = [91, 189, 10107, 11600, 11602, 13435];
 
+/// Code of a write that a unique index refused.
+const DUPLICATE_KEY: i32 = 11000;
+
 /// What an operation can fail with.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum MongoError {
@@ -60,6 +63,10 @@ impl MongoError {
                             | ErrorKind::DnsResolve { .. }
                             | ErrorKind::Write(WriteFailure::WriteConcernError(_))
                     )
+                    || matches!(
+                        &*error.kind,
+                        ErrorKind::InsertMany(many) if many.write_concern_error.is_some()
+                    )
             }
         }
     }
@@ -72,15 +79,38 @@ impl MongoError {
             return None;
         };
         let message = match &*error.kind {
-            ErrorKind::Write(WriteFailure::WriteError(write)) if write.code == 11000 => {
+            ErrorKind::Write(WriteFailure::WriteError(write)) if write.code == DUPLICATE_KEY => {
                 &write.message
             }
-            ErrorKind::Command(command) if command.code == 11000 => &command.message,
+            ErrorKind::Command(command) if command.code == DUPLICATE_KEY => &command.message,
             _ => return None,
         };
-        let (_, rest) = message.split_once("index: ")?;
-        rest.split_whitespace().next()
+        index_in(message)
     }
+
+    /// Returns the places of the documents that an unordered insert of several refused, each with the
+    /// name of its unique index if one refused it; the others are stored. None where that is not known.
+    #[must_use]
+    pub fn refused(&self) -> Option<Vec<(usize, Option<&str>)>> {
+        let Self::Driver(error) = self else {
+            return None;
+        };
+        let ErrorKind::InsertMany(many) = &*error.kind else {
+            return None;
+        };
+        if many.write_concern_error.is_some() {
+            return None;
+        }
+        let refused = many.write_errors.as_ref()?.iter();
+        let index = |code, message| if code == DUPLICATE_KEY { index_in(message) } else { None };
+        Some(refused.map(|write| (write.index, index(write.code, &write.message))).collect())
+    }
+}
+
+/// Returns the name of the index in the text of a duplicate key, which is the only place that has it.
+fn index_in(message: &str) -> Option<&str> {
+    let (_, rest) = message.split_once("index: ")?;
+    rest.split_whitespace().next()
 }
 
 /// Runs one operation within [`OPERATION_TIMEOUT`].

@@ -113,13 +113,14 @@ impl Service {
                 Some(last) => last,
                 None => messages.last(audience.conversation_id).await?,
             };
-            let message = numbered(sender, new, audience, last);
+            let message = Arc::new(numbered(sender, new, audience, last));
             // Known again only when the outcome is: an insert without answer may have happened.
             tail.last = None;
             match messages.insert(&message).await? {
                 Inserted::Stored => {
                     tail.last =
                         Some(Some(Last { seq: message.seq, created_at: message.created_at }));
+                    let message = Arc::unwrap_or_clone(message);
                     let sent = Sent { message, is_repetition: false };
                     return Ok((sent, Some(tail.take_turn())));
                 }

@@ -1,5 +1,6 @@
 //! Opens the collections of the message service and ensures their indexes.
 
+mod inserts;
 pub mod messages;
 
 use mongodb::Database;

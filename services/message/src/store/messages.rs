@@ -1,5 +1,7 @@
 //! The collection `messages`: its documents, their indexes and every query on them.
 
+use std::sync::Arc;
+
 use bson::{DateTime, Document, doc, oid::ObjectId};
 use chat_kit::{
     id::{ConversationId, MessageId, UserId},
@@ -14,6 +16,7 @@ use mongodb::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::inserts::{Inserts, inserts};
 use crate::error::Error;
 
 const COLLECTION: &str = "messages";
@@ -22,11 +25,11 @@ const COLLECTION: &str = "messages";
 const MOST_COUNTED: i64 = 10_000;
 
 /// Name of the index that makes a client id count once.
-const CLIENT_ID_INDEX: &str = "sender_client_id";
+pub(super) const CLIENT_ID_INDEX: &str = "sender_client_id";
 /// Name of the index that makes a number count once.
-const SEQ_INDEX: &str = "conversation_seq";
+pub(super) const SEQ_INDEX: &str = "conversation_seq";
 /// Name of the index that MongoDB makes on `_id`.
-const ID_INDEX: &str = "_id_";
+pub(super) const ID_INDEX: &str = "_id_";
 
 /// A stored message.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -143,7 +146,7 @@ pub struct Waiting {
 }
 
 /// How an insert went.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Inserted {
     /// The message is stored, on a majority and in the journal.
     Stored,
@@ -159,6 +162,7 @@ pub enum Inserted {
 #[derive(Clone, Debug)]
 pub struct Messages {
     collection: Collection<Message>,
+    inserts: Inserts,
 }
 
 impl Messages {
@@ -166,21 +170,13 @@ impl Messages {
     pub async fn open(database: &Database) -> anyhow::Result<Self> {
         let collection = database.collection(COLLECTION);
         mongo::create_indexes(&collection, indexes()).await?;
-        Ok(Self { collection })
+        Ok(Self { inserts: inserts(&collection), collection })
     }
 
     /// Stores a message unless its id, client id or number is taken. Where several are, the id is
     /// named before the client id, and that before the number.
-    pub async fn insert(&self, message: &Message) -> Result<Inserted, MongoError> {
-        let Err(error) = within(self.collection.insert_one(message)).await else {
-            return Ok(Inserted::Stored);
-        };
-        match error.duplicate_key() {
-            Some(ID_INDEX) => Ok(Inserted::IdTaken),
-            Some(CLIENT_ID_INDEX) => Ok(Inserted::ClientIdTaken),
-            Some(SEQ_INDEX) => Ok(Inserted::SeqTaken),
-            _ => Err(error),
-        }
+    pub async fn insert(&self, message: &Arc<Message>) -> Result<Inserted, Error> {
+        Ok(self.inserts.submit(Arc::clone(message)).await??)
     }
 
     /// Returns the last number of a conversation, also one that is not yet on a majority.

@@ -8,7 +8,10 @@ use chat_kit::{
     id::{ConversationId, MessageId, UserId},
     mongo,
 };
-use chat_message::store::messages::{Message, Messages, OutboxEntry, OutboxKind, Waiting};
+use chat_message::store::messages::{
+    Inserted, Message, Messages, OutboxEntry, OutboxKind, Waiting,
+};
+use futures_util::future::join_all;
 use mongodb::{
     Database,
     event::{EventHandler, command::CommandEvent},
@@ -197,4 +200,36 @@ async fn outbox_is_claimed_oldest_first_and_once() {
         claimed.push(message.seq);
     }
     assert_eq!(claimed, [1, 1, 1, 2, 2, 2, 3, 3, 3], "three conversations");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn insert_that_is_refused_fails_alone_in_its_batch() {
+    let Collection { messages, database, commands, conversation, sender, some } = open().await;
+    let stored = database.collection::<Message>("messages");
+    let named = |client_id: &str| Some(client_id.to_owned());
+    let new = |seq| stored_message(ConversationId::new(), sender, seq);
+    let first = Message { conversation_id: conversation, client_id: named("c"), ..new(1000) };
+    let outcome = messages.insert(&Arc::new(first.clone())).await.expect("an outcome");
+    assert_eq!(outcome, Inserted::Stored);
+    commands.lock().expect("not poisoned").clear();
+
+    let again = Message { client_id: named("c"), conversation_id: conversation, ..new(1001) };
+    let mut batch: Vec<(Message, Inserted)> =
+        (1..=30).map(|_| (new(1), Inserted::Stored)).collect();
+    batch[7] = (Message { id: some, ..new(1) }, Inserted::IdTaken);
+    batch[17] = (again, Inserted::ClientIdTaken);
+    batch[27] = (Message { conversation_id: conversation, ..new(1000) }, Inserted::SeqTaken);
+    let inserts = batch.iter().map(async |(message, expected)| {
+        let outcome = messages.insert(&Arc::new(message.clone())).await.expect("an outcome");
+        assert_eq!(outcome, *expected);
+        let found = messages.by_id(message.id).await.expect("an answer");
+        let is_stored = found.is_some_and(|found| found == *message);
+        assert_eq!(is_stored, *expected == Inserted::Stored, "{expected:?}");
+    });
+    join_all(inserts).await;
+    let commands = commands.lock().expect("not poisoned").clone();
+    let count = commands.iter().filter(|command| command.contains_key("insert")).count();
+    assert!(count < 10, "{count} commands for 30 messages");
+    let count = stored.count_documents(doc! { "conversation_id": conversation }).await;
+    assert_eq!(count.expect("a count"), u64::try_from(COUNT).expect("positive") + 1);
 }
