@@ -66,7 +66,7 @@ impl Service {
     }
 
     async fn why_not_found(&self, id: ConversationId) -> Error {
-        match self.store.conversations().audience(id).await {
+        match self.store.audiences().get(id).await {
             Ok(Some(_)) => Error::NotAMember,
             Ok(None) => Error::ConversationNotFound,
             Err(error) => error,

@@ -18,7 +18,7 @@ impl Service {
         id: ConversationId,
         act: Act,
     ) -> Result<Audience, Error> {
-        let found = self.store.conversations().audience(id).await?;
+        let found = self.store.audiences().get(id).await?;
         let audience = found.ok_or(Error::ConversationNotFound)?;
         permit(actor, act, &audience)?;
         Ok(audience)

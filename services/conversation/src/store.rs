@@ -1,5 +1,6 @@
 //! The service's database: its collections and their indexes. No queries.
 
+pub(crate) mod audiences;
 pub(crate) mod conversations;
 pub(crate) mod previews;
 
@@ -8,6 +9,7 @@ use mongodb::Database;
 use serde::de::DeserializeOwned;
 
 use crate::error::Error;
+use audiences::Audiences;
 use conversations::Conversations;
 use previews::Previews;
 
@@ -16,14 +18,19 @@ use previews::Previews;
 pub(crate) struct Store {
     database: Database,
     conversations: Conversations,
+    audiences: Audiences,
     previews: Previews,
 }
 
 impl Store {
     /// Opens the collections; nothing is sent yet.
     pub(crate) fn new(database: Database) -> Self {
-        let conversations = Conversations::new(&database);
-        Self { conversations, previews: Previews::new(&database), database }
+        Self {
+            conversations: Conversations::new(&database),
+            audiences: Audiences::new(&database),
+            previews: Previews::new(&database),
+            database,
+        }
     }
 
     /// Makes the indexes that are not there yet.
@@ -37,6 +44,10 @@ impl Store {
 
     pub(crate) fn conversations(&self) -> &Conversations {
         &self.conversations
+    }
+
+    pub(crate) fn audiences(&self) -> &Audiences {
+        &self.audiences
     }
 
     pub(crate) fn previews(&self) -> &Previews {

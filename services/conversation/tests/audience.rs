@@ -3,6 +3,7 @@
 use bson::doc;
 use chat_kit::id::{ConversationId, UserId};
 use chat_proto::v1::{Act, GetAudienceRequest, GetAudienceResponse};
+use futures_util::future::join_all;
 use tonic::{Code, Request, Status};
 
 use crate::support::{Suite, as_service, as_user, assert_failed, start};
@@ -129,4 +130,53 @@ async fn broken_document_is_an_internal_error() {
     suite.set_status(&conversation.id, "unheard of").await;
     let refused = ask(&suite, as_user(ada, about(&conversation.id, Act::Read))).await;
     assert_failed(refused, Code::Internal, "server_error");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn questions_at_the_same_time_are_answered_each_for_itself() {
+    let suite = start().await;
+    let (ada, grace, conversation) = suite.pair().await;
+    let (other, _, another) = suite.pair().await;
+    suite.set_status(&another.id, "unheard of").await;
+    let nowhere = ConversationId::new().to_string();
+    let mut questions = Vec::new();
+    for _ in 0..20 {
+        for (user, id) in
+            [(ada, &conversation.id), (grace, &conversation.id), (other, &conversation.id)]
+        {
+            questions.push(ask(&suite, as_user(user, about(id, Act::Post))));
+        }
+        questions.push(ask(&suite, as_user(ada, about(&nowhere, Act::Post))));
+        questions.push(ask(&suite, as_user(other, about(&another.id, Act::Post))));
+    }
+    for (place, answer) in join_all(questions).await.into_iter().enumerate() {
+        match place % 5 {
+            0 | 1 => assert_eq!(answer.expect("a member").member_ids, conversation.member_ids),
+            2 => drop(assert_failed(answer, Code::PermissionDenied, "forbidden")),
+            3 => drop(assert_failed(answer, Code::NotFound, "conversation_not_found")),
+            _ => drop(assert_failed(answer, Code::Internal, "server_error")),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn question_after_a_removal_sees_it_however_many_are_asked() {
+    let suite = start().await;
+    let (_, grace, conversation) = suite.pair().await;
+    let id: ConversationId = conversation.id.parse().expect("an id");
+    let question = || ask(&suite, as_user(grace, about(&conversation.id, Act::Read)));
+    for _ in 0..20 {
+        let restore = doc! { "$addToSet": { "member_ids": grace } };
+        suite.stored().update_one(doc! { "_id": id }, restore).await.expect("restored");
+        let asking = async {
+            // So many that some wait for a query while the removal is acknowledged.
+            join_all((0..50).map(|_| question())).await;
+        };
+        let removing = async {
+            let removal = doc! { "$pull": { "member_ids": grace } };
+            suite.stored().update_one(doc! { "_id": id }, removal).await.expect("a removal");
+            assert_failed(question().await, Code::PermissionDenied, "forbidden");
+        };
+        tokio::join!(asking, removing);
+    }
 }

@@ -214,14 +214,6 @@ impl Conversations {
         .await?;
         raw.iter().map(|raw| read(COLLECTION, raw)).collect()
     }
-
-    /// Returns what decides about acts in a conversation.
-    pub(crate) async fn audience(&self, id: ConversationId) -> Result<Option<Audience>, Error> {
-        let parts = doc! { "member_ids": 1, "status": 1, "participant_key": 1 };
-        let found = self.documents.find_one(doc! { "_id": id }).projection(parts);
-        let found = within(found).await?;
-        found.map(|raw| read(COLLECTION, &raw)).transpose()
-    }
 }
 
 /// Returns the fields of a new conversation in which everybody may write.
