@@ -33,6 +33,8 @@ pub(super) struct Stored {
     pub(super) created_at: String,
 }
 
+/// What was acknowledged so long before a connection ended must have been heard on it.
+const LONGEST_WAY: Duration = Duration::from_secs(30);
 /// Most violations that are listed.
 const MOST_LISTED: usize = 50;
 
@@ -200,17 +202,25 @@ impl Truth<'_> {
                 let place = format!("{place}, {name}");
                 let numbers = self.check_heard(&place, &heard);
                 let stream = Stream { record, number, conversation, name };
-                let end = if connection.ended.is_some() {
-                    numbers.last().copied().unwrap_or(0)
-                } else {
-                    i64::try_from(self.histories[conversation].len()).expect("a small number")
-                };
+                let due = self.due(conversation, connection);
+                let end = due.max(numbers.last().copied().unwrap_or(0));
                 let begin = read_to.into_iter().chain(numbers.first().map(|first| first - 1)).min();
                 if let Some(begin) = begin {
                     self.check_whole(&place, &stream, (begin, end), &numbers);
                 }
             }
         }
+    }
+
+    /// Returns the last number of a conversation that must have reached a connection.
+    fn due(&self, conversation: usize, connection: &Connection) -> i64 {
+        let is_due = |stored: &&Stored| {
+            let Some(ended) = connection.ended else { return true };
+            let sent = self.sends.get(stored.content.as_str());
+            let answered = sent.and_then(|(_, sent)| Some(sent.answer.as_ref()?.at));
+            answered.is_some_and(|at| at + LONGEST_WAY < ended)
+        };
+        self.histories[conversation].iter().rev().find(is_due).map_or(0, |stored| stored.seq)
     }
 
     /// Returns the last number that the client knows after it has read, which must be one range.

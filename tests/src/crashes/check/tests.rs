@@ -135,6 +135,16 @@ fn gap_on_a_connection_that_has_ended_is_one_only_inside_what_it_heard() {
 }
 
 #[test]
+fn message_that_never_comes_before_a_connection_ends_is_missed() {
+    let mut story = Story::new();
+    story.heard(1).clear();
+    story.records[1].connections[0].ended = Some(AT + LONGEST_WAY);
+    assert!(!story.violations().iter().any(|line| line.contains("never heard 2")));
+    story.records[1].connections[0].ended = Some(AT + 2 * LONGEST_WAY);
+    assert!(story.violations().iter().any(|line| line.contains("never heard 2")));
+}
+
+#[test]
 fn own_message_is_heard_where_it_was_not_sent() {
     let mut story = Story::new();
     story.records[1].sent[0].attempts[0].connection = None;
