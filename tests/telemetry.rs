@@ -25,7 +25,6 @@ use collector::{Collector, Span};
 
 const SEND: &str = "chat.v1.MessageService/SendMessage";
 const AUDIENCE: &str = "chat.v1.ConversationService/GetAudience";
-const PREVIEW: &str = "chat.v1.ConversationService/RecordActivity";
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime"));
 static SCENE: OnceCell<Scene> = OnceCell::const_new();
@@ -104,7 +103,7 @@ impl Scene {
 
     /// Waits for the whole trace of a message that was posted.
     async fn posted(&self, request_id: &str) -> Vec<Span> {
-        let names = ["POST /api/messages", SEND, AUDIENCE, PREVIEW, "emit"];
+        let names = ["POST /api/messages", SEND, AUDIENCE, "emit"];
         let is_its = |span: &Span| span.attributes["request_id"] == request_id;
         self.collector.trace(&names, is_its).await
     }
@@ -145,7 +144,7 @@ fn sent_on_a_socket_is_one_trace_up_to_the_emission_on_another_gateway() {
         let content = "never told to a collector";
         pair.send(json!({ "content": content })).await;
 
-        let names = ["socket message:send", SEND, AUDIENCE, PREVIEW, "emit"];
+        let names = ["socket message:send", SEND, AUDIENCE, "emit"];
         let conversation = pair.conversation.clone();
         let is_its = |span: &Span| span.attributes.get("conversation_id") == Some(&conversation);
         let trace = scene.collector.trace(&names, is_its).await;
@@ -153,11 +152,9 @@ fn sent_on_a_socket_is_one_trace_up_to_the_emission_on_another_gateway() {
         assert_eq!((begun.parent_id.as_str(), begun.part()), ("", &*scene.gateway(0)));
         let sent = one(&trace, SEND);
         assert_eq!((&sent.parent_id, sent.part()), (&begun.id, "chat.v1.MessageService"));
-        for name in [AUDIENCE, PREVIEW] {
-            let asked = one(&trace, name);
-            let part = "chat.v1.ConversationService";
-            assert_eq!((&asked.parent_id, asked.part()), (&sent.id, part));
-        }
+        let asked = one(&trace, AUDIENCE);
+        let part = "chat.v1.ConversationService";
+        assert_eq!((&asked.parent_id, asked.part()), (&sent.id, part));
         // The writer's gateway has nothing to emit: the sending socket gets no echo of its own.
         let emitted: Vec<&Span> = trace.iter().filter(|span| span.name == "emit").collect();
         let elsewhere = emitted.iter().find(|span| span.part() == scene.gateway(1));
@@ -248,7 +245,7 @@ fn what_the_relay_announces_is_a_trace_up_to_the_emission() {
         let is_its = |span: &Span| {
             span.name == "relay" && span.attributes.get("message_id") == Some(&id.to_hex())
         };
-        let trace = scene.collector.trace(&["relay", AUDIENCE, PREVIEW, "emit"], is_its).await;
+        let trace = scene.collector.trace(&["relay", AUDIENCE, "emit"], is_its).await;
         let relayed = one(&trace, "relay");
         assert_eq!((relayed.parent_id.as_str(), relayed.part()), ("", "chat.v1.MessageService"));
         let emitted = trace.iter().find(|span| span.name == "emit").expect("an emission");
