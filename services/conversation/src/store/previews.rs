@@ -208,4 +208,24 @@ mod tests {
         let set = update[0].get_document("$set").expect("a stage");
         assert!(set.contains_key(format!("last_sent.{}", preview.sender_id)));
     }
+
+    #[test]
+    fn answer_names_the_statements_that_failed() {
+        let answer = doc! {
+            "ok": 1.0,
+            "n": 1,
+            "nModified": 1,
+            "writeErrors": [{ "index": 1, "code": 50, "errmsg": "took too long" }],
+            "writeConcernError": { "code": 64, "codeName": "WriteConcernFailed", "errmsg": "alone" },
+        };
+        let updated: Updated = bson::deserialize_from_document(answer).expect("an answer");
+        assert_eq!(updated.n, 1);
+        let [refused] = &updated.write_errors[..] else { panic!("one failed") };
+        assert_eq!((refused.index, refused.error.code), (1, 50));
+        let error = updated.write_concern_error.expect("a failure of all");
+        assert!(driver(WriteFailure::WriteConcernError(error)).is_transient());
+        let answer = doc! { "ok": 1.0, "n": 2, "nModified": 0 };
+        let updated: Updated = bson::deserialize_from_document(answer).expect("an answer");
+        assert!(updated.write_errors.is_empty() && updated.write_concern_error.is_none());
+    }
 }
