@@ -5,6 +5,7 @@ mod cause;
 mod entry;
 mod gap;
 mod replay;
+mod seen;
 mod window;
 
 use std::{
@@ -38,12 +39,13 @@ use crate::{
     metrics::{Cut, FANOUT},
     socket::{Peer, Sockets},
     state::AppState,
-    wire::event::{MessageCreated, Standing, ToRecipient},
+    wire::event::{MessageCreated, Notice, Standing, ToRecipient},
 };
 use cause::Cause;
 use entry::{Entry, Pending, make_room};
 use gap::{Gap, MOST_CALLS, MOST_FETCHED};
 use replay::{Replayed, Replays};
+use seen::Seen;
 use window::{Offered, Window};
 
 /// How long a message waits for those before it until they are fetched.
@@ -77,6 +79,7 @@ struct Fanout {
     state: AppState,
     sockets: Sockets,
     windows: HashMap<ConversationId, Entry>,
+    seen: Seen,
     /// Windows that the metrics know of.
     counted: u32,
     /// Gaps in the order in which their waiting ends: all wait equally long.
@@ -112,6 +115,7 @@ pub async fn run(
         state,
         sockets,
         windows: HashMap::new(),
+        seen: Seen::default(),
         counted: 0,
         timers: VecDeque::new(),
         places: Arc::new(Semaphore::new(MOST_WAITING_IN_ALL)),
@@ -163,6 +167,27 @@ impl Fanout {
                     id = event.id,
                     "event of a newer version of the suite, passed over"
                 );
+            }
+            Some(payload) => {
+                if self.seen.note(&event.id) {
+                    self.notify(&payload, &recipients(&event.id, &event.recipient_ids));
+                }
+            }
+        }
+    }
+
+    /// Emits what is no message to the sockets that hear it.
+    fn notify(&self, payload: &Payload, recipients: &[UserId]) {
+        let Some(notice) = Notice::new(payload) else { return };
+        for peer in self.sockets.of(recipients) {
+            let user_id = peer.identity().user_id.to_string();
+            match notice.frame(peer.dialect(), &user_id) {
+                Ok(Some((name, body))) => peer.emit(name, body.as_ref()),
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::error!(%error, "a notice cannot be encoded, cutting a socket");
+                    peer.cut(Cut::OrderLost);
+                }
             }
         }
     }

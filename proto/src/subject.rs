@@ -15,5 +15,13 @@ pub fn of(payload: &Payload) -> &'static str {
     match payload {
         Payload::MessageCreated(_) => "chat.v1.log.message.created",
         Payload::SessionRevoked(_) => "chat.v1.log.session.revoked",
+        Payload::ConversationCreated(_) => "chat.v1.log.conversation.created",
+        Payload::ConversationUpdated(_) => "chat.v1.log.conversation.updated",
+        Payload::MembersAdded(_) => "chat.v1.log.members.added",
+        Payload::MembersRemoved(_) => "chat.v1.log.members.removed",
+        Payload::RequestCreated(_) => "chat.v1.log.request.created",
+        Payload::RequestAccepted(_) => "chat.v1.log.request.accepted",
+        Payload::RequestDeclined(_) => "chat.v1.log.request.declined",
+        Payload::ProfileUpdated(_) => "chat.v1.log.profile.updated",
     }
 }

@@ -208,11 +208,13 @@ impl Shared {
             grpc: Grpc::default(),
             stop: self.stop.clone(),
             mongo: self.mongo("conversation"),
+            nats: self.nats(),
             telemetry: Telemetry::default(),
             limits: chat_conversation::Limits::default(),
             user,
         };
-        let service = chat_conversation::Service::connect(&config, self.options.observer.clone())
+        let observer = self.options.observer.clone();
+        let service = chat_conversation::Service::connect(&config, life, observer)
             .await
             .context("conversation service")?;
         let own = life.clone();

@@ -6,7 +6,7 @@ use axum::{http::StatusCode, response::Response};
 use chat_kit::id::{ConversationId, UserId};
 use chat_proto::v1::{self as pb, open_direct_conversation_request::Peer};
 use serde::{Deserialize, Deserializer, Serialize, de};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub use self::render::Users;
 use super::{Dialect, envelope, fields};
@@ -115,6 +115,11 @@ pub fn opened(
             One { conversation: render::document(conversation, users) },
         ),
     }
+}
+
+/// Returns a conversation as new clients read it.
+pub(super) fn unified(conversation: &pb::Conversation) -> Value {
+    json!(render::Unified::from(conversation))
 }
 
 /// By which path the list is asked for.

@@ -1,12 +1,15 @@
 //! The names and bodies under which an event reaches a socket, by its dialect and by whether its user
 //! wrote the message. A body is encoded at most once per spelling, however many sockets hear it.
 
+mod notice;
+
 use std::cell::OnceCell;
 
 use chat_kit::id::UserId;
 use chat_proto::v1 as pb;
 use serde_json::value::RawValue;
 
+pub use self::notice::Notice;
 use super::{Dialect, message, socket};
 
 /// Name of the first event on a new socket.

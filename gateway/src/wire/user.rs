@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use axum::{http::StatusCode, response::Response};
 use chat_proto::v1 as pb;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::{Dialect, envelope, fields::iso};
 
@@ -185,6 +186,33 @@ impl<'a> From<&'a pb::User> for Unified<'a> {
             updated_at: iso(user.updated_at.as_ref()),
         }
     }
+}
+
+/// A profile that changed, as both old families replace what they know of its owner.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ProfileUpdated<'a> {
+    user_id: &'a str,
+    user: Changed<'a>,
+}
+
+/// A profile with what only its change shows.
+#[derive(Serialize)]
+struct Changed<'a> {
+    #[serde(flatten)]
+    user: LookedUp<'a>,
+    bio: Option<&'a str>,
+}
+
+/// Returns what the old families hear of a changed profile.
+pub(super) fn profile_updated(user: &pb::User) -> Value {
+    let changed = Changed { user: user.into(), bio: user.bio.as_deref() };
+    json!(ProfileUpdated { user_id: &user.id, user: changed })
+}
+
+/// Returns a profile as new clients read it.
+pub(super) fn unified(user: &pb::User) -> Value {
+    json!(Unified::from(user))
 }
 
 #[derive(Serialize)]

@@ -2,7 +2,7 @@
 
 use std::num::{NonZeroU32, NonZeroUsize};
 
-use chat_kit::config::{ConfigError, Grpc, Mongo, Stop, Telemetry, Upstream};
+use chat_kit::config::{ConfigError, Grpc, Mongo, Nats, Stop, Telemetry, Upstream};
 use serde::Deserialize;
 
 /// The configuration of the conversation service.
@@ -17,6 +17,8 @@ pub struct Config {
     pub stop: Stop,
     /// The database.
     pub mongo: Mongo,
+    /// Where events go.
+    pub nats: Nats,
     /// The user service.
     pub user: Upstream,
     /// Log lines.
@@ -59,6 +61,6 @@ impl Default for Limits {
 impl Config {
     /// Loads the configuration of this process.
     pub fn load() -> Result<Self, ConfigError> {
-        chat_kit::config::load(&["mongo", "user"])
+        chat_kit::config::load(&["mongo", "nats", "user"])
     }
 }

@@ -155,6 +155,22 @@ pub(crate) fn listed(listed: Listed, user: UserId) -> pb::ListConversationsRespo
     }
 }
 
+/// Writes a conversation as everybody may see it.
+pub(crate) fn shown_to_all(found: Conversation) -> pb::Conversation {
+    pb::Conversation {
+        id: found.id.to_string(),
+        status: pb::ConversationStatus::from(found.status).into(),
+        last_sent_at: None,
+        member_ids: found.member_ids.iter().map(UserId::to_string).collect(),
+        created_by: found.created_by.map(|id| id.to_string()),
+        participant_key: found.participant_key,
+        last_message: None,
+        created_at: Some(to_timestamp(found.created_at)),
+        updated_at: Some(to_timestamp(found.updated_at)),
+        is_group: found.is_group,
+    }
+}
+
 fn conversation(found: Conversation, user: UserId) -> pb::Conversation {
     let last_sent_at = found.last_sent.get(&user.to_string());
     pb::Conversation {

@@ -43,7 +43,11 @@ impl Service {
         let peer = self.known_user(caller, user, peer).await?;
         let new = ConversationId::new();
         let conversation = conversations.open_direct(new, user, peer, DateTime::now()).await?;
-        Ok(Opened { is_new: conversation.id == new, conversation })
+        let is_new = conversation.id == new;
+        if is_new {
+            self.outbox.announce(new.0);
+        }
+        Ok(Opened { conversation, is_new })
     }
 
     /// Returns the id of the direct conversation of two users.

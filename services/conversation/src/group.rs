@@ -28,7 +28,10 @@ impl Service {
     ) -> Result<Conversation, Error> {
         let members = members(user, &new.member_ids, self.limits.members)?;
         self.check_existence(caller, &members).await?;
-        self.store.conversations().make_group(new.id, &members, DateTime::now()).await
+        let group =
+            self.store.conversations().make_group(new.id, &members, DateTime::now()).await?;
+        self.outbox.announce(group.id.0);
+        Ok(group)
     }
 
     async fn check_existence(&self, caller: &Caller, members: &[UserId]) -> Result<(), Error> {

@@ -2,6 +2,7 @@
 //! bodies beyond the preview.
 
 mod activity;
+mod announce;
 mod audience;
 mod config;
 mod convert;
@@ -16,6 +17,8 @@ mod store;
 use chat_kit::{
     client::{self, Channel},
     mongo,
+    nats::{self, Publisher},
+    outbox::Outbox,
     server::{self, Served},
     shutdown::Lifecycle,
 };
@@ -23,15 +26,12 @@ use chat_proto::v1::{
     conversation_service_server::{ConversationServiceServer, SERVICE_NAME},
     user_service_client::UserServiceClient,
 };
-use mongodb::{
-    Database,
-    event::{EventHandler, command::CommandEvent},
-};
+use mongodb::event::{EventHandler, command::CommandEvent};
 use tokio::net::TcpListener;
 use tonic::service::Routes;
 
 pub use crate::config::{Config, Limits};
-use crate::store::Store;
+use crate::{announce::Change, store::Store};
 
 /// Name of this service: the domain of its errors, and its name towards MongoDB.
 const NAME: &str = env!("CARGO_PKG_NAME");
@@ -41,26 +41,29 @@ const NAME: &str = env!("CARGO_PKG_NAME");
 pub struct Service {
     store: Store,
     users: UserServiceClient<Channel>,
+    outbox: Outbox<Change>,
     limits: Limits,
 }
 
 impl Service {
-    /// Puts the service together; the database's indexes must be there.
-    #[must_use]
-    pub fn new(database: Database, users: UserServiceClient<Channel>, limits: Limits) -> Self {
-        Self { store: Store::new(database), users, limits }
-    }
-
     /// Connects to what the service needs. `observer` sees every command sent to MongoDB.
     pub async fn connect(
         config: &Config,
+        life: &Lifecycle,
         observer: Option<EventHandler<CommandEvent>>,
     ) -> anyhow::Result<Self> {
         let database = mongo::connect(&config.mongo, NAME, observer).await?;
-        let users = UserServiceClient::new(client::channel(&config.user));
-        let service = Self::new(database, users, config.limits.clone());
-        service.store.create_indexes().await?;
-        Ok(service)
+        let store = Store::new(database);
+        store.create_indexes().await?;
+        let client = nats::connect(&config.nats, NAME).await?;
+        let publisher = Publisher::new(client, &config.nats).await?;
+        let documents = store.conversations().documents();
+        Ok(Self {
+            outbox: announce::outbox(documents, publisher, life),
+            store,
+            users: UserServiceClient::new(client::channel(&config.user)),
+            limits: config.limits.clone(),
+        })
     }
 
     /// Serves until the soft stop, then drains the open calls.
@@ -70,6 +73,7 @@ impl Service {
         config: &Config,
         life: &Lifecycle,
     ) -> anyhow::Result<()> {
+        life.spawn("relay", self.outbox.clone().relay());
         let served = Served {
             name: SERVICE_NAME,
             database: self.store.database().clone(),

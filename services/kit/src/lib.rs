@@ -11,6 +11,7 @@ pub mod http;
 pub mod id;
 pub mod mongo;
 pub mod nats;
+pub mod outbox;
 pub mod phone;
 pub mod process;
 pub mod server;

@@ -32,7 +32,10 @@ pub(super) fn service(
                 ("CHAT_OTP__LIMITS__FAILURES_PER_ADDRESS", unlimited),
             ]);
         }
-        "conversation" => variables.push(("CHAT_USER__URL", addresses.urls("user"))),
+        "conversation" => variables.extend([
+            ("CHAT_NATS__URL", options.nats_url.clone()),
+            ("CHAT_USER__URL", addresses.urls("user")),
+        ]),
         "message" => variables.extend([
             ("CHAT_NATS__URL", options.nats_url.clone()),
             ("CHAT_CONVERSATION__URL", addresses.urls("conversation")),

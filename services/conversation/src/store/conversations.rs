@@ -6,6 +6,7 @@ use bson::{DateTime, Document, RawDocumentBuf, doc};
 use chat_kit::{
     id::{ConversationId, MessageId, UserId},
     mongo::{self, within},
+    outbox::{self, Entry},
 };
 use futures_util::TryStreamExt as _;
 use mongodb::{
@@ -15,9 +16,13 @@ use mongodb::{
 use serde::{Deserialize, Serialize};
 
 use super::read;
-use crate::{cursor::Cursor, error::Error};
+use crate::{
+    announce::{Change, ChangeKind},
+    cursor::Cursor,
+    error::Error,
+};
 
-pub(super) const COLLECTION: &str = "conversations";
+pub(crate) const COLLECTION: &str = "conversations";
 
 /// How often an upsert is tried: a later one finds the document that a concurrent one inserted.
 const UPSERT_ATTEMPTS: usize = 3;
@@ -124,6 +129,11 @@ impl Conversations {
         Self { documents: database.collection(COLLECTION) }
     }
 
+    /// Returns the raw documents, for what goes through all kinds of their changes.
+    pub(crate) fn documents(&self) -> Collection<RawDocumentBuf> {
+        self.documents.clone()
+    }
+
     pub(crate) async fn create_indexes(&self) -> anyhow::Result<()> {
         mongo::create_indexes(&self.documents, indexes()).await
     }
@@ -150,7 +160,8 @@ impl Conversations {
         now: DateTime,
     ) -> Result<Conversation, Error> {
         let filter = doc! { "participant_key": participant_key(created_by, peer) };
-        let mut insert = active(&[created_by.min(peer), created_by.max(peer)], now);
+        let members = [created_by.min(peer), created_by.max(peer)];
+        let mut insert = active(&members, created_by, now);
         insert.extend(doc! { "_id": new, "created_by": created_by });
         self.upsert(filter, insert).await
     }
@@ -162,9 +173,9 @@ impl Conversations {
         members: &[UserId],
         now: DateTime,
     ) -> Result<Conversation, Error> {
-        let made_by = members.first();
+        let made_by = *members.first().ok_or(Error::EmptyGroup)?;
         let filter = doc! { "_id": id, "created_by": made_by, "is_group": true };
-        self.upsert(filter, active(members, now)).await.map_err(|error| match error {
+        self.upsert(filter, active(members, made_by, now)).await.map_err(|error| match error {
             Error::Mongo(error) if error.duplicate_key().is_some() => Error::ConversationIdInUse,
             error => error,
         })
@@ -216,9 +227,12 @@ impl Conversations {
     }
 }
 
-/// Returns the fields of a new conversation in which everybody may write.
-fn active(members: &[UserId], now: DateTime) -> Document {
+/// Returns the fields of a new conversation in which everybody may write; that it was made is still to be
+/// announced.
+fn active(members: &[UserId], created_by: UserId, now: DateTime) -> Document {
+    let created = Entry::new(Change::new(ChangeKind::Created, created_by), now);
     doc! {
+        "outbox": [created.document()],
         "status": ConversationStatus::Active.as_str(),
         "member_ids": members,
         "last_message_at": null,
@@ -233,7 +247,7 @@ fn participant_key(one: UserId, other: UserId) -> String {
     format!("{}:{}", one.min(other), one.max(other))
 }
 
-fn indexes() -> [IndexModel; 2] {
+fn indexes() -> [IndexModel; 3] {
     let one_per_pair = IndexOptions::builder()
         .unique(true)
         .partial_filter_expression(doc! { "participant_key": { "$exists": true } })
@@ -241,6 +255,7 @@ fn indexes() -> [IndexModel; 2] {
     [
         IndexModel::builder().keys(doc! { "participant_key": 1 }).options(one_per_pair).build(),
         IndexModel::builder().keys(list_keys()).build(),
+        outbox::index(),
     ]
 }
 

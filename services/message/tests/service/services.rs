@@ -122,11 +122,13 @@ async fn start_conversation(mongo: Mongo, user: Upstream, life: &Lifecycle) -> U
         grpc: Grpc::default(),
         stop: Stop::default(),
         mongo,
+        nats: Nats::new(&testing::servers().await.nats_url),
         user,
         telemetry: Telemetry::default(),
         limits: chat_conversation::Limits::default(),
     };
-    let service = chat_conversation::Service::connect(&config, None).await.expect("connected");
+    let service =
+        chat_conversation::Service::connect(&config, life, None).await.expect("connected");
     let (listener, upstream) = bind().await;
     let own = life.clone();
     life.spawn("conversation", async move { service.serve(listener, &config, &own).await });

@@ -1,0 +1,268 @@
+//! Events that are no messages: changes of conversations, chat requests and profiles, under the names of
+//! each dialect. A body is encoded once for all who read the same.
+
+use std::{borrow::Cow, cell::OnceCell};
+
+use chat_proto::v1::{self as pb, event::Payload};
+use serde::Serialize;
+use serde_json::{Value, json, value::RawValue};
+
+use super::encoded;
+use crate::wire::{Dialect, conversation, fields::iso, user};
+
+/// An event on its way to sockets.
+pub struct Notice<'a> {
+    payload: &'a Payload,
+    old: OnceCell<Box<RawValue>>,
+    unified: OnceCell<Box<RawValue>>,
+}
+
+/// A name and a body to emit.
+pub type Frame<'a> = (&'static str, Cow<'a, RawValue>);
+
+impl<'a> Notice<'a> {
+    /// Wraps an event; nothing is encoded yet. Events of messages and sessions go other ways.
+    #[must_use]
+    pub fn new(payload: &'a Payload) -> Option<Self> {
+        let is_notice = match payload {
+            Payload::ConversationCreated(_)
+            | Payload::ConversationUpdated(_)
+            | Payload::MembersAdded(_)
+            | Payload::MembersRemoved(_)
+            | Payload::RequestCreated(_)
+            | Payload::RequestAccepted(_)
+            | Payload::RequestDeclined(_)
+            | Payload::ProfileUpdated(_) => true,
+            Payload::MessageCreated(_) | Payload::SessionRevoked(_) => false,
+        };
+        is_notice.then(|| Self { payload, old: OnceCell::new(), unified: OnceCell::new() })
+    }
+
+    /// Returns what a socket of a user hears, if anything.
+    pub fn frame(&self, dialect: Dialect, user_id: &str) -> serde_json::Result<Option<Frame<'_>>> {
+        let frame = match dialect {
+            Dialect::Unified => {
+                let name = unified_name(self.payload);
+                let body = encoded(&self.unified, || unified_body(self.payload))?;
+                name.map(|name| (name, Cow::Borrowed(body)))
+            }
+            Dialect::Electron | Dialect::Flutter | Dialect::Undeclared => self.old(user_id)?,
+        };
+        Ok(frame)
+    }
+
+    /// Returns what old clients hear: both families know the same of these.
+    fn old(&self, user_id: &str) -> serde_json::Result<Option<Frame<'_>>> {
+        let own = |body: Value| serde_json::value::to_raw_value(&body).map(Cow::Owned);
+        Ok(match self.payload {
+            Payload::RequestCreated(request) if request.recipient_id == user_id => {
+                Some(("chat_request", own(old_request(request))?))
+            }
+            Payload::RequestAccepted(accepted) => {
+                let is_requester = accepted.requester_id == user_id;
+                let partner =
+                    if is_requester { &accepted.actor_id } else { &accepted.requester_id };
+                let body = json!({
+                    "conversationId": accepted.conversation_id, "partnerId": partner,
+                });
+                Some(("chat_request_accepted", own(body)?))
+            }
+            Payload::RequestDeclined(declined) if declined.requester_id == user_id => {
+                let body = json!({
+                    "conversationId": declined.conversation_id, "by": declined.actor_id,
+                });
+                Some(("chat_request_declined", own(body)?))
+            }
+            Payload::ProfileUpdated(pb::ProfileUpdated { user: Some(user) }) => {
+                let body = encoded(&self.old, || user::profile_updated(user))?;
+                Some(("user_profile_updated", Cow::Borrowed(body)))
+            }
+            // Changes of groups reach old clients as messages of the group.
+            _ => None,
+        })
+    }
+}
+
+fn old_request(request: &pb::RequestCreated) -> Value {
+    json!({
+        "_id": request.conversation_id,
+        "from": request.requester_id,
+        "to": request.recipient_id,
+        "status": "pending",
+        "createdAt": iso(request.created_at.as_ref()),
+    })
+}
+
+fn unified_name(payload: &Payload) -> Option<&'static str> {
+    Some(match payload {
+        Payload::ConversationCreated(_) => "conversation:created",
+        Payload::ConversationUpdated(_) => "conversation:updated",
+        Payload::MembersAdded(_) => "conversation:member-added",
+        Payload::MembersRemoved(_) => "conversation:member-removed",
+        Payload::RequestCreated(_) => "request:created",
+        Payload::RequestAccepted(_) => "request:accepted",
+        Payload::RequestDeclined(_) => "request:declined",
+        Payload::ProfileUpdated(_) => "profile:updated",
+        Payload::MessageCreated(_) | Payload::SessionRevoked(_) => return None,
+    })
+}
+
+/// A change of a conversation as new clients read it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Changed<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    conversation: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    conversation_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    user_ids: &'a [String],
+    actor_id: &'a str,
+}
+
+fn unified_body(payload: &Payload) -> Value {
+    let changed = |conversation: &Option<pb::Conversation>, user_ids, actor_id| {
+        let conversation = conversation.as_ref().map(conversation::unified);
+        json!(Changed { conversation, conversation_id: None, user_ids, actor_id })
+    };
+    match payload {
+        Payload::ConversationCreated(created) => {
+            changed(&created.conversation, &[], &created.actor_id)
+        }
+        Payload::ConversationUpdated(updated) => {
+            changed(&updated.conversation, &[], &updated.actor_id)
+        }
+        Payload::MembersAdded(added) => {
+            changed(&added.conversation, &added.user_ids, &added.actor_id)
+        }
+        Payload::MembersRemoved(removed) => json!(Changed {
+            conversation: None,
+            conversation_id: Some(&removed.conversation_id),
+            user_ids: &removed.user_ids,
+            actor_id: &removed.actor_id,
+        }),
+        Payload::RequestCreated(request) => json!({
+            "conversationId": request.conversation_id,
+            "requesterId": request.requester_id,
+            "recipientId": request.recipient_id,
+            "createdAt": iso(request.created_at.as_ref()),
+        }),
+        Payload::RequestAccepted(pb::RequestAccepted {
+            conversation_id,
+            requester_id,
+            actor_id,
+        })
+        | Payload::RequestDeclined(pb::RequestDeclined {
+            conversation_id,
+            requester_id,
+            actor_id,
+        }) => json!({
+            "conversationId": conversation_id, "requesterId": requester_id, "actorId": actor_id,
+        }),
+        Payload::ProfileUpdated(updated) => {
+            json!({ "user": updated.user.as_ref().map(user::unified) })
+        }
+        Payload::MessageCreated(_) | Payload::SessionRevoked(_) => Value::Null,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ADA: &str = "aaaaaaaaaaaaaaaaaaaaaaaa";
+    const GRACE: &str = "bbbbbbbbbbbbbbbbbbbbbbbb";
+
+    fn heard(payload: &Payload, dialect: Dialect, user_id: &str) -> Option<(&'static str, Value)> {
+        let notice = Notice::new(payload).expect("a notice");
+        let (name, body) = notice.frame(dialect, user_id).expect("encodable")?;
+        Some((name, serde_json::from_str(body.get()).expect("JSON")))
+    }
+
+    fn accepted() -> Payload {
+        Payload::RequestAccepted(pb::RequestAccepted {
+            conversation_id: "c".to_owned(),
+            requester_id: ADA.to_owned(),
+            actor_id: GRACE.to_owned(),
+        })
+    }
+
+    #[test]
+    fn request_reaches_who_is_asked_and_new_clients_of_both() {
+        let payload = Payload::RequestCreated(pb::RequestCreated {
+            conversation_id: "c".to_owned(),
+            requester_id: ADA.to_owned(),
+            recipient_id: GRACE.to_owned(),
+            created_at: Some(prost_types::Timestamp { seconds: 1, nanos: 5_000_000 }),
+        });
+        for dialect in [Dialect::Electron, Dialect::Flutter, Dialect::Undeclared] {
+            assert_eq!(heard(&payload, dialect, ADA), None);
+            let body = json!({
+                "_id": "c", "from": ADA, "to": GRACE, "status": "pending",
+                "createdAt": "1970-01-01T00:00:01.005Z",
+            });
+            assert_eq!(heard(&payload, dialect, GRACE), Some(("chat_request", body)));
+        }
+        for user in [ADA, GRACE] {
+            let (name, body) = heard(&payload, Dialect::Unified, user).expect("heard");
+            assert_eq!((name, &body["requesterId"]), ("request:created", &json!(ADA)));
+        }
+    }
+
+    #[test]
+    fn partner_of_an_accepted_request_is_the_other_side() {
+        for (user, partner) in [(ADA, GRACE), (GRACE, ADA)] {
+            let body = json!({ "conversationId": "c", "partnerId": partner });
+            let expected = Some(("chat_request_accepted", body));
+            assert_eq!(heard(&accepted(), Dialect::Flutter, user), expected);
+        }
+        let (name, body) = heard(&accepted(), Dialect::Unified, ADA).expect("heard");
+        let expected = json!({ "conversationId": "c", "requesterId": ADA, "actorId": GRACE });
+        assert_eq!((name, body), ("request:accepted", expected));
+    }
+
+    #[test]
+    fn refusal_reaches_who_asked() {
+        let payload = Payload::RequestDeclined(pb::RequestDeclined {
+            conversation_id: "c".to_owned(),
+            requester_id: ADA.to_owned(),
+            actor_id: GRACE.to_owned(),
+        });
+        let body = json!({ "conversationId": "c", "by": GRACE });
+        let expected = Some(("chat_request_declined", body));
+        assert_eq!(heard(&payload, Dialect::Undeclared, ADA), expected);
+        assert_eq!(heard(&payload, Dialect::Undeclared, GRACE), None);
+    }
+
+    #[test]
+    fn changed_profile_has_what_old_clients_replace() {
+        let user = pb::User {
+            id: ADA.to_owned(),
+            name: "Ada".to_owned(),
+            bio: Some("hi".to_owned()),
+            ..Default::default()
+        };
+        let payload = Payload::ProfileUpdated(pb::ProfileUpdated { user: Some(user) });
+        let (name, body) = heard(&payload, Dialect::Flutter, GRACE).expect("heard");
+        assert_eq!((name, &body["userId"]), ("user_profile_updated", &json!(ADA)));
+        for (field, value) in [("id", json!(ADA)), ("bio", json!("hi")), ("avatarUrl", json!(null))]
+        {
+            assert_eq!(body["user"][field], value, "{field}");
+        }
+        let (name, _) = heard(&payload, Dialect::Unified, GRACE).expect("heard");
+        assert_eq!(name, "profile:updated");
+    }
+
+    #[test]
+    fn members_that_change_reach_new_clients_alone() {
+        let payload = Payload::MembersRemoved(pb::MembersRemoved {
+            conversation_id: "c".to_owned(),
+            user_ids: vec![GRACE.to_owned()],
+            actor_id: ADA.to_owned(),
+        });
+        assert_eq!(heard(&payload, Dialect::Undeclared, GRACE), None);
+        let body = json!({ "conversationId": "c", "userIds": [GRACE], "actorId": ADA });
+        let expected = Some(("conversation:member-removed", body));
+        assert_eq!(heard(&payload, Dialect::Unified, GRACE), expected);
+    }
+}
