@@ -15,6 +15,7 @@ mod load_command;
 mod official_clients;
 mod order;
 mod privacy;
+mod reading;
 mod repetition;
 mod round_trips;
 mod sessions;

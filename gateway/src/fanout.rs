@@ -2,8 +2,10 @@
 //! conversation. Who hears is decided by the services and travels inside the event.
 
 mod cause;
+mod emit;
 mod entry;
 mod gap;
+mod receipt;
 mod replay;
 mod seen;
 mod window;
@@ -15,7 +17,7 @@ use std::{
 };
 
 use async_nats::Subscriber;
-use bson::{DateTime, oid::ObjectId};
+use bson::DateTime;
 use chat_kit::{
     caller::new_request_id,
     id::{ConversationId, UserId},
@@ -37,9 +39,9 @@ use tracing::Instrument as _;
 use crate::{
     error::ApiError,
     metrics::{Cut, FANOUT},
-    socket::{Peer, Sockets},
+    socket::Sockets,
     state::AppState,
-    wire::event::{MessageCreated, Notice, Standing, ToRecipient},
+    wire::event::Notice,
 };
 use cause::Cause;
 use entry::{Entry, Pending, make_room};
@@ -162,6 +164,11 @@ impl Fanout {
                 self.deliver(message, recipients, &Arc::new(cause));
             }
             Some(Payload::SessionRevoked(revoked)) => self.end_session(&revoked),
+            Some(Payload::ReadAdvanced(advanced)) => {
+                if self.seen.note(&event.id) {
+                    self.tell_reading(&advanced, &recipients(&event.id, &event.recipient_ids));
+                }
+            }
             Some(Payload::MessageCreated(_)) | None => {
                 tracing::debug!(
                     id = event.id,
@@ -399,59 +406,11 @@ impl Fanout {
         }
     }
 
-    /// Emits a message to the sockets that hear it, in a span of its own where there are any.
-    fn emit(&self, item: &Item) {
-        let message = &item.message;
-        let peers = self.sockets.of(&item.recipients);
-        if peers.is_empty() {
-            return;
-        }
-        let _span = item.cause.emission(&self.state.part, message, peers.len()).entered();
-        emit_to(&peers, message);
-        // An event of a message occurs when it is stored.
-        if let Some(occurred_at) = message.created_at.as_ref().map(from_timestamp) {
-            FANOUT.lag.record(DateTime::now().saturating_duration_since(occurred_at));
-        }
-    }
-
     /// Tells the metrics how many windows there are; other gateways may share them.
     fn count(&mut self) {
         let held = u32::try_from(self.windows.len()).unwrap_or(u32::MAX);
         FANOUT.windows.increment(f64::from(held) - f64::from(self.counted));
         self.counted = held;
-    }
-}
-
-fn emit_to(peers: &[Peer], message: &pb::Message) {
-    let event = MessageCreated::new(message);
-    let sender = message.sender_id.parse().ok();
-    let origin = message.origin_id.as_ref().and_then(|id| ObjectId::parse_str(id).ok());
-    let mut recipient = None;
-    for peer in peers {
-        let user_id = peer.identity().user_id;
-        let standing = if Some(user_id) != sender {
-            Standing::Recipient
-        } else if Some(peer.origin_id()) == origin {
-            Standing::Origin
-        } else {
-            Standing::Sender
-        };
-        // The sockets of a user come one after the other.
-        if recipient.as_ref().is_none_or(|recipient: &ToRecipient| !recipient.is(user_id)) {
-            recipient = Some(event.to(user_id));
-        }
-        let Some(recipient) = &recipient else { continue };
-        match recipient.frames(peer.dialect(), standing) {
-            Ok(frames) => {
-                for (name, body) in frames {
-                    peer.emit(name, body);
-                }
-            }
-            Err(error) => {
-                tracing::error!(%error, id = message.id, "cannot be encoded, cutting a socket");
-                peer.cut(Cut::OrderLost);
-            }
-        }
     }
 }
 

@@ -12,7 +12,7 @@ use axum::{
     },
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
-    routing::{get, post},
+    routing::{get, patch, post},
 };
 use chat_kit::{
     caller,
@@ -73,6 +73,8 @@ fn routes() -> Router<AppState> {
         .route("/api/messages", get(messages::history).post(messages::send))
         .route("/api/messages/conversation/{id}", get(messages::history_of))
         .route("/messages", get(messages::history_bare).post(messages::send))
+        .route("/api/messages/{id}/read", patch(messages::mark_read))
+        .route("/messages/{id}/read", patch(messages::mark_read))
         .route("/api/users/by-ids", get(users::by_ids))
         .route("/users/by-ids", get(users::by_ids_bare))
 }

@@ -14,7 +14,7 @@
 //! | `recipient_id` | `toId`, `to` | `to`; in a group that of each recipient, in live events alone |
 //! | target `contact` | `toPhone`, any JSON scalar | – |
 //! | `content` | `content`, `text`, `message`, any JSON scalar; else by the file at `fileUrl` | `text`, `content` |
-//! | `type` | `type`, else by `fileType` | `type` |
+//! | `type` | `type`, else by `fileType` | `type`; `text` and `messageType` for `system` |
 //! | `attachment.url` | `fileUrl`, `media` | `fileUrl`, `media` |
 //! | `attachment.name` | `fileName` | `fileName` |
 //! | `attachment.file_type` | `fileType` | `fileType`, else `type` |

@@ -23,5 +23,6 @@ pub fn of(payload: &Payload) -> &'static str {
         Payload::RequestAccepted(_) => "chat.v1.log.request.accepted",
         Payload::RequestDeclined(_) => "chat.v1.log.request.declined",
         Payload::ProfileUpdated(_) => "chat.v1.log.profile.updated",
+        Payload::ReadAdvanced(_) => "chat.v1.log.receipt.read",
     }
 }

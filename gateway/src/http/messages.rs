@@ -58,6 +58,17 @@ pub async fn history_of(
     page(&state, dialect, &identity, query, View::Of(conversation)).await
 }
 
+/// Says that the caller has read the conversation up to the message in the path.
+pub async fn mark_read(
+    State(state): State<AppState>,
+    identity: Identity,
+    InPath(id): InPath,
+) -> Result<Response, ApiError> {
+    let request = identity.caller.request(message::read_up_to(&id)?);
+    state.clients.message.clone().mark_read(request).await?;
+    Ok(message::marked_read())
+}
+
 async fn page(
     state: &AppState,
     dialect: Dialect,

@@ -2,6 +2,7 @@
 //! wrote the message. A body is encoded at most once per spelling, however many sockets hear it.
 
 mod notice;
+mod reading;
 
 use std::cell::OnceCell;
 
@@ -10,6 +11,7 @@ use chat_proto::v1 as pb;
 use serde_json::value::RawValue;
 
 pub use self::notice::Notice;
+pub use self::reading::ReadAdvanced;
 use super::{Dialect, message, socket};
 
 /// Name of the first event on a new socket.

@@ -7,7 +7,7 @@ use std::fmt::Display;
 use axum::http::StatusCode;
 use bson::DateTime;
 use chat_kit::{
-    id::{ConversationId, UserId},
+    id::{ConversationId, MessageId, UserId},
     time::{from_timestamp, to_timestamp},
 };
 use prost_types::Timestamp;
@@ -68,6 +68,11 @@ pub fn required<const N: usize>(
 
 /// Parses the id of a user.
 pub fn user_id(field: &str, text: &str) -> Result<UserId, ApiError> {
+    text.parse().map_err(|_| ApiError::invalid_id(field))
+}
+
+/// Parses the id of a message.
+pub fn message_id(field: &str, text: &str) -> Result<MessageId, ApiError> {
     text.parse().map_err(|_| ApiError::invalid_id(field))
 }
 

@@ -5,9 +5,9 @@ mod render;
 
 use axum::response::Response;
 use chat_kit::id::{MessageId, UserId};
-use chat_proto::v1::{self as pb, send_message_request::Target};
+use chat_proto::v1::{self as pb, mark_read_request, send_message_request::Target};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub(super) use self::render::AttachedFile;
 pub use self::{
@@ -186,6 +186,18 @@ pub fn answer(dialect: Dialect, response: &pb::SendMessageResponse) -> Result<Re
         Dialect::Unified => envelope::ok(render::UnifiedAnswer::new(message)),
         _ => envelope::ok(render::Answer::new(message)),
     })
+}
+
+/// Asks for a conversation to be marked as read up to the message in a path.
+pub fn read_up_to(id: &str) -> Result<pb::MarkReadRequest, ApiError> {
+    let id = fields::message_id("id", id)?;
+    Ok(pb::MarkReadRequest { target: Some(mark_read_request::Target::MessageId(id.to_string())) })
+}
+
+/// Answers that a message is marked as read.
+#[must_use]
+pub fn marked_read() -> Response {
+    envelope::ok(json!({ "message": "marked as read" }))
 }
 
 fn check_sender(claimed: &str, caller: UserId) -> Result<(), ApiError> {

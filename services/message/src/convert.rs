@@ -11,13 +11,19 @@ use chat_proto::v1 as pb;
 
 use crate::{
     error::Error,
-    store::messages::{Attachment, Kind, Message},
+    states::{Row, State},
+    store::{
+        messages::{Attachment, Kind, Message, SystemNote},
+        receipts::Receipt,
+    },
 };
 
 /// Longest client id, file name or file type, in bytes.
 const LONGEST_LABEL: usize = 512;
 /// Longest address of a file, in bytes.
 const LONGEST_URL: usize = 2048;
+/// Most users of whom one system message speaks.
+const MOST_SUBJECTS: usize = 1000;
 /// Longest beginning of a text that a preview shows, in characters.
 const PREVIEW_LENGTH: usize = 4000;
 
@@ -38,6 +44,19 @@ pub struct NewMessage {
     pub client_id: Option<String>,
     /// The socket it is sent on.
     pub origin_id: Option<ObjectId>,
+    /// What happened, where it was not written.
+    pub system: Option<SystemNote>,
+}
+
+/// What happened in a conversation, checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewSystemMessage {
+    /// Who did it.
+    pub actor: UserId,
+    /// Where.
+    pub conversation_id: ConversationId,
+    /// Its message.
+    pub message: NewMessage,
 }
 
 /// Where a message goes.
@@ -68,7 +87,42 @@ impl NewMessage {
             attachment,
             client_id,
             origin_id: request.origin_id.map(|text| parse_origin(&text)).transpose()?,
+            system: None,
         })
+    }
+}
+
+impl NewSystemMessage {
+    /// Checks a request.
+    pub fn parse(request: pb::SendSystemMessageRequest, longest: usize) -> Result<Self, Error> {
+        let note = request.note.unwrap_or_default();
+        if request.content.is_empty() || note.kind.is_empty() {
+            return Err(invalid("note", "a system message needs a text and a kind"));
+        }
+        if request.content.encode_utf16().count() > longest {
+            return Err(Error::TooLong { limit: longest });
+        }
+        if note.user_ids.len() > MOST_SUBJECTS {
+            let message = format!("a system message speaks of at most {MOST_SUBJECTS} users");
+            return Err(invalid("note.user_ids", &message));
+        }
+        let user_ids = note.user_ids.iter().map(|user| id("note.user_ids", user));
+        let system = SystemNote {
+            kind: label("note.kind", note.kind)?,
+            user_ids: user_ids.collect::<Result<_, _>>()?,
+        };
+        let conversation_id = conversation_id(&request.conversation_id)?;
+        let message = NewMessage {
+            id: id("message_id", &request.message_id)?,
+            target: Target::Conversation(conversation_id),
+            content: request.content,
+            kind: Kind::System,
+            attachment: None,
+            client_id: None,
+            origin_id: None,
+            system: Some(system),
+        };
+        Ok(Self { actor: id("actor_id", &request.actor_id)?, conversation_id, message })
     }
 }
 
@@ -158,6 +212,7 @@ impl Kind {
             Self::Location => "location",
             Self::Contact => "contact",
             Self::Voice => "voice",
+            Self::System => "system",
         }
     }
 }
@@ -177,7 +232,15 @@ impl From<Message> for pb::Message {
             created_at: Some(to_timestamp(message.created_at)),
             previous_created_at: message.previous_created_at.map(to_timestamp),
             origin_id: message.origin_id.map(ObjectId::to_hex),
+            system: message.system.map(Into::into),
         }
+    }
+}
+
+impl From<SystemNote> for pb::SystemNote {
+    fn from(note: SystemNote) -> Self {
+        let user_ids = note.user_ids.iter().map(ToString::to_string).collect();
+        Self { kind: note.kind, user_ids }
     }
 }
 
@@ -188,6 +251,51 @@ impl From<Attachment> for pb::Attachment {
             name: attachment.name,
             file_type: attachment.file_type,
             duration_seconds: attachment.duration_seconds,
+        }
+    }
+}
+
+/// Most rows of a list.
+const MOST_ROWS: usize = 500;
+
+/// Reads the rows of a list.
+pub fn rows(request: pb::GetListStatesRequest) -> Result<Vec<Row>, Error> {
+    if request.rows.len() > MOST_ROWS {
+        return Err(invalid("rows", &format!("a list has at most {MOST_ROWS} rows")));
+    }
+    let row = |row: pb::ListRow| {
+        let last = row.last_message_id.filter(|id| !id.is_empty());
+        Ok(Row {
+            conversation_id: conversation_id(&row.conversation_id)?,
+            last_message_id: last.map(|last| id("last_message_id", &last)).transpose()?,
+            counted_after: row.counted_after_seq.max(0),
+            with_all_cursors: row.with_all_cursors,
+        })
+    };
+    request.rows.into_iter().map(row).collect()
+}
+
+impl From<State> for pb::ListState {
+    fn from(state: State) -> Self {
+        Self {
+            conversation_id: state.conversation_id.to_string(),
+            cursors: state.receipts.into_iter().map(Into::into).collect(),
+            unread_count: state.unread_count,
+            preview_override: state
+                .preview
+                .map(|message| pb::PreviewOverride { message: message.map(Into::into) }),
+        }
+    }
+}
+
+impl From<Receipt> for pb::ReceiptCursor {
+    fn from(receipt: Receipt) -> Self {
+        Self {
+            user_id: receipt.user_id.to_string(),
+            delivered_seq: receipt.delivered_seq,
+            delivered_at: receipt.delivered_at.map(to_timestamp),
+            read_seq: receipt.read_seq,
+            read_at: receipt.read_at.map(to_timestamp),
         }
     }
 }

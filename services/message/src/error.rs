@@ -37,6 +37,9 @@ pub enum Error {
     /// There is no such conversation to read.
     #[error("there is no such conversation")]
     NotFound,
+    /// There is no such message.
+    #[error("there is no such message")]
+    MessageNotFound,
     /// The id of the message is another message's.
     #[error("message_id is in use, make a new one")]
     MessageIdInUse,
@@ -80,7 +83,7 @@ impl ServiceError for Error {
             | Self::InvalidId { .. }
             | Self::InvalidConversationId
             | Self::TooLong { .. } => Code::InvalidArgument,
-            Self::NotFound => Code::NotFound,
+            Self::NotFound | Self::MessageNotFound => Code::NotFound,
             Self::MessageIdInUse => Code::AlreadyExists,
             Self::Contended
             | Self::Overloaded
@@ -99,7 +102,7 @@ impl ServiceError for Error {
             Self::InvalidId { .. } => "invalid_id",
             Self::InvalidConversationId => "invalid_conversation_id",
             Self::TooLong { .. } => "too_long",
-            Self::NotFound => "not_found",
+            Self::NotFound | Self::MessageNotFound => "not_found",
             Self::MessageIdInUse => "message_id_in_use",
             Self::Contended | Self::Batch(BatchError::Late) | Self::Publish(_) | Self::Stopping => {
                 error::UNAVAILABLE
@@ -118,7 +121,7 @@ impl ServiceError for Error {
             Self::Invalid { field, .. } | Self::InvalidId { field } => Some(field),
             Self::InvalidConversationId => Some("conversation_id"),
             Self::TooLong { .. } => Some("content"),
-            Self::MessageIdInUse => Some("message_id"),
+            Self::MessageIdInUse | Self::MessageNotFound => Some("message_id"),
             Self::NotFound
             | Self::Contended
             | Self::Overloaded

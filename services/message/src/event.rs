@@ -1,10 +1,13 @@
 //! Builds events from documents and an audience. Does not publish.
 
 use bson::DateTime;
-use chat_kit::{id::MessageId, time::to_timestamp};
+use chat_kit::{
+    id::{ConversationId, MessageId, UserId},
+    time::to_timestamp,
+};
 use chat_proto::v1::{self as pb, event::Payload};
 
-use crate::store::messages::{Message, OutboxEntry, OutboxKind};
+use crate::store::messages::{Message, OutboxEntry, OutboxKind, Place};
 
 /// Returns the outbox entry of a message that is about to be stored.
 #[must_use]
@@ -22,4 +25,48 @@ pub fn build(entry: &OutboxEntry, message: Message, recipient_ids: Vec<String>) 
         }
     };
     pb::Event { id: entry.event_id.clone(), occurred_at, recipient_ids, payload: Some(payload) }
+}
+
+/// Somebody's reading on in a conversation.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// The conversation.
+    pub conversation_id: ConversationId,
+    /// Who has read.
+    pub user_id: UserId,
+    /// The newest message that he has read.
+    pub to: Place,
+    /// Number up to which he had read before.
+    pub previous_seq: i64,
+    /// The messages between the two that others wrote.
+    pub covered: Vec<Place>,
+    /// When he read them.
+    pub advanced_at: DateTime,
+}
+
+/// Builds the event of somebody's reading on. It needs no outbox: on every connect its state is told anew.
+#[must_use]
+pub fn read_advanced(reading: &Reading, recipient_ids: Vec<String>) -> pb::Event {
+    let Reading { conversation_id, user_id, to, previous_seq, covered, advanced_at } = reading;
+    let mut messages: Vec<pb::ReadMessages> = Vec::new();
+    for message in covered {
+        let sender_id = message.sender_id.to_string();
+        let id = message.id.to_string();
+        match messages.iter_mut().find(|read| read.sender_id == sender_id) {
+            Some(read) => read.message_ids.push(id),
+            None => messages.push(pb::ReadMessages { sender_id, message_ids: vec![id] }),
+        }
+    }
+    let advanced_at = Some(to_timestamp(*advanced_at));
+    let payload = Payload::ReadAdvanced(pb::ReadAdvanced {
+        conversation_id: conversation_id.to_string(),
+        user_id: user_id.to_string(),
+        seq: to.seq,
+        read_at: Some(to_timestamp(to.created_at)),
+        advanced_at,
+        previous_seq: *previous_seq,
+        messages,
+    });
+    let id = format!("{conversation_id}:{user_id}:read:{}", to.seq);
+    pb::Event { id, occurred_at: advanced_at, recipient_ids, payload: Some(payload) }
 }

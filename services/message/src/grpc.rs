@@ -4,7 +4,10 @@ use chat_kit::caller::Caller;
 use chat_proto::v1::{self as pb, message_service_server::MessageService};
 use tonic::{Request, Response, Status};
 
-use crate::{Service, convert::NewMessage};
+use crate::{
+    Service,
+    convert::{self, NewMessage, NewSystemMessage},
+};
 
 #[tonic::async_trait]
 impl MessageService for Service {
@@ -42,5 +45,40 @@ impl MessageService for Service {
         let messages = self.list_after(request.into_inner()).await?;
         let messages = messages.into_iter().map(Into::into).collect();
         Ok(Response::new(pb::ListAfterResponse { messages }))
+    }
+
+    async fn get_list_states(
+        &self,
+        request: Request<pb::GetListStatesRequest>,
+    ) -> Result<Response<pb::GetListStatesResponse>, Status> {
+        let user = Caller::open(&request)?.user_id()?;
+        let rows = convert::rows(request.into_inner())?;
+        let states = self.list_states(user, rows).await?;
+        let rows = states.into_iter().map(Into::into).collect();
+        Ok(Response::new(pb::GetListStatesResponse { rows }))
+    }
+
+    async fn mark_read(
+        &self,
+        request: Request<pb::MarkReadRequest>,
+    ) -> Result<Response<pb::MarkReadResponse>, Status> {
+        let caller = Caller::open(&request)?;
+        let reader = caller.user_id()?;
+        let read_seq = self.mark_read(caller, reader, request.into_inner().target).await?;
+        Ok(Response::new(pb::MarkReadResponse { read_seq }))
+    }
+
+    async fn send_system_message(
+        &self,
+        request: Request<pb::SendSystemMessageRequest>,
+    ) -> Result<Response<pb::SendSystemMessageResponse>, Status> {
+        let caller = Caller::open(&request)?;
+        caller.require_service()?;
+        let new = NewSystemMessage::parse(request.into_inner(), self.max_content_length.get())?;
+        let sent = self.send_system(caller, new).await?;
+        Ok(Response::new(pb::SendSystemMessageResponse {
+            message: Some(sent.message.into()),
+            is_repetition: sent.is_repetition,
+        }))
     }
 }

@@ -115,7 +115,7 @@ impl Service {
 }
 
 /// History has its own word for a conversation that is not there.
-fn not_found(error: Error) -> Error {
+pub(crate) fn not_found(error: Error) -> Error {
     match error {
         Error::Upstream(status) if status.code() == Code::NotFound => Error::NotFound,
         other => other,

@@ -11,7 +11,9 @@ pub mod outbox;
 mod peers;
 mod previews;
 pub mod queue;
+pub mod receipts;
 pub mod send;
+pub mod states;
 pub mod store;
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};

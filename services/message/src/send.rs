@@ -10,11 +10,14 @@ use chat_kit::{
     time::after,
 };
 use chat_proto::v1 as pb;
-use tokio::{sync::oneshot, time::Instant};
+use tokio::{
+    sync::{OwnedSemaphorePermit, oneshot},
+    time::Instant,
+};
 
 use crate::{
     Service,
-    convert::{self, NewMessage, Target},
+    convert::{self, NewMessage, NewSystemMessage, Target},
     error::Error,
     event,
     queue::Turn,
@@ -54,9 +57,36 @@ impl Service {
         new: NewMessage,
     ) -> Result<Sent, Error> {
         trace::note("message_id", new.id);
-        // Held until the message is announced as well: what is answered already is still work.
-        let place = Arc::clone(&self.sends).try_acquire_owned().map_err(|_| Error::Overloaded)?;
+        let place = self.place()?;
         let audience = self.audience(&caller, sender, &new.target).await?;
+        self.store(place, caller, sender, new, audience).await
+    }
+
+    /// Stores and announces what happened in a conversation, in the name of whoever did it, for a service.
+    pub async fn send_system(&self, caller: Caller, new: NewSystemMessage) -> Result<Sent, Error> {
+        let NewSystemMessage { actor, conversation_id, message } = new;
+        trace::note("message_id", message.id);
+        let place = self.place()?;
+        let audience = self.get_audience(&caller, conversation_id, pb::Act::Deliver).await?;
+        let member_ids = audience.member_ids;
+        let audience = Audience { conversation_id, member_ids, recipient_id: None };
+        self.store(place, caller, actor, message, audience).await
+    }
+
+    /// Takes a place among the sends under way. It is held until the message is announced as well: what
+    /// is answered already is still work.
+    fn place(&self) -> Result<OwnedSemaphorePermit, Error> {
+        Arc::clone(&self.sends).try_acquire_owned().map_err(|_| Error::Overloaded)
+    }
+
+    async fn store(
+        &self,
+        place: OwnedSemaphorePermit,
+        caller: Caller,
+        sender: UserId,
+        new: NewMessage,
+        audience: Audience,
+    ) -> Result<Sent, Error> {
         trace::note("conversation_id", audience.conversation_id);
         let (answer, answered) = oneshot::channel();
         let service = self.clone();
@@ -229,6 +259,7 @@ fn numbered(sender: UserId, new: &NewMessage, audience: &Audience, last: Option<
         created_at: earliest.map_or(now, |earliest| now.max(earliest)),
         previous_created_at: last.map(|last| last.created_at),
         origin_id: new.origin_id,
+        system: new.system.clone(),
         outbox: vec![event::created_entry(new.id, now)],
     }
 }

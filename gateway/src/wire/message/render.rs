@@ -27,6 +27,8 @@ pub(super) struct Payload<'a> {
     created_at: Option<String>,
     #[serde(flatten)]
     file: Option<AttachedFile<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message_type: Option<&'static str>,
 }
 
 /// The file of a message as both old families read it.
@@ -69,13 +71,22 @@ impl<'a> From<&'a pb::Message> for Payload<'a> {
             to: message.recipient_id.as_deref(),
             text: &message.content,
             content: &message.content,
-            r#type: &message.r#type,
+            r#type: old_type(&message.r#type),
             deleted: false,
             is_deleted: false,
             created_at: iso(message.created_at.as_ref()),
             file,
+            message_type: (message.r#type == SYSTEM).then_some(SYSTEM),
         }
     }
+}
+
+/// What no person wrote, in both vocabularies.
+const SYSTEM: &str = "system";
+
+/// Returns the type of a message as the old families know it: what says what happened is a text to them.
+pub(in crate::wire) fn old_type(kind: &str) -> &str {
+    if kind == SYSTEM { "text" } else { kind }
 }
 
 /// A message in an event.
@@ -138,7 +149,17 @@ pub(super) struct Unified<'a> {
     attachment: Option<Attachment<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     client_id: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    system: Option<SystemNote<'a>>,
     created_at: Option<String>,
+}
+
+/// What happened, as new clients read it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SystemNote<'a> {
+    kind: &'a str,
+    user_ids: &'a [String],
 }
 
 /// A file as new clients read it.
@@ -172,6 +193,10 @@ impl<'a> From<&'a pb::Message> for Unified<'a> {
             r#type: &message.r#type,
             attachment,
             client_id: client_id(message),
+            system: message
+                .system
+                .as_ref()
+                .map(|note| SystemNote { kind: &note.kind, user_ids: &note.user_ids }),
             created_at: iso(message.created_at.as_ref()),
         }
     }

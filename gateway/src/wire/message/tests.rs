@@ -1,5 +1,4 @@
 use prost_types::Timestamp;
-use serde_json::{Value, json};
 
 use super::*;
 
@@ -294,6 +293,7 @@ fn stored() -> pb::Message {
         created_at: Some(Timestamp { seconds: 1_769_847_330, nanos: 7_000_000 }),
         previous_created_at: None,
         origin_id: Some("65f0c0ffee0123456789ab03".to_owned()),
+        system: None,
     }
 }
 
@@ -370,4 +370,32 @@ fn new_clients_read_one_spelling() {
 fn damaged_client_id_is_left_out() {
     let message = pb::Message { client_id: Some("{".to_owned()), ..stored() };
     assert_eq!(client_id(&message), None);
+}
+
+#[test]
+fn what_happened_is_a_text_to_the_old_families_and_a_note_to_new_clients() {
+    let note = pb::SystemNote { kind: "member_added".to_owned(), user_ids: vec![OTHER.to_owned()] };
+    let message = pb::Message {
+        r#type: "system".to_owned(),
+        recipient_id: None,
+        client_id: None,
+        content: "Ada added Grace".to_owned(),
+        system: Some(note),
+        ..stored()
+    };
+    let shown = payload(&message);
+    assert_eq!((&shown["type"], &shown["messageType"]), (&json!("text"), &json!("system")));
+    assert_eq!(shown["text"], "Ada added Grace");
+    assert!(shown.get("system").is_none());
+    let shown = unified(&message);
+    assert_eq!(shown["type"], "system");
+    assert_eq!(shown["system"], json!({ "kind": "member_added", "userIds": [OTHER] }));
+}
+
+#[test]
+fn reading_is_asked_for_by_the_id_in_the_path() {
+    let request = read_up_to(CONVERSATION).expect("a request");
+    let target = mark_read_request::Target::MessageId(CONVERSATION.to_owned());
+    assert_eq!(request.target, Some(target));
+    assert_eq!(read_up_to("zzz").expect_err("no id").error, "invalid_id");
 }

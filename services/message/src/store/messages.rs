@@ -1,5 +1,7 @@
 //! The collection `messages`: its documents, their indexes and every query on them.
 
+mod states;
+
 use std::sync::Arc;
 
 use bson::{DateTime, Document, doc, oid::ObjectId};
@@ -16,6 +18,7 @@ use mongodb::{
 };
 use serde::{Deserialize, Serialize};
 
+pub use self::states::{MOST_UNREAD, Place};
 use super::inserts::{Inserts, inserts};
 use crate::error::Error;
 
@@ -65,6 +68,9 @@ pub struct Message {
     /// The socket it was sent on, which gets no echo.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub origin_id: Option<ObjectId>,
+    /// What happened, where it was not written.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub system: Option<SystemNote>,
     /// Changes of this document that the stream of events has not acknowledged yet.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub outbox: Vec<OutboxEntry>,
@@ -90,6 +96,17 @@ pub enum Kind {
     Contact,
     /// A recording made in the chat.
     Voice,
+    /// What happened; nobody wrote it.
+    System,
+}
+
+/// What happened in a conversation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SystemNote {
+    /// The kind of happening.
+    pub kind: String,
+    /// Whom it happened to.
+    pub user_ids: Vec<UserId>,
 }
 
 /// A file beside a message's text.
@@ -161,6 +178,7 @@ pub enum Inserted {
 /// Every query on stored messages.
 #[derive(Clone, Debug)]
 pub struct Messages {
+    database: Database,
     collection: Collection<Message>,
     inserts: Inserts,
 }
@@ -170,7 +188,8 @@ impl Messages {
     pub async fn open(database: &Database) -> anyhow::Result<Self> {
         let collection = database.collection(COLLECTION);
         mongo::create_indexes(&collection, indexes()).await?;
-        Ok(Self { inserts: inserts(&collection), collection })
+        let database = database.clone();
+        Ok(Self { database, inserts: inserts(&collection), collection })
     }
 
     /// Stores a message unless its id, client id or number is taken. Where several are, the id is

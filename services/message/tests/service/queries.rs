@@ -113,6 +113,28 @@ impl Collection {
     }
 }
 
+impl Collection {
+    /// Asks the same of a query that looks rows up in the collection.
+    async fn assert_looks_up_by(&self, index: &str, most: i64) {
+        let query = self.query();
+        let explain = doc! { "explain": &query, "verbosity": "executionStats" };
+        let plan = self.database.run_command(explain).await.expect("a plan");
+        self.commands.lock().expect("not poisoned").clear();
+        let stages = plan.get_array("stages").expect("stages");
+        let lookup = stages.iter().find_map(|stage| {
+            let stage = stage.as_document()?;
+            stage.contains_key("$lookup").then_some(stage)
+        });
+        let lookup = lookup.expect("a lookup");
+        let count = |key: &str| lookup.get_i64(key).expect("a count");
+        assert_eq!(count("collectionScans"), 0, "{lookup}");
+        assert_eq!(lookup.get_array("indexesUsed").expect("indexes"), &[Bson::from(index)]);
+        for key in ["totalKeysExamined", "totalDocsExamined"] {
+            assert!(count(key) <= most, "{lookup}");
+        }
+    }
+}
+
 /// Returns the texts that stand under a key anywhere in a plan.
 fn texts(plan: &Bson, key: &str) -> Vec<String> {
     match plan {
@@ -156,6 +178,29 @@ async fn every_query_goes_by_an_index_and_reads_no_more_than_it_returns() {
     filled.assert_runs_by(BY_SEQ, 51).await;
     assert_eq!(messages.newest(conversation, 50).await.expect("messages").len(), 50);
     filled.assert_runs_by(BY_SEQ, 50).await;
+}
+
+#[tokio::test]
+async fn lists_and_receipts_go_by_indexes() {
+    const BY_SEQ: &str = "conversation_seq";
+    let filled = open().await;
+    let (messages, conversation, reader) = (&filled.messages, filled.conversation, UserId::new());
+    filled.commands.lock().expect("not poisoned").clear();
+    let newest = messages.newest_place(conversation).await.expect("a place");
+    assert_eq!(newest.expect("a message").seq, COUNT);
+    filled.assert_runs_by(BY_SEQ, 1).await;
+    let covered = messages.covered(conversation, reader, 10, 60).await.expect("messages");
+    assert_eq!(covered.len(), 50);
+    filled.assert_runs_by(BY_SEQ, 51).await;
+    messages.deleted_for(reader, &[filled.some]).await.expect("an answer");
+    filled.assert_runs_by(BY_ID, 2).await;
+
+    let unread = messages.unread(reader, &[(conversation, 250)]).await.expect("counts");
+    assert_eq!(unread[&conversation], 50);
+    filled.assert_looks_up_by(BY_SEQ, 50).await;
+    let seen = messages.newest_seen(reader, &[(conversation, 0)]).await.expect("messages");
+    assert_eq!(seen[0].seq, COUNT);
+    filled.assert_looks_up_by(BY_SEQ, 1).await;
 }
 
 #[tokio::test]

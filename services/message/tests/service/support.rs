@@ -190,6 +190,7 @@ pub fn stored_message(conversation_id: ConversationId, sender_id: UserId, seq: i
         created_at: at(seq),
         previous_created_at: (seq > 1).then(|| at(seq - 1)),
         origin_id: None,
+        system: None,
         outbox: Vec::new(),
     }
 }
@@ -228,6 +229,20 @@ impl Ear {
                 let message = created.message.expect("a message");
                 if message.conversation_id == self.conversation {
                     return (event, message);
+                }
+            }
+        });
+        heard.await.expect("announced in time")
+    }
+
+    /// Waits for the next event in which something is found.
+    pub async fn hear_of<T>(&mut self, find: impl Fn(&Event) -> Option<T>) -> T {
+        let heard = tokio::time::timeout(PATIENCE, async {
+            loop {
+                let heard = self.events.next().await.expect("the subscription lives");
+                let event = Event::decode(heard.payload).expect("an event");
+                if let Some(found) = find(&event) {
+                    return found;
                 }
             }
         });
@@ -278,6 +293,14 @@ pub fn phone() -> String {
     let bytes = ObjectId::new().bytes();
     let digits = bytes.iter().map(|byte| format!("{byte:03}"));
     digits.fold("+".to_owned(), |phone, digits| phone + &digits)
+}
+
+/// Removes the members of a conversation, and puts others in their place, as in a group of these.
+pub async fn make_group(suite: &Suite, id: ConversationId, members: &[UserId]) {
+    let change = doc! {
+        "$set": { "member_ids": members, "is_group": true }, "$unset": { "participant_key": "" },
+    };
+    suite.change_conversation(id, change).await;
 }
 
 /// Asserts code and reason of a failure.

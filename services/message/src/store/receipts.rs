@@ -1,0 +1,136 @@
+//! The collection `receipts`: how far each member has heard and read a conversation, its index and every
+//! query on it.
+
+use bson::{DateTime, Document, doc, oid::ObjectId};
+use chat_kit::{
+    id::{ConversationId, UserId},
+    mongo::{self, within},
+};
+use futures_util::TryStreamExt as _;
+use mongodb::{
+    Collection, Database, IndexModel,
+    options::{IndexOptions, ReturnDocument},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+
+const COLLECTION: &str = "receipts";
+
+/// How often an upsert is tried: a later one finds the document that a concurrent one inserted.
+const UPSERT_ATTEMPTS: usize = 3;
+
+/// How far somebody has heard and read a conversation. Numbers and times only grow; each time is that of
+/// the message with its number.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// Id of the document.
+    #[serde(rename = "_id")]
+    pub id: ObjectId,
+    /// The conversation.
+    pub conversation_id: ConversationId,
+    /// Who.
+    pub user_id: UserId,
+    /// The newest message that has been delivered to him.
+    #[serde(default)]
+    pub delivered_seq: i64,
+    /// When that was stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivered_at: Option<DateTime>,
+    /// The newest message that he has read.
+    #[serde(default)]
+    pub read_seq: i64,
+    /// When that was stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_at: Option<DateTime>,
+}
+
+/// Every query on receipts.
+#[derive(Clone, Debug)]
+pub struct Receipts {
+    collection: Collection<Document>,
+}
+
+impl Receipts {
+    /// Opens the collection and ensures its index.
+    pub async fn open(database: &Database) -> anyhow::Result<Self> {
+        let collection = database.collection(COLLECTION);
+        let index = IndexModel::builder()
+            .keys(doc! { "conversation_id": 1, "user_id": 1 })
+            .options(IndexOptions::builder().unique(true).build())
+            .build();
+        mongo::create_indexes(&collection, [index]).await?;
+        Ok(Self { collection })
+    }
+
+    /// Raises what a member has read, and what has been delivered to him with it, to a message. Returns
+    /// the number up to which he had read before. Repeated or late, it changes nothing.
+    pub async fn advance_read(
+        &self,
+        conversation: ConversationId,
+        user: UserId,
+        seq: i64,
+        at: DateTime,
+    ) -> Result<i64, Error> {
+        let higher = doc! {
+            "delivered_seq": seq, "delivered_at": at, "read_seq": seq, "read_at": at,
+        };
+        let mut attempt = 1;
+        loop {
+            let raised = self
+                .collection
+                .find_one_and_update(
+                    doc! { "conversation_id": conversation, "user_id": user },
+                    doc! { "$max": &higher },
+                )
+                .upsert(true)
+                .return_document(ReturnDocument::Before);
+            match within(raised).await {
+                Ok(before) => {
+                    let before = before.map(parse).transpose()?;
+                    return Ok(before.map_or(0, |receipt| receipt.read_seq));
+                }
+                Err(error) if error.duplicate_key().is_some() && attempt < UPSERT_ATTEMPTS => {
+                    attempt += 1;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Returns how far a user has read a conversation.
+    pub async fn read_seq(&self, conversation: ConversationId, user: UserId) -> Result<i64, Error> {
+        let filter = doc! { "conversation_id": conversation, "user_id": user };
+        let found = within(self.collection.find_one(filter)).await?;
+        Ok(found.map(parse).transpose()?.map_or(0, |receipt| receipt.read_seq))
+    }
+
+    /// Returns the receipts of all members of several conversations.
+    pub async fn of_all(&self, conversations: &[ConversationId]) -> Result<Vec<Receipt>, Error> {
+        self.find(doc! { "conversation_id": { "$in": conversations } }).await
+    }
+
+    /// Returns a user's own receipts of several conversations.
+    pub async fn of_user(
+        &self,
+        user: UserId,
+        conversations: &[ConversationId],
+    ) -> Result<Vec<Receipt>, Error> {
+        self.find(doc! { "conversation_id": { "$in": conversations }, "user_id": user }).await
+    }
+
+    async fn find(&self, filter: Document) -> Result<Vec<Receipt>, Error> {
+        let found = self.collection.find(filter);
+        let found: Vec<Document> = within(async { found.await?.try_collect().await }).await?;
+        found.into_iter().map(parse).collect()
+    }
+}
+
+fn parse(document: Document) -> Result<Receipt, Error> {
+    let id = document.get_object_id("_id").map_or_else(|_| "?".to_owned(), ObjectId::to_hex);
+    bson::deserialize_from_document(document).map_err(|error| Error::Damaged {
+        collection: COLLECTION,
+        id,
+        detail: error.to_string(),
+    })
+}
