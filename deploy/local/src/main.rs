@@ -16,7 +16,7 @@ use std::{
 
 use anyhow::Context as _;
 use chat_kit::{
-    config::{self, LogFormat, Metrics, Otlp, SigningSecret, Telemetry},
+    config::{self, LogFormat, Metrics, Otlp, Secret, SigningSecret, Telemetry},
     process,
     shutdown::Lifecycle,
     telemetry,
@@ -156,7 +156,10 @@ async fn start(
     life: &Lifecycle,
 ) -> anyhow::Result<Ready> {
     let database_prefix = "chat-".to_owned();
-    let (secret, token_secret_file) = token_secret(&data.join("token-secret"))?;
+    let (token_secret, token_secret_file) =
+        secret(&data.join("token-secret"), |secret| SigningSecret::new(secret.expose()))?;
+    let (invite, invite_secret_file) =
+        secret(&data.join("invite-secret"), chat_conversation::Invite::new)?;
     if !arguments.processes {
         let options = suite::Options {
             gateways: arguments.gateways,
@@ -166,7 +169,8 @@ async fn start(
             nats_url: servers.nats_url.clone(),
             gateway_nats: None,
             database_prefix,
-            token_secret: secret,
+            token_secret,
+            invite,
             otp: suite::development_otp(),
             session_checks: chat_gateway::config::Sessions::default().check_interval,
             observer: None,
@@ -182,6 +186,7 @@ async fn start(
         nats_url: servers.nats_url.clone(),
         database_prefix,
         token_secret_file,
+        invite_secret_file,
         logs: std::path::absolute(data.join("processes"))?,
         filter: arguments.log.clone(),
         otlp: arguments.otlp.clone(),
@@ -195,10 +200,13 @@ async fn start(
     Ok(Ready::apart(&started, servers.processes(), options.logs))
 }
 
-/// Reads the secret of this data directory, or makes one, so that tokens outlive a restart. Returns where
-/// it is, too.
-fn token_secret(path: &Path) -> anyhow::Result<(SigningSecret, PathBuf)> {
-    let named = || format!("token secret {}", path.display());
+/// Reads a secret of this data directory, or makes one, so that tokens and invite links outlive a restart.
+/// Returns it checked, and where it is.
+fn secret<T>(
+    path: &Path,
+    check: impl FnOnce(Secret) -> Result<T, String>,
+) -> anyhow::Result<(T, PathBuf)> {
+    let named = || format!("secret {}", path.display());
     if !path.exists() {
         let mut bytes = [0; 32];
         aws_lc_rs::rand::fill(&mut bytes).map_err(|_| anyhow::anyhow!("no random numbers"))?;
@@ -215,7 +223,7 @@ fn token_secret(path: &Path) -> anyhow::Result<(SigningSecret, PathBuf)> {
         file.write_all(text.as_bytes()).with_context(named)?;
     }
     let text = fs::read_to_string(path).with_context(named)?;
-    let secret = SigningSecret::new(text.trim());
+    let secret = check(Secret::new(text.trim()));
     let secret = secret.map_err(|error| anyhow::anyhow!("{}: {error}", named()))?;
     Ok((secret, std::path::absolute(path)?))
 }

@@ -52,6 +52,8 @@ pub struct Options {
     pub database_prefix: String,
     /// File with the secret that signs and verifies tokens.
     pub token_secret_file: PathBuf,
+    /// File with the secret that makes the invite links of groups.
+    pub invite_secret_file: PathBuf,
     /// Directory for the logs of the processes; one run at a time may use it.
     pub logs: PathBuf,
     /// Which log lines are written.

@@ -39,6 +39,8 @@ pub struct Options {
     pub database_prefix: String,
     /// Signs and verifies tokens.
     pub token_secret: SigningSecret,
+    /// Makes the invite links of groups.
+    pub invite: chat_conversation::Invite,
     /// How one-time passwords behave.
     pub otp: chat_auth::Otp,
     /// How often the gateways ask whether the sessions of their sockets live.
@@ -211,6 +213,7 @@ impl Shared {
             nats: self.nats(),
             telemetry: Telemetry::default(),
             limits: chat_conversation::Limits::default(),
+            invite: self.options.invite.clone(),
             user,
         };
         let observer = self.options.observer.clone();

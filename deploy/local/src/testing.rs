@@ -6,7 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use chat_kit::{config::SigningSecret, shutdown::Lifecycle};
+use chat_kit::{
+    config::{Secret, SigningSecret},
+    shutdown::Lifecycle,
+};
 use tokio::sync::OnceCell;
 
 use crate::{
@@ -109,11 +112,23 @@ fn options(servers: &Servers, token_secret: &str) -> suite::Options {
         gateway_nats: None,
         database_prefix: format!("t{}-", chat_kit::caller::new_request_id()),
         token_secret: SigningSecret::new(token_secret).expect("long and no sample"),
+        invite: invite(),
         otp: suite::development_otp(),
         session_checks: chat_gateway::config::Sessions::default().check_interval,
         replicas: 1,
         observer: None,
     }
+}
+
+/// Returns a secret of invite links.
+#[must_use]
+pub fn invite() -> chat_conversation::Invite {
+    let secret = Secret::new(&random_secret());
+    chat_conversation::Invite::new(secret).expect("long enough")
+}
+
+fn random_secret() -> String {
+    format!("{}{}", chat_kit::caller::new_request_id(), "0123456789abcdef")
 }
 
 /// Starts a suite on the shared servers, with the options changed by `change`.
@@ -131,7 +146,7 @@ pub async fn suite(change: impl FnOnce(&mut suite::Options)) -> TestSuite {
 ///
 /// If it cannot be started; the message says why.
 pub async fn suite_on(servers: &Servers, change: impl FnOnce(&mut suite::Options)) -> TestSuite {
-    let token_secret = format!("{}{}", chat_kit::caller::new_request_id(), "0123456789abcdef");
+    let token_secret = random_secret();
     let mut options = options(servers, &token_secret);
     change(&mut options);
     let database_prefix = options.database_prefix.clone();
@@ -185,8 +200,10 @@ async fn start_processes(replicas: u16, say: &Say) -> anyhow::Result<TestProcess
     let logs = test_directory(&chat_kit::caller::new_request_id())?;
     tokio::fs::create_dir_all(&logs).await?;
     let token_secret_file = logs.join("token-secret");
-    let token_secret = format!("{}{}", chat_kit::caller::new_request_id(), "0123456789abcdef");
+    let token_secret = random_secret();
     tokio::fs::write(&token_secret_file, token_secret).await?;
+    let invite_secret_file = logs.join("invite-secret");
+    tokio::fs::write(&invite_secret_file, random_secret()).await?;
     let options = processes::Options {
         gateways: 2,
         replicas,
@@ -195,6 +212,7 @@ async fn start_processes(replicas: u16, say: &Say) -> anyhow::Result<TestProcess
         nats_url: servers.nats_url.clone(),
         database_prefix: "chat-".to_owned(),
         token_secret_file,
+        invite_secret_file,
         logs: logs.clone(),
         filter: "info".to_owned(),
         otlp: None,

@@ -82,6 +82,7 @@ impl Open {
             return Ok(Opening::Group(pb::CreateGroupRequest {
                 conversation_id: ConversationId::new().to_string(),
                 member_ids: others.iter().map(UserId::to_string).collect(),
+                ..Default::default()
             }));
         }
         if others.iter().any(|other| other != first) {

@@ -6,6 +6,7 @@ use chat_proto::v1::Act;
 use crate::{
     Service,
     error::Error,
+    group::GroupError,
     store::conversations::{Audience, ConversationStatus},
 };
 
@@ -27,9 +28,9 @@ impl Service {
 
 /// Refuses what an actor may not do.
 fn permit(actor: &Actor, act: Act, audience: &Audience) -> Result<(), Error> {
-    let is_member = match actor {
-        Actor::User { id, .. } => audience.member_ids.contains(id),
-        Actor::Service(_) => false,
+    let (is_member, is_admin) = match actor {
+        Actor::User { id, .. } => (audience.member_ids.contains(id), audience.is_admin(*id)),
+        Actor::Service(_) => (false, false),
     };
     match act {
         Act::Deliver => match actor {
@@ -39,6 +40,9 @@ fn permit(actor: &Actor, act: Act, audience: &Audience) -> Result<(), Error> {
         Act::Read | Act::Post if !is_member => Err(Error::NotAMember),
         Act::Post if audience.status != ConversationStatus::Active => {
             Err(Error::NotActive(audience.status))
+        }
+        Act::Post if audience.only_admins_write() && !is_admin => {
+            Err(GroupError::AdminsWrite.into())
         }
         Act::Read | Act::Post => Ok(()),
         Act::Unspecified => Err(Error::Invalid("act")),
@@ -50,6 +54,7 @@ mod tests {
     use chat_kit::id::UserId;
 
     use super::*;
+    use crate::store::conversations::Rights;
 
     const STATUSES: [ConversationStatus; 4] = [
         ConversationStatus::Active,
@@ -63,7 +68,12 @@ mod tests {
     }
 
     fn audience(member: UserId, status: ConversationStatus) -> Audience {
-        Audience { member_ids: vec![UserId::new(), member], status, participant_key: None }
+        Audience {
+            member_ids: vec![UserId::new(), member],
+            status,
+            participant_key: None,
+            group: None,
+        }
     }
 
     #[test]
@@ -104,5 +114,22 @@ mod tests {
         let member = UserId::new();
         let audience = audience(member, ConversationStatus::Active);
         permit(&user(member), Act::Deliver, &audience).expect_err("a user");
+    }
+
+    #[test]
+    fn only_admins_post_where_the_group_says_so() {
+        let (admin, member) = (UserId::new(), UserId::new());
+        for only_admins_can_send in [false, true] {
+            let audience = Audience {
+                member_ids: vec![admin, member],
+                status: ConversationStatus::Active,
+                participant_key: None,
+                group: Some(Rights { admin_ids: vec![admin], only_admins_can_send }),
+            };
+            permit(&user(admin), Act::Post, &audience).expect("an administrator posts");
+            permit(&user(member), Act::Read, &audience).expect("a member reads");
+            let posts = permit(&user(member), Act::Post, &audience);
+            assert_eq!(posts.is_ok(), !only_admins_can_send);
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! Requests to validated input, documents to protobuf. Pure.
 
+pub(crate) mod group;
+
 use chat_kit::{
     id::{ConversationId, UserId},
     time::{from_timestamp, to_timestamp},
@@ -13,7 +15,6 @@ use crate::{
     cursor::Cursor,
     direct::{Opened, Peer},
     error::Error,
-    group::NewGroup,
     list::{Listed, Wanted},
     store::conversations::{Attachment, Audience, Conversation, ConversationStatus, Preview},
 };
@@ -40,13 +41,6 @@ pub(crate) fn peer(request: pb::OpenDirectConversationRequest) -> Result<Peer, E
         Some(PbPeer::Contact(contact)) => Ok(Peer::Contact(contact)),
         None => Err(Error::Missing("peer")),
     }
-}
-
-/// Reads who is to be in which group.
-pub(crate) fn new_group(request: &pb::CreateGroupRequest) -> Result<NewGroup, Error> {
-    let ids = request.member_ids.iter();
-    let member_ids: Result<_, _> = ids.map(|id| user_id("member_ids", id)).collect();
-    Ok(NewGroup { id: conversation_id(&request.conversation_id)?, member_ids: member_ids? })
 }
 
 /// Reads which page of the list is wanted.
@@ -140,11 +134,6 @@ pub(crate) fn opened(opened: Opened, user: UserId) -> pb::OpenDirectConversation
     }
 }
 
-/// Writes a group as `user` sees it.
-pub(crate) fn group(group: Conversation, user: UserId) -> pb::CreateGroupResponse {
-    pb::CreateGroupResponse { conversation: Some(conversation(group, user)) }
-}
-
 /// Writes a page of the list as `user` sees it.
 pub(crate) fn listed(listed: Listed, user: UserId) -> pb::ListConversationsResponse {
     let next = listed.next.map(|cursor| cursor.to_string());
@@ -168,6 +157,7 @@ pub(crate) fn shown_to_all(found: Conversation) -> pb::Conversation {
         created_at: Some(to_timestamp(found.created_at)),
         updated_at: Some(to_timestamp(found.updated_at)),
         is_group: found.is_group,
+        group: found.group.map(Into::into),
     }
 }
 
@@ -184,6 +174,7 @@ fn conversation(found: Conversation, user: UserId) -> pb::Conversation {
         created_at: Some(to_timestamp(found.created_at)),
         updated_at: Some(to_timestamp(found.updated_at)),
         is_group: found.is_group,
+        group: found.group.map(Into::into),
     }
 }
 

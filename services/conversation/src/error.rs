@@ -8,7 +8,7 @@ use chat_kit::{
 };
 use tonic::{Code, Status};
 
-use crate::store::conversations::ConversationStatus;
+use crate::{group::GroupError, store::conversations::ConversationStatus};
 
 /// A failure of the conversation service.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +43,9 @@ pub(crate) enum Error {
     /// The id of a new conversation is that of another one.
     #[error("`conversation_id` is the id of another conversation")]
     ConversationIdInUse,
+    /// What groups can fail with.
+    #[error(transparent)]
+    Group(#[from] GroupError),
     /// A field that is needed is not there.
     #[error("`{0}` is missing")]
     Missing(&'static str),
@@ -103,6 +106,7 @@ impl ServiceError for Error {
             | Self::Invalid(_)
             | Self::InvalidId(_)
             | Self::InvalidConversationId => Code::InvalidArgument,
+            Self::Group(error) => error.code(),
             Self::User(status) => status.code(),
             Self::Mongo(error) if error.is_transient() => Code::Unavailable,
             Self::Batch(BatchError::Full | BatchError::Late) => Code::Unavailable,
@@ -126,6 +130,7 @@ impl ServiceError for Error {
             | Self::TooManyMembers(_)
             | Self::Missing(_)
             | Self::Invalid(_) => "validation_error",
+            Self::Group(error) => error.reason(),
             Self::InvalidId(_) => "invalid_id",
             Self::InvalidConversationId => "invalid_conversation_id",
             Self::User(_) | Self::Batch(BatchError::Late) => UNAVAILABLE,
@@ -146,6 +151,7 @@ impl ServiceError for Error {
             Self::EmptyGroup | Self::TooManyMembers(_) | Self::UserNotFound(_) => {
                 Some("member_ids")
             }
+            Self::Group(error) => error.field(),
             Self::ConversationNotFound
             | Self::NotAMember
             | Self::NotActive(_)

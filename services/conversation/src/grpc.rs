@@ -2,7 +2,7 @@
 
 use chat_kit::caller::Caller;
 use chat_proto::v1::{
-    CreateGroupRequest, CreateGroupResponse, FindDirectConversationRequest,
+    self as pb, CreateGroupRequest, CreateGroupResponse, FindDirectConversationRequest,
     FindDirectConversationResponse, GetAudienceRequest, GetAudienceResponse,
     ListConversationsRequest, ListConversationsResponse, OpenDirectConversationRequest,
     OpenDirectConversationResponse, RecordActivitiesRequest, RecordActivitiesResponse,
@@ -11,7 +11,11 @@ use chat_proto::v1::{
 };
 use tonic::{Request, Response, Status};
 
-use crate::{Service, convert};
+use crate::{
+    Service,
+    convert::{self, group as groups},
+    store::groups::Way,
+};
 
 #[tonic::async_trait]
 impl ConversationService for Service {
@@ -32,9 +36,10 @@ impl ConversationService for Service {
     ) -> Result<Response<CreateGroupResponse>, Status> {
         let caller = Caller::open(&request)?;
         let user = caller.user_id()?;
-        let new = convert::new_group(&request.into_inner())?;
+        let new = groups::new_group(request.into_inner(), &self.limits)?;
         let group = self.create_group(&caller, user, new).await?;
-        Ok(Response::new(convert::group(group, user)))
+        let conversation = Some(groups::group(group, user, &self.links));
+        Ok(Response::new(CreateGroupResponse { conversation }))
     }
 
     async fn find_direct_conversation(
@@ -87,5 +92,152 @@ impl ConversationService for Service {
         let activities = convert::activities(request.into_inner(), &self.limits)?;
         let outcomes = self.record_all(&caller.actor, activities).await;
         Ok(Response::new(convert::recorded(outcomes)))
+    }
+
+    async fn get_group(
+        &self,
+        request: Request<pb::GetGroupRequest>,
+    ) -> Result<Response<pb::GetGroupResponse>, Status> {
+        let user = Caller::open(&request)?.user_id()?;
+        let id = groups::group_id(&request.into_inner().conversation_id)?;
+        let found = self.get_group(user, id).await?;
+        let conversation = Some(groups::group(found, user, &self.links));
+        Ok(Response::new(pb::GetGroupResponse { conversation }))
+    }
+
+    async fn list_groups(
+        &self,
+        request: Request<pb::ListGroupsRequest>,
+    ) -> Result<Response<pb::ListGroupsResponse>, Status> {
+        let user = Caller::open(&request)?.user_id()?;
+        let wanted = groups::own_groups(request.get_ref(), &self.limits)?;
+        let listed = self.list_groups(user, &wanted).await?;
+        Ok(Response::new(groups::own_listed(listed, user, &self.links)))
+    }
+
+    async fn list_public_groups(
+        &self,
+        request: Request<pb::ListPublicGroupsRequest>,
+    ) -> Result<Response<pb::ListPublicGroupsResponse>, Status> {
+        Caller::open(&request)?.user_id()?;
+        let wanted = groups::public_groups(request.into_inner(), &self.limits)?;
+        Ok(Response::new(groups::public_listed(self.list_public(wanted).await?)))
+    }
+
+    async fn update_group(
+        &self,
+        request: Request<pb::UpdateGroupRequest>,
+    ) -> Result<Response<pb::UpdateGroupResponse>, Status> {
+        let user = Caller::open(&request)?.user_id()?;
+        let (id, edit) = groups::edit(request.into_inner(), &self.limits)?;
+        let changed = self.update_group(user, id, edit).await?;
+        let conversation = Some(groups::group(changed, user, &self.links));
+        Ok(Response::new(pb::UpdateGroupResponse { conversation }))
+    }
+
+    async fn add_member(
+        &self,
+        request: Request<pb::AddMemberRequest>,
+    ) -> Result<Response<pb::AddMemberResponse>, Status> {
+        let caller = Caller::open(&request)?;
+        let (by, request) = (caller.user_id()?, request.into_inner());
+        let (id, user) = groups::group_and_user(&request.conversation_id, &request.user_id)?;
+        let changed = self.add_member(&caller, by, id, user).await?;
+        let conversation = Some(groups::group(changed, by, &self.links));
+        Ok(Response::new(pb::AddMemberResponse { conversation }))
+    }
+
+    async fn remove_member(
+        &self,
+        request: Request<pb::RemoveMemberRequest>,
+    ) -> Result<Response<pb::RemoveMemberResponse>, Status> {
+        let (by, request) = (Caller::open(&request)?.user_id()?, request.into_inner());
+        let (id, user) = groups::group_and_user(&request.conversation_id, &request.user_id)?;
+        let changed = self.remove_member(by, id, user).await?;
+        let conversation = Some(groups::group(changed, by, &self.links));
+        Ok(Response::new(pb::RemoveMemberResponse { conversation }))
+    }
+
+    async fn promote_admin(
+        &self,
+        request: Request<pb::PromoteAdminRequest>,
+    ) -> Result<Response<pb::PromoteAdminResponse>, Status> {
+        let (by, request) = (Caller::open(&request)?.user_id()?, request.into_inner());
+        let (id, user) = groups::group_and_user(&request.conversation_id, &request.user_id)?;
+        let changed = self.promote(by, id, user).await?;
+        let conversation = Some(groups::group(changed, by, &self.links));
+        Ok(Response::new(pb::PromoteAdminResponse { conversation }))
+    }
+
+    async fn demote_admin(
+        &self,
+        request: Request<pb::DemoteAdminRequest>,
+    ) -> Result<Response<pb::DemoteAdminResponse>, Status> {
+        let (by, request) = (Caller::open(&request)?.user_id()?, request.into_inner());
+        let (id, user) = groups::group_and_user(&request.conversation_id, &request.user_id)?;
+        let changed = self.demote(by, id, user).await?;
+        let conversation = Some(groups::group(changed, by, &self.links));
+        Ok(Response::new(pb::DemoteAdminResponse { conversation }))
+    }
+
+    async fn leave_group(
+        &self,
+        request: Request<pb::LeaveGroupRequest>,
+    ) -> Result<Response<pb::LeaveGroupResponse>, Status> {
+        let user = Caller::open(&request)?.user_id()?;
+        let id = groups::group_id(&request.into_inner().conversation_id)?;
+        self.leave_group(user, id).await?;
+        Ok(Response::new(pb::LeaveGroupResponse {}))
+    }
+
+    async fn get_invite(
+        &self,
+        request: Request<pb::GetInviteRequest>,
+    ) -> Result<Response<pb::GetInviteResponse>, Status> {
+        let user = Caller::open(&request)?.user_id()?;
+        let id = groups::group_id(&request.into_inner().conversation_id)?;
+        let invite = Some(self.get_invite(user, id).await?.into());
+        Ok(Response::new(pb::GetInviteResponse { invite }))
+    }
+
+    async fn rotate_invite(
+        &self,
+        request: Request<pb::RotateInviteRequest>,
+    ) -> Result<Response<pb::RotateInviteResponse>, Status> {
+        let user = Caller::open(&request)?.user_id()?;
+        let (id, terms) = groups::terms(request.get_ref())?;
+        let invite = Some(self.rotate_invite(user, id, terms).await?.into());
+        Ok(Response::new(pb::RotateInviteResponse { invite }))
+    }
+
+    async fn revoke_invite(
+        &self,
+        request: Request<pb::RevokeInviteRequest>,
+    ) -> Result<Response<pb::RevokeInviteResponse>, Status> {
+        let user = Caller::open(&request)?.user_id()?;
+        let id = groups::group_id(&request.into_inner().conversation_id)?;
+        self.revoke_invite(user, id).await?;
+        Ok(Response::new(pb::RevokeInviteResponse {}))
+    }
+
+    async fn join_by_invite(
+        &self,
+        request: Request<pb::JoinByInviteRequest>,
+    ) -> Result<Response<pb::JoinByInviteResponse>, Status> {
+        let user = Caller::open(&request)?.user_id()?;
+        let joined = self.join_by_invite(user, &request.into_inner().link).await?;
+        let conversation = Some(groups::group(joined, user, &self.links));
+        Ok(Response::new(pb::JoinByInviteResponse { conversation }))
+    }
+
+    async fn join_public_group(
+        &self,
+        request: Request<pb::JoinPublicGroupRequest>,
+    ) -> Result<Response<pb::JoinPublicGroupResponse>, Status> {
+        let user = Caller::open(&request)?.user_id()?;
+        let id = groups::group_id(&request.into_inner().conversation_id)?;
+        let joined = self.join(user, id, Way::Public).await?;
+        let conversation = Some(groups::group(joined, user, &self.links));
+        Ok(Response::new(pb::JoinPublicGroupResponse { conversation }))
     }
 }

@@ -11,6 +11,7 @@ mod direct;
 mod error;
 mod group;
 mod grpc;
+mod invite;
 mod list;
 mod store;
 
@@ -30,8 +31,8 @@ use mongodb::event::{EventHandler, command::CommandEvent};
 use tokio::net::TcpListener;
 use tonic::service::Routes;
 
-pub use crate::config::{Config, Limits};
-use crate::{announce::Change, store::Store};
+pub use crate::config::{Config, Invite, Limits};
+use crate::{announce::Change, invite::Links, store::Store};
 
 /// Name of this service: the domain of its errors, and its name towards MongoDB.
 const NAME: &str = env!("CARGO_PKG_NAME");
@@ -42,6 +43,7 @@ pub struct Service {
     store: Store,
     users: UserServiceClient<Channel>,
     outbox: Outbox<Change>,
+    links: Links,
     limits: Limits,
 }
 
@@ -62,6 +64,7 @@ impl Service {
             outbox: announce::outbox(documents, publisher, life),
             store,
             users: UserServiceClient::new(client::channel(&config.user)),
+            links: Links::new(&config.invite.secret),
             limits: config.limits.clone(),
         })
     }

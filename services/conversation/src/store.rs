@@ -2,6 +2,7 @@
 
 pub(crate) mod audiences;
 pub(crate) mod conversations;
+pub(crate) mod groups;
 pub(crate) mod previews;
 
 use bson::{RawBsonRef, RawDocument};
@@ -11,6 +12,7 @@ use serde::de::DeserializeOwned;
 use crate::error::Error;
 use audiences::Audiences;
 use conversations::Conversations;
+use groups::Groups;
 use previews::Previews;
 
 /// The database of the conversation service.
@@ -18,6 +20,7 @@ use previews::Previews;
 pub(crate) struct Store {
     database: Database,
     conversations: Conversations,
+    groups: Groups,
     audiences: Audiences,
     previews: Previews,
 }
@@ -27,6 +30,7 @@ impl Store {
     pub(crate) fn new(database: Database) -> Self {
         Self {
             conversations: Conversations::new(&database),
+            groups: Groups::new(&database),
             audiences: Audiences::new(&database),
             previews: Previews::new(&database),
             database,
@@ -35,7 +39,8 @@ impl Store {
 
     /// Makes the indexes that are not there yet.
     pub(crate) async fn create_indexes(&self) -> anyhow::Result<()> {
-        self.conversations.create_indexes().await
+        self.conversations.create_indexes().await?;
+        self.groups.create_indexes().await
     }
 
     pub(crate) fn database(&self) -> &Database {
@@ -44,6 +49,10 @@ impl Store {
 
     pub(crate) fn conversations(&self) -> &Conversations {
         &self.conversations
+    }
+
+    pub(crate) fn groups(&self) -> &Groups {
+        &self.groups
     }
 
     pub(crate) fn audiences(&self) -> &Audiences {

@@ -17,14 +17,14 @@ use crate::support::{Suite, by_id, start};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Hears all events, on a connection of its own.
-struct Ear {
+pub struct Ear {
     events: Subscriber,
     // The subscription ends with it.
     _connection: async_nats::Client,
 }
 
 impl Ear {
-    async fn open() -> Self {
+    pub async fn open() -> Self {
         let config = Nats::new(&chat_local::testing::servers().await.nats_url);
         let connection = nats::connect(&config, "test").await.expect("nats answers");
         let events = nats::subscribe(&connection, subject::LOG_WILDCARD).await.expect("subscribed");
@@ -32,7 +32,7 @@ impl Ear {
     }
 
     /// Waits for the next event whose id begins with that of a conversation.
-    async fn hear(&mut self, conversation: &str) -> Event {
+    pub async fn hear(&mut self, conversation: &str) -> Event {
         let heard = tokio::time::timeout(PATIENCE, async {
             loop {
                 let heard = self.events.next().await.expect("the subscription lives");

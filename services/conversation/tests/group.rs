@@ -9,14 +9,6 @@ use tonic::{Code, Request};
 
 use crate::support::{Suite, as_service, as_user, assert_failed, by_id, start};
 
-async fn users<const N: usize>(suite: &Suite) -> [UserId; N] {
-    let mut users = [UserId::new(); N];
-    for user in &mut users {
-        *user = suite.user().await.0;
-    }
-    users
-}
-
 async fn listed(suite: &Suite, user: UserId) -> Vec<Conversation> {
     let request = as_user(user, ListConversationsRequest::default());
     let page = suite.conversations.clone().list_conversations(request).await.expect("a page");
@@ -26,7 +18,7 @@ async fn listed(suite: &Suite, user: UserId) -> Vec<Conversation> {
 #[tokio::test]
 async fn group_has_its_maker_first_and_the_others_as_named() {
     let suite = start().await;
-    let [ada, grace, alan] = users(&suite).await;
+    let [ada, grace, alan] = suite.users().await;
     let id = ConversationId::new();
     let named = [alan, grace, ada, alan];
     let group = suite.group(ada, id, &named).await.expect("a group");
@@ -42,7 +34,7 @@ async fn group_has_its_maker_first_and_the_others_as_named() {
 #[tokio::test]
 async fn all_members_of_a_group_post_and_hear_and_nobody_else() {
     let suite = start().await;
-    let [ada, grace, alan, stranger] = users(&suite).await;
+    let [ada, grace, alan, stranger] = suite.users().await;
     let group = suite.group(ada, ConversationId::new(), &[grace, alan]).await.expect("a group");
     let ask = async |user| {
         let question =
@@ -70,7 +62,7 @@ async fn group_of_two_is_not_their_direct_conversation() {
 #[tokio::test]
 async fn repetition_with_the_same_id_makes_no_second_group() {
     let suite = start().await;
-    let [ada, grace, alan] = users(&suite).await;
+    let [ada, grace, alan] = suite.users().await;
     let id = ConversationId::new();
     let others = [grace, alan];
     let (one, other) = tokio::join!(suite.group(ada, id, &others), suite.group(ada, id, &others));
@@ -96,7 +88,7 @@ async fn id_of_another_conversation_is_refused() {
 #[tokio::test]
 async fn unknown_member_is_not_found_and_nothing_is_made() {
     let suite = start().await;
-    let [ada, grace] = users(&suite).await;
+    let [ada, grace] = suite.users().await;
     let refused = suite.group(ada, ConversationId::new(), &[grace, UserId::new()]).await;
     assert_failed(refused, Code::NotFound, "user_not_found");
     assert_eq!(suite.stored().count_documents(doc! {}).await.expect("a count"), 0);
@@ -105,7 +97,7 @@ async fn unknown_member_is_not_found_and_nothing_is_made() {
 #[tokio::test]
 async fn group_of_nobody_else_or_of_too_many_is_refused() {
     let suite = start().await;
-    let [ada] = users(&suite).await;
+    let [ada] = suite.users().await;
     let crowd: Vec<UserId> = (0..1000).map(|_| UserId::new()).collect();
     for members in [&[][..], &[ada], &crowd] {
         let refused = suite.group(ada, ConversationId::new(), members).await;
@@ -116,7 +108,7 @@ async fn group_of_nobody_else_or_of_too_many_is_refused() {
 #[tokio::test]
 async fn malformed_group_is_invalid() {
     let suite = start().await;
-    let [ada, grace] = users(&suite).await;
+    let [ada, grace] = suite.users().await;
     for (conversation_id, member, reason) in [
         ("", grace.to_string(), "invalid_conversation_id"),
         ("{\"$gt\": 1}", grace.to_string(), "invalid_conversation_id"),
@@ -125,6 +117,7 @@ async fn malformed_group_is_invalid() {
         let request = CreateGroupRequest {
             conversation_id: conversation_id.to_owned(),
             member_ids: vec![member],
+            ..Default::default()
         };
         let refused = suite.conversations.clone().create_group(as_user(ada, request)).await;
         assert_failed(refused, Code::InvalidArgument, reason);
@@ -144,7 +137,7 @@ async fn only_users_make_groups() {
 #[tokio::test]
 async fn group_waits_for_the_user_service() {
     let suite = start().await;
-    let [ada, grace] = users(&suite).await;
+    let [ada, grace] = suite.users().await;
     suite.user_life.stop();
     suite.user_life.ended(std::time::Duration::from_secs(5)).await.expect("an end");
     let refused = suite.group(ada, ConversationId::new(), &[grace]).await;

@@ -3,7 +3,13 @@
 mod activity;
 mod announce;
 mod audience;
+mod club;
 mod group;
+mod group_list;
+mod group_members;
+mod group_notices;
+mod group_rights;
+mod invite;
 mod list;
 mod open;
 mod support;

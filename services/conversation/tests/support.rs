@@ -38,6 +38,7 @@ pub struct Suite {
     users: UserServiceClient<Channel>,
     database: Database,
     commands: Arc<Mutex<Vec<Document>>>,
+    config: Config,
     life: Lifecycle,
 }
 
@@ -50,6 +51,11 @@ impl Drop for Suite {
 
 /// Starts the services.
 pub async fn start() -> Suite {
+    start_with(Limits::default()).await
+}
+
+/// Starts the services with limits.
+pub async fn start_with(limits: Limits) -> Suite {
     let (user, user_life) = start_user().await;
     let config = Config {
         grpc: Grpc::default(),
@@ -58,7 +64,8 @@ pub async fn start() -> Suite {
         nats: Nats::new(&chat_local::testing::servers().await.nats_url),
         user: user.clone(),
         telemetry: Telemetry::default(),
-        limits: Limits::default(),
+        limits,
+        invite: chat_local::testing::invite(),
     };
     let commands = Arc::new(Mutex::new(Vec::new()));
     let seen = commands.clone();
@@ -67,21 +74,30 @@ pub async fn start() -> Suite {
             seen.lock().expect("not poisoned").push(started.command);
         }
     });
-    let life = Lifecycle::new();
-    let service =
-        Service::connect(&config, &life, Some(observer)).await.expect("the service connects");
     let database = mongo::connect(&config.mongo, "test", None).await.expect("mongodb answers");
-    let (listener, upstream) = bind().await;
-    let serving = life.clone();
-    tokio::spawn(async move { service.serve(listener, &config, &serving).await });
+    let life = Lifecycle::new();
     Suite {
-        conversations: ConversationServiceClient::new(channel(&upstream)),
+        conversations: replica(&config, Some(observer), &life).await,
+        config,
         user_life,
         users: UserServiceClient::new(channel(&user)),
         database,
         commands,
         life,
     }
+}
+
+/// Starts a replica of the conversation service.
+async fn replica(
+    config: &Config,
+    observer: Option<EventHandler<CommandEvent>>,
+    life: &Lifecycle,
+) -> ConversationServiceClient<Channel> {
+    let service = Service::connect(config, life, observer).await.expect("the service connects");
+    let (listener, upstream) = bind().await;
+    let (config, serving) = (config.clone(), life.clone());
+    tokio::spawn(async move { service.serve(listener, &config, &serving).await });
+    ConversationServiceClient::new(channel(&upstream))
 }
 
 async fn start_user() -> (Upstream, Lifecycle) {
@@ -115,6 +131,20 @@ async fn bind() -> (TcpListener, Upstream) {
 }
 
 impl Suite {
+    /// Starts another replica of the service on the same database; its queries are not observed.
+    pub async fn replica(&self) -> ConversationServiceClient<Channel> {
+        replica(&self.config, None, &self.life).await
+    }
+
+    /// Makes new users.
+    pub async fn users<const N: usize>(&self) -> [UserId; N] {
+        let mut users = [UserId::new(); N];
+        for user in &mut users {
+            *user = self.user().await.0;
+        }
+        users
+    }
+
     /// Makes a user with a random phone; returns both.
     pub async fn user(&self) -> (UserId, String) {
         let (id, phone) = (UserId::new(), phone());
@@ -154,6 +184,7 @@ impl Suite {
         let request = CreateGroupRequest {
             conversation_id: id.to_string(),
             member_ids: members.iter().map(UserId::to_string).collect(),
+            ..Default::default()
         };
         let answer = self.conversations.clone().create_group(as_user(user, request)).await?;
         Ok(answer.into_inner().conversation.expect("a conversation"))
@@ -207,7 +238,7 @@ impl Suite {
             for refused in ["COLLSCAN", "SORT"] {
                 assert!(!stages.iter().any(|stage| stage == refused), "{query}: {stages:?}");
             }
-            let run = plan.get_document("executionStats").expect("statistics");
+            let run = run(&plan);
             let count = |key| run.get_i32(key).expect("a count");
             // Every branch of a page's filter looks one key ahead.
             let needed = count("nReturned") + 4;
@@ -227,6 +258,13 @@ fn name(command: &Document) -> &str {
 
 fn is_query(name: &str) -> bool {
     ["find", "findAndModify", "update", "aggregate", "getMore", "insert"].contains(&name)
+}
+
+/// Returns the statistics of a plan; those of an aggregation are in its first stage.
+fn run(plan: &Document) -> &Document {
+    let first = plan.get_array("stages").ok().and_then(|stages| stages.first()?.as_document());
+    let cursor = first.map(|first| first.get_document("$cursor").expect("a cursor"));
+    cursor.unwrap_or(plan).get_document("executionStats").expect("statistics")
 }
 
 /// Returns the names of all stages in a plan.

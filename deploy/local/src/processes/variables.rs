@@ -32,10 +32,14 @@ pub(super) fn service(
                 ("CHAT_OTP__LIMITS__FAILURES_PER_ADDRESS", unlimited),
             ]);
         }
-        "conversation" => variables.extend([
-            ("CHAT_NATS__URL", options.nats_url.clone()),
-            ("CHAT_USER__URL", addresses.urls("user")),
-        ]),
+        "conversation" => {
+            let secret = options.invite_secret_file.display().to_string();
+            variables.extend([
+                ("CHAT_NATS__URL", options.nats_url.clone()),
+                ("CHAT_USER__URL", addresses.urls("user")),
+                ("CHAT_INVITE__SECRET_FILE", secret),
+            ]);
+        }
         "message" => variables.extend([
             ("CHAT_NATS__URL", options.nats_url.clone()),
             ("CHAT_CONVERSATION__URL", addresses.urls("conversation")),

@@ -52,7 +52,10 @@ impl Audiences {
 }
 
 async fn find(documents: Collection<RawDocumentBuf>, ids: Vec<ConversationId>) -> Vec<Found> {
-    let parts = doc! { "member_ids": 1, "status": 1, "participant_key": 1 };
+    let parts = doc! {
+        "member_ids": 1, "status": 1, "participant_key": 1,
+        "group.admin_ids": 1, "group.only_admins_can_send": 1,
+    };
     let room = u32::try_from(ids.len()).unwrap_or(u32::MAX).saturating_add(1);
     let query = documents.find(doc! { "_id": { "$in": &ids } }).projection(parts).batch_size(room);
     let found = within(async { query.await?.try_collect::<Vec<_>>().await }).await;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use bson::{DateTime, Document, RawDocumentBuf, doc};
 use chat_kit::{
     id::{ConversationId, MessageId, UserId},
-    mongo::{self, within},
+    mongo::{self, MongoError, within},
     outbox::{self, Entry},
 };
 use futures_util::TryStreamExt as _;
@@ -15,7 +15,7 @@ use mongodb::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::read;
+use super::{groups::Group, read};
 use crate::{
     announce::{Change, ChangeKind},
     cursor::Cursor,
@@ -45,6 +45,8 @@ pub(crate) struct Conversation {
     /// When each member last wrote, by his id.
     #[serde(default)]
     pub(crate) last_sent: HashMap<String, DateTime>,
+    /// What a group has beside its members.
+    pub(crate) group: Option<Group>,
     pub(crate) created_at: DateTime,
     /// When status or newest message last changed.
     pub(crate) updated_at: DateTime,
@@ -81,6 +83,15 @@ pub(crate) struct Audience {
     pub(crate) member_ids: Vec<UserId>,
     pub(crate) status: ConversationStatus,
     pub(crate) participant_key: Option<String>,
+    pub(crate) group: Option<Rights>,
+}
+
+/// The part of a group that decides who may act.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Rights {
+    pub(crate) admin_ids: Vec<UserId>,
+    #[serde(default)]
+    pub(crate) only_admins_can_send: bool,
 }
 
 /// The state of a conversation.
@@ -103,6 +114,16 @@ impl Conversation {
 impl Audience {
     pub(crate) fn is_direct(&self) -> bool {
         self.participant_key.is_some()
+    }
+
+    /// Says whether a user administers the group.
+    pub(crate) fn is_admin(&self, user: UserId) -> bool {
+        self.group.as_ref().is_some_and(|group| group.admin_ids.contains(&user))
+    }
+
+    /// Says whether nobody but administrators may write.
+    pub(crate) fn only_admins_write(&self) -> bool {
+        self.group.as_ref().is_some_and(|group| group.only_admins_can_send)
     }
 }
 
@@ -171,11 +192,15 @@ impl Conversations {
         &self,
         id: ConversationId,
         members: &[UserId],
+        group: &Group,
         now: DateTime,
     ) -> Result<Conversation, Error> {
         let made_by = *members.first().ok_or(Error::EmptyGroup)?;
         let filter = doc! { "_id": id, "created_by": made_by, "is_group": true };
-        self.upsert(filter, active(members, made_by, now)).await.map_err(|error| match error {
+        let mut insert = active(members, made_by, now);
+        let group = bson::serialize_to_bson(group).map_err(mongodb::error::Error::from);
+        insert.insert("group", group.map_err(MongoError::from)?);
+        self.upsert(filter, insert).await.map_err(|error| match error {
             Error::Mongo(error) if error.duplicate_key().is_some() => Error::ConversationIdInUse,
             error => error,
         })

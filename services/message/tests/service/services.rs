@@ -126,6 +126,7 @@ async fn start_conversation(mongo: Mongo, user: Upstream, life: &Lifecycle) -> U
         user,
         telemetry: Telemetry::default(),
         limits: chat_conversation::Limits::default(),
+        invite: chat_local::testing::invite(),
     };
     let service =
         chat_conversation::Service::connect(&config, life, None).await.expect("connected");

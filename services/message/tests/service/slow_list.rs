@@ -36,57 +36,52 @@ impl SlowList {
     }
 }
 
-#[async_trait]
-impl ConversationService for SlowList {
-    async fn open_direct_conversation(
-        &self,
-        request: Request<pb::OpenDirectConversationRequest>,
-    ) -> Result<Response<pb::OpenDirectConversationResponse>, Status> {
-        self.real.clone().open_direct_conversation(request).await
-    }
+/// Implements the service: everything but the previews goes to the real one as it is.
+macro_rules! handing_on {
+    ($($name:ident($request:ident) -> $response:ident;)*) => {
+        #[async_trait]
+        impl ConversationService for SlowList {
+            $(
+                async fn $name(
+                    &self,
+                    request: Request<pb::$request>,
+                ) -> Result<Response<pb::$response>, Status> {
+                    self.real.clone().$name(request).await
+                }
+            )*
 
-    async fn create_group(
-        &self,
-        request: Request<pb::CreateGroupRequest>,
-    ) -> Result<Response<pb::CreateGroupResponse>, Status> {
-        self.real.clone().create_group(request).await
-    }
+            async fn record_activities(
+                &self,
+                request: Request<pb::RecordActivitiesRequest>,
+            ) -> Result<Response<pb::RecordActivitiesResponse>, Status> {
+                let count = request.get_ref().activities.len();
+                tokio::time::sleep(DELAY).await;
+                self.handed_on.fetch_add(count, Ordering::Relaxed);
+                self.real.clone().record_activities(request).await
+            }
+        }
+    };
+}
 
-    async fn find_direct_conversation(
-        &self,
-        request: Request<pb::FindDirectConversationRequest>,
-    ) -> Result<Response<pb::FindDirectConversationResponse>, Status> {
-        self.real.clone().find_direct_conversation(request).await
-    }
-
-    async fn list_conversations(
-        &self,
-        request: Request<pb::ListConversationsRequest>,
-    ) -> Result<Response<pb::ListConversationsResponse>, Status> {
-        self.real.clone().list_conversations(request).await
-    }
-
-    async fn get_audience(
-        &self,
-        request: Request<pb::GetAudienceRequest>,
-    ) -> Result<Response<pb::GetAudienceResponse>, Status> {
-        self.real.clone().get_audience(request).await
-    }
-
-    async fn record_activity(
-        &self,
-        request: Request<pb::RecordActivityRequest>,
-    ) -> Result<Response<pb::RecordActivityResponse>, Status> {
-        self.real.clone().record_activity(request).await
-    }
-
-    async fn record_activities(
-        &self,
-        request: Request<pb::RecordActivitiesRequest>,
-    ) -> Result<Response<pb::RecordActivitiesResponse>, Status> {
-        let count = request.get_ref().activities.len();
-        tokio::time::sleep(DELAY).await;
-        self.handed_on.fetch_add(count, Ordering::Relaxed);
-        self.real.clone().record_activities(request).await
-    }
+handing_on! {
+    open_direct_conversation(OpenDirectConversationRequest) -> OpenDirectConversationResponse;
+    create_group(CreateGroupRequest) -> CreateGroupResponse;
+    find_direct_conversation(FindDirectConversationRequest) -> FindDirectConversationResponse;
+    list_conversations(ListConversationsRequest) -> ListConversationsResponse;
+    get_audience(GetAudienceRequest) -> GetAudienceResponse;
+    record_activity(RecordActivityRequest) -> RecordActivityResponse;
+    get_group(GetGroupRequest) -> GetGroupResponse;
+    list_groups(ListGroupsRequest) -> ListGroupsResponse;
+    list_public_groups(ListPublicGroupsRequest) -> ListPublicGroupsResponse;
+    update_group(UpdateGroupRequest) -> UpdateGroupResponse;
+    add_member(AddMemberRequest) -> AddMemberResponse;
+    remove_member(RemoveMemberRequest) -> RemoveMemberResponse;
+    leave_group(LeaveGroupRequest) -> LeaveGroupResponse;
+    promote_admin(PromoteAdminRequest) -> PromoteAdminResponse;
+    demote_admin(DemoteAdminRequest) -> DemoteAdminResponse;
+    get_invite(GetInviteRequest) -> GetInviteResponse;
+    rotate_invite(RotateInviteRequest) -> RotateInviteResponse;
+    revoke_invite(RevokeInviteRequest) -> RevokeInviteResponse;
+    join_by_invite(JoinByInviteRequest) -> JoinByInviteResponse;
+    join_public_group(JoinPublicGroupRequest) -> JoinPublicGroupResponse;
 }
