@@ -5,6 +5,7 @@ pub mod auth;
 mod body;
 pub mod conversations;
 mod device;
+pub mod groups;
 pub mod health;
 pub mod messages;
 pub mod users;

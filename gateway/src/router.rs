@@ -12,7 +12,7 @@ use axum::{
     },
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
-    routing::{get, patch, post},
+    routing::{delete, get, patch, post},
 };
 use chat_kit::{
     caller,
@@ -31,7 +31,7 @@ use tracing::Instrument as _;
 use crate::{
     config::Config,
     error::ApiError,
-    http::{RequestId, auth, conversations, health, messages, not_found, users},
+    http::{RequestId, auth, conversations, groups, health, messages, not_found, users},
     metrics,
     state::AppState,
 };
@@ -68,6 +68,7 @@ fn routes() -> Router<AppState> {
         .route("/ping", get(health::ping))
         .merge(auth_routes("/api/auth"))
         .merge(auth_routes("/auth"))
+        .merge(group_routes())
         .route("/api/conversations", get(conversations::list).post(conversations::open))
         .route("/conversations", get(conversations::list_bare))
         .route("/api/messages", get(messages::history).post(messages::send))
@@ -89,6 +90,26 @@ fn auth_routes(prefix: &str) -> Router<AppState> {
         .route(&path("login"), post(auth::login))
         .route(&path("logout"), post(auth::logout))
         .route(&path("me"), get(auth::me))
+}
+
+fn group_routes() -> Router<AppState> {
+    let path = |name: &str| format!("/api/groups/{name}");
+    let one = get(groups::get).put(groups::update).patch(groups::update);
+    let link = get(groups::invite).post(groups::rotate_invite).delete(groups::revoke_invite);
+    Router::new()
+        .route("/api/groups", get(groups::list).post(groups::create))
+        .route(&path("create"), post(groups::create))
+        .route(&path("search"), get(groups::search))
+        .route(&path("public"), get(groups::public))
+        .route(&path("join"), post(groups::join))
+        .route(&path("add-participant"), post(groups::add_member))
+        .route(&path("remove-participant"), post(groups::remove_member))
+        .route(&path("promote-admin"), post(groups::promote))
+        .route(&path("demote-admin"), post(groups::demote))
+        .route(&path("{id}"), one)
+        .route(&path("{id}/leave"), delete(groups::leave))
+        .route(&path("{id}/invite-link"), link)
+        .route(&path("{id}/join"), post(groups::join_public))
 }
 
 /// Lets pages of the configured origins call, with credentials.

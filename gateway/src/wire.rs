@@ -31,6 +31,18 @@
 //! | `last_message` | – | `lastMessage`, `lastMessageAt`, `lastPreview`, `lastFrom` |
 //! | `last_sent_at` | – | `lastOutgoingAt` |
 //! | the caller | `me` | – |
+//! | **group**, whose `id` is that of its conversation | | |
+//! | `id` | `groupId`, `conversationId` | `_id`, `conversation`, `conversationId`; in a conversation `group`, `groupId` |
+//! | `member_ids` | `participants`, `members`, `memberIds` | `participants`, `members` |
+//! | `user_id` | `userId`, `memberId` | – |
+//! | `avatar_url` | `avatar`, `avatarUrl` | `avatar`, `avatarUrl` |
+//! | `admin_id` | – | `admin` |
+//! | `admin_ids` | – | `admins` |
+//! | `only_admins_can_send` | `settings`: `onlyAdminsCanSendMessages`, `onlyAdminsCanSend` | `settings.onlyAdminsCanSendMessages` |
+//! | `only_admins_can_add` | `settings`: `onlyAdminsCanAddMembers`, `onlyAdminsCanAdd` | `settings.onlyAdminsCanAddMembers` |
+//! | `invite.link` | `inviteLink` | `inviteLink`, `settings.inviteLink` |
+//! | `invite.expires_at` | `expiresAt`, else the seconds `expiresIn` | `expiresAt` |
+//! | `updated_at` | – | `updatedAt`, `lastActivity` |
 //! | **user** | | |
 //! | `id` | – | `id`, `_id`, `uid`, `userId`, by object |
 //! | `avatar_url` | – | `avatar`, `avatarUrl` |
@@ -47,6 +59,7 @@ pub mod conversation;
 pub mod envelope;
 pub mod event;
 pub mod fields;
+pub mod group;
 pub mod handshake;
 pub mod health;
 pub mod message;

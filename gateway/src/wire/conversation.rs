@@ -42,7 +42,9 @@ pub struct Open {
 }
 
 /// Reads a list of ids, also as the one id that flat bodies can carry.
-fn ids<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>>, D::Error> {
+pub(super) fn ids<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Vec<String>>, D::Error> {
     let wrong = || de::Error::custom("a list of ids is needed");
     match Value::deserialize(deserializer)? {
         Value::Null => Ok(None),
@@ -121,6 +123,11 @@ pub fn opened(
 /// Returns a conversation as new clients read it.
 pub(super) fn unified(conversation: &pb::Conversation) -> Value {
     json!(render::Unified::from(conversation))
+}
+
+/// Returns a group that was made just now as the old families read its conversation.
+pub(super) fn made_group(conversation: &pb::Conversation) -> Value {
+    render::made_group(conversation)
 }
 
 /// By which path the list is asked for.

@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use axum::{http::StatusCode, response::Response};
 use chat_proto::v1 as pb;
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::Answer;
-use crate::wire::{envelope, fields::iso, message::AttachedFile, user::Card};
+use crate::wire::{envelope, fields::iso, group::UnifiedRights, message::AttachedFile, user::Card};
 
 /// The profiles of members, by id.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +21,11 @@ impl From<Vec<pb::User>> for Users {
 }
 
 impl Users {
+    /// Returns a profile that is there.
+    pub(in crate::wire) fn get(&self, id: &str) -> Option<&pb::User> {
+        self.0.get(id)
+    }
+
     fn card<'a>(&'a self, id: &'a str) -> Card<'a> {
         Card::new(id, self.0.get(id))
     }
@@ -50,8 +56,36 @@ pub(super) struct Document<'a, M, L> {
     hidden_for: [&'a str; 0],
     delivered_up_to: NoTimes,
     read_up_to: NoTimes,
+    #[serde(flatten)]
+    group: Option<InGroup<'a>>,
     created_at: Option<String>,
     updated_at: Option<String>,
+}
+
+/// What the conversation of a group has beside. A group that was made without a name has none.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct InGroup<'a> {
+    #[serde(skip_serializing_if = "str::is_empty")]
+    name: &'a str,
+    admin: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    avatar: Option<&'a str>,
+    group: &'a str,
+    group_id: &'a str,
+}
+
+impl<'a> InGroup<'a> {
+    fn new(conversation: &'a pb::Conversation) -> Option<Self> {
+        let group = conversation.group.as_ref()?;
+        Some(Self {
+            name: &group.name,
+            admin: &group.admin_id,
+            avatar: group.avatar_url.as_deref(),
+            group: &conversation.id,
+            group_id: &conversation.id,
+        })
+    }
 }
 
 impl<'a, M, L> Document<'a, M, L> {
@@ -78,6 +112,7 @@ impl<'a, M, L> Document<'a, M, L> {
             hidden_for: [],
             delivered_up_to: NoTimes {},
             read_up_to: NoTimes {},
+            group: InGroup::new(conversation),
             created_at: iso(conversation.created_at.as_ref()),
             updated_at: iso(conversation.updated_at.as_ref()),
         }
@@ -91,6 +126,13 @@ pub(super) fn document<'a>(
 ) -> Document<'a, Card<'a>, &'a str> {
     let last = conversation.last_message.as_ref();
     Document::new(conversation, |id| users.card(id), last.map(|last| last.message_id.as_str()))
+}
+
+/// Returns the conversation of a group that was made just now: members as ids, and no message yet.
+pub(super) fn made_group(conversation: &pb::Conversation) -> Value {
+    let mut document = json!(Document::new(conversation, |id| id, None::<&str>));
+    document["lastMessageAt"] = Value::Null;
+    document
 }
 
 /// A row of the list.
@@ -200,6 +242,8 @@ pub(super) struct Unified<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     created_by: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<UnifiedRights<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     last_message: Option<UnifiedPreview<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_sent_at: Option<String>,
@@ -236,6 +280,7 @@ impl<'a> From<&'a pb::Conversation> for Unified<'a> {
             is_group: conversation.is_group,
             member_ids: &conversation.member_ids,
             created_by: conversation.created_by.as_deref(),
+            group: conversation.group.as_ref().map(Into::into),
             last_message,
             last_sent_at: iso(conversation.last_sent_at.as_ref()),
             created_at: iso(conversation.created_at.as_ref()),

@@ -1,0 +1,267 @@
+//! Groups: making and changing them, who is in them, and the links by which one comes in.
+
+use axum::{extract::State, response::Response};
+use bson::DateTime;
+use chat_proto::v1 as pb;
+
+use super::{Body, InPath, Query};
+use crate::{
+    auth::Identity,
+    error::ApiError,
+    state::AppState,
+    wire::{
+        Declared, Dialect,
+        conversation::Users,
+        group::{self, Shape},
+    },
+};
+
+/// Makes a group.
+pub async fn create(
+    State(state): State<AppState>,
+    Declared(dialect): Declared,
+    identity: Identity,
+    Body(body): Body<group::Create>,
+) -> Result<Response, ApiError> {
+    let request = identity.caller.request(body.into_request()?);
+    let made = state.clients.conversation.clone().create_group(request).await?.into_inner();
+    let made = complete(made.conversation)?;
+    let users = users(&state, dialect, &identity, std::slice::from_ref(&made)).await?;
+    Ok(group::made(dialect, &made, &users))
+}
+
+/// Returns a group.
+pub async fn get(
+    State(state): State<AppState>,
+    Declared(dialect): Declared,
+    identity: Identity,
+    InPath(id): InPath,
+) -> Result<Response, ApiError> {
+    let request = pb::GetGroupRequest { conversation_id: group::group_id(&id)? };
+    let request = identity.caller.request(request);
+    let found = state.clients.conversation.clone().get_group(request).await?.into_inner();
+    show(&state, dialect, &identity, Shape::WHOLE, found.conversation).await
+}
+
+/// Lists the caller's groups.
+pub async fn list(
+    State(state): State<AppState>,
+    Declared(dialect): Declared,
+    identity: Identity,
+    Query(query): Query<group::Query>,
+) -> Result<Response, ApiError> {
+    let request = query.into_request();
+    let page = request.page;
+    let request = identity.caller.request(request);
+    let listed = state.clients.conversation.clone().list_groups(request).await?.into_inner();
+    let users = users(&state, dialect, &identity, &listed.groups).await?;
+    Ok(group::listed(dialect, page, &listed, &users))
+}
+
+/// Searches the caller's groups by name.
+pub async fn search(
+    State(state): State<AppState>,
+    Declared(dialect): Declared,
+    identity: Identity,
+    Query(query): Query<group::Search>,
+) -> Result<Response, ApiError> {
+    let Some(request) = query.into_own() else {
+        return Ok(group::found(dialect, &[], &Users::default()));
+    };
+    let request = identity.caller.request(request);
+    let found = state.clients.conversation.clone().list_groups(request).await?.into_inner();
+    let users = users(&state, dialect, &identity, &found.groups).await?;
+    Ok(group::found(dialect, &found.groups, &users))
+}
+
+/// Lists the groups that anybody may join.
+pub async fn public(
+    State(state): State<AppState>,
+    Declared(dialect): Declared,
+    identity: Identity,
+    Query(query): Query<group::Search>,
+) -> Result<Response, ApiError> {
+    let request = identity.caller.request(query.into_public());
+    let listed = state.clients.conversation.clone().list_public_groups(request).await?;
+    Ok(group::public(dialect, listed.get_ref()))
+}
+
+/// Changes texts and settings of a group.
+pub async fn update(
+    State(state): State<AppState>,
+    Declared(dialect): Declared,
+    identity: Identity,
+    InPath(id): InPath,
+    Body(body): Body<group::Update>,
+) -> Result<Response, ApiError> {
+    let request = identity.caller.request(body.into_request(&id)?);
+    let changed = state.clients.conversation.clone().update_group(request).await?.into_inner();
+    show(&state, dialect, &identity, Shape::CHANGED, changed.conversation).await
+}
+
+/// Adds a member.
+pub async fn add_member(
+    State(state): State<AppState>,
+    Declared(dialect): Declared,
+    identity: Identity,
+    Body(body): Body<group::Membership>,
+) -> Result<Response, ApiError> {
+    let (conversation_id, user_id) = body.ids()?;
+    let request = pb::AddMemberRequest { conversation_id, user_id };
+    let request = identity.caller.request(request);
+    let changed = state.clients.conversation.clone().add_member(request).await;
+    let changed = changed.map_err(|status| group::refused(dialect, status.into()))?;
+    let changed = changed.into_inner().conversation;
+    show(&state, dialect, &identity, Shape::CHANGED, changed).await
+}
+
+/// Removes a member.
+pub async fn remove_member(
+    State(state): State<AppState>,
+    Declared(dialect): Declared,
+    identity: Identity,
+    Body(body): Body<group::Membership>,
+) -> Result<Response, ApiError> {
+    let (conversation_id, user_id) = body.ids()?;
+    let request = pb::RemoveMemberRequest { conversation_id, user_id };
+    let request = identity.caller.request(request);
+    let changed = state.clients.conversation.clone().remove_member(request).await;
+    let changed = changed.map_err(|status| group::refused(dialect, status.into()))?;
+    let changed = changed.into_inner().conversation;
+    show(&state, dialect, &identity, Shape::CHANGED, changed).await
+}
+
+/// Makes a member an administrator.
+pub async fn promote(
+    State(state): State<AppState>,
+    Declared(dialect): Declared,
+    identity: Identity,
+    Body(body): Body<group::Membership>,
+) -> Result<Response, ApiError> {
+    let (conversation_id, user_id) = body.ids()?;
+    let request = pb::PromoteAdminRequest { conversation_id, user_id };
+    let request = identity.caller.request(request);
+    let changed = state.clients.conversation.clone().promote_admin(request).await?.into_inner();
+    show(&state, dialect, &identity, Shape::ADMINS_CHANGED, changed.conversation).await
+}
+
+/// Makes an administrator a plain member.
+pub async fn demote(
+    State(state): State<AppState>,
+    Declared(dialect): Declared,
+    identity: Identity,
+    Body(body): Body<group::Membership>,
+) -> Result<Response, ApiError> {
+    let (conversation_id, user_id) = body.ids()?;
+    let request = pb::DemoteAdminRequest { conversation_id, user_id };
+    let request = identity.caller.request(request);
+    let changed = state.clients.conversation.clone().demote_admin(request).await?.into_inner();
+    show(&state, dialect, &identity, Shape::ADMINS_CHANGED, changed.conversation).await
+}
+
+/// Takes the caller out of a group.
+pub async fn leave(
+    State(state): State<AppState>,
+    identity: Identity,
+    InPath(id): InPath,
+) -> Result<Response, ApiError> {
+    let request = pb::LeaveGroupRequest { conversation_id: group::group_id(&id)? };
+    let request = identity.caller.request(request);
+    state.clients.conversation.clone().leave_group(request).await?;
+    Ok(group::done("you have left the group"))
+}
+
+/// Returns the invite link in force.
+pub async fn invite(
+    State(state): State<AppState>,
+    identity: Identity,
+    InPath(id): InPath,
+) -> Result<Response, ApiError> {
+    let request = pb::GetInviteRequest { conversation_id: group::group_id(&id)? };
+    let request = identity.caller.request(request);
+    let found = state.clients.conversation.clone().get_invite(request).await?.into_inner();
+    let invite = found.invite.ok_or_else(|| ApiError::incomplete("invite"))?;
+    Ok(group::invite(&invite))
+}
+
+/// Makes a new invite link.
+pub async fn rotate_invite(
+    State(state): State<AppState>,
+    identity: Identity,
+    InPath(id): InPath,
+    Body(body): Body<group::Rotate>,
+) -> Result<Response, ApiError> {
+    let request = identity.caller.request(body.into_request(&id, DateTime::now())?);
+    let made = state.clients.conversation.clone().rotate_invite(request).await?.into_inner();
+    let invite = made.invite.ok_or_else(|| ApiError::incomplete("invite"))?;
+    Ok(group::invite(&invite))
+}
+
+/// Ends the invite link.
+pub async fn revoke_invite(
+    State(state): State<AppState>,
+    identity: Identity,
+    InPath(id): InPath,
+) -> Result<Response, ApiError> {
+    let request = pb::RevokeInviteRequest { conversation_id: group::group_id(&id)? };
+    let request = identity.caller.request(request);
+    state.clients.conversation.clone().revoke_invite(request).await?;
+    Ok(group::done("the invite link has ended"))
+}
+
+/// Takes the caller into the group of an invite link.
+pub async fn join(
+    State(state): State<AppState>,
+    Declared(dialect): Declared,
+    identity: Identity,
+    Body(body): Body<group::Join>,
+) -> Result<Response, ApiError> {
+    let request = identity.caller.request(body.into_request()?);
+    let joined = state.clients.conversation.clone().join_by_invite(request).await?.into_inner();
+    show(&state, dialect, &identity, Shape::CHANGED, joined.conversation).await
+}
+
+/// Takes the caller into a group that anybody may join.
+pub async fn join_public(
+    State(state): State<AppState>,
+    Declared(dialect): Declared,
+    identity: Identity,
+    InPath(id): InPath,
+) -> Result<Response, ApiError> {
+    let request = pb::JoinPublicGroupRequest { conversation_id: group::group_id(&id)? };
+    let request = identity.caller.request(request);
+    let joined = state.clients.conversation.clone().join_public_group(request).await?.into_inner();
+    show(&state, dialect, &identity, Shape::CHANGED, joined.conversation).await
+}
+
+fn complete(conversation: Option<pb::Conversation>) -> Result<pb::Conversation, ApiError> {
+    let complete = conversation.filter(|found| found.group.is_some());
+    complete.ok_or_else(|| ApiError::incomplete("group"))
+}
+
+/// Answers with a group and the profiles that it shows.
+async fn show(
+    state: &AppState,
+    dialect: Dialect,
+    identity: &Identity,
+    shape: Shape,
+    conversation: Option<pb::Conversation>,
+) -> Result<Response, ApiError> {
+    let found = complete(conversation)?;
+    let users = users(state, dialect, identity, std::slice::from_ref(&found)).await?;
+    Ok(group::one(dialect, shape, &found, &users))
+}
+
+/// Fetches the profiles that an answer shows.
+async fn users(
+    state: &AppState,
+    dialect: Dialect,
+    identity: &Identity,
+    groups: &[pb::Conversation],
+) -> Result<Users, ApiError> {
+    let Some(wanted) = group::profiles(dialect, groups) else {
+        return Ok(Users::default());
+    };
+    let found = state.clients.user.clone().get_users(identity.caller.request(wanted)).await?;
+    Ok(found.into_inner().users.into())
+}
