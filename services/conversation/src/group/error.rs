@@ -126,3 +126,43 @@ impl GroupError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chat_kit::error::reason;
+    use tonic::Status;
+
+    use super::*;
+    use crate::error::Error;
+
+    #[test]
+    fn each_refusal_has_its_code_and_reason() {
+        for (error, code, expected) in [
+            (GroupError::NotFound, Code::NotFound, "not_found"),
+            (GroupError::AdminsOnly, Code::PermissionDenied, "forbidden"),
+            (GroupError::AdminsWrite, Code::PermissionDenied, "forbidden"),
+            (GroupError::MainAdmin, Code::PermissionDenied, "forbidden"),
+            (GroupError::NotPublic, Code::PermissionDenied, "forbidden"),
+            (GroupError::AlreadyMember, Code::AlreadyExists, "already_member"),
+            (GroupError::AlreadyAdmin, Code::AlreadyExists, "already_admin"),
+            (GroupError::Full(3), Code::AlreadyExists, "group_full"),
+            (GroupError::RemovedAdmin, Code::InvalidArgument, "validation_error"),
+            (GroupError::PromotedStranger, Code::InvalidArgument, "validation_error"),
+            (GroupError::DemotedMember, Code::InvalidArgument, "validation_error"),
+            (GroupError::UnknownInvite, Code::InvalidArgument, "validation_error"),
+            (GroupError::ExpiredInvite, Code::InvalidArgument, "validation_error"),
+            (GroupError::UsedUpInvite, Code::InvalidArgument, "validation_error"),
+            (GroupError::PastExpiry, Code::InvalidArgument, "validation_error"),
+            (
+                GroupError::TooLong { field: "name", most: 3 },
+                Code::InvalidArgument,
+                "validation_error",
+            ),
+            (GroupError::Contended, Code::Aborted, "conflict"),
+            (GroupError::NoRandomness, Code::Internal, "server_error"),
+        ] {
+            let status = Status::from(Error::from(error));
+            assert_eq!((status.code(), reason(&status).as_deref()), (code, Some(expected)));
+        }
+    }
+}
