@@ -194,7 +194,10 @@ async fn removed_member_hears_of_it_and_of_nothing_after_it() {
     let sent = two.request(Method::POST, "/api/messages", body).await;
     refused(sent, StatusCode::FORBIDDEN, "forbidden");
 
-    let (status, _) = ask(&three, "add-participant", id, &two).await;
+    let path = format!("/api/groups/{id}/members");
+    three.ok(Method::POST, &path, json!({ "userId": two.id })).await;
+    three.ok(Method::DELETE, &format!("/api/groups/{id}/members/{}", three.id), json!({})).await;
+    let (status, _) = ask(&one, "add-participant", id, &three).await;
     assert_eq!(status, StatusCode::OK);
     one.send(id, "again").await;
     for (_, ear) in &mut ears {
@@ -228,6 +231,7 @@ async fn stranger_changes_and_learns_nothing() {
         (Method::PUT, format!("/api/groups/{id}")),
         (Method::PATCH, format!("/api/groups/{id}")),
         (Method::DELETE, format!("/api/groups/{id}/leave")),
+        (Method::DELETE, format!("/api/groups/{id}/members/{}", two.id)),
         (Method::GET, format!("/api/groups/{id}/invite-link")),
         (Method::POST, format!("/api/groups/{id}/invite-link")),
         (Method::DELETE, format!("/api/groups/{id}/invite-link")),
@@ -269,6 +273,14 @@ async fn what_is_no_group_is_said_clearly() {
             let answer = ask(&one, act, id, &two).await;
             refused(answer, StatusCode::BAD_REQUEST, "validation_error");
         }
+    }
+    for id in [direct.as_str(), unknown] {
+        let path = format!("/api/groups/{id}/members");
+        let body = json!({ "userId": two.id });
+        refused(one.request(Method::POST, &path, body).await, StatusCode::NOT_FOUND, "not_found");
+        let path = format!("{path}/{}", two.id);
+        let answer = one.request(Method::DELETE, &path, json!({})).await;
+        refused(answer, StatusCode::NOT_FOUND, "not_found");
     }
     for path in ["/api/groups/zzz", "/api/groups/zzz/invite-link"] {
         let answer = one.request(Method::GET, path, Value::Null).await;

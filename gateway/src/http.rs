@@ -59,11 +59,11 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
     }
 }
 
-/// The one parameter inside the path.
+/// The parameter inside the path, or several as a tuple.
 #[derive(Clone, Debug)]
-pub struct InPath(pub String);
+pub struct InPath<T = String>(pub T);
 
-impl<S: Send + Sync> FromRequestParts<S> for InPath {
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for InPath<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
@@ -77,8 +77,8 @@ impl<S: Send + Sync> FromRequestParts<S> for InPath {
         if !behind_percent.all(|rest| rest.get(..2).is_some_and(is_escape)) {
             return Err(undecodable());
         }
-        let path = Path::<String>::from_request_parts(parts, state).await;
-        path.map(|Path(text)| Self(text)).map_err(|_| undecodable())
+        let path = Path::<T>::from_request_parts(parts, state).await;
+        path.map(|Path(found)| Self(found)).map_err(|_| undecodable())
     }
 }
 

@@ -99,36 +99,71 @@ pub async fn update(
     show(&state, dialect, &identity, Shape::CHANGED, changed.conversation).await
 }
 
-/// Adds a member.
+/// Adds a member whom the body names beside the group.
+pub async fn add_participant(
+    State(state): State<AppState>,
+    Declared(dialect): Declared,
+    identity: Identity,
+    Body(body): Body<group::Membership>,
+) -> Result<Response, ApiError> {
+    let added = add(&state, dialect, &identity, body.ids()?).await;
+    added.map_err(|error| group::refused(dialect, error))
+}
+
+/// Adds a member to the group in the path.
 pub async fn add_member(
     State(state): State<AppState>,
     Declared(dialect): Declared,
     identity: Identity,
+    InPath(id): InPath,
     Body(body): Body<group::Membership>,
 ) -> Result<Response, ApiError> {
-    let (conversation_id, user_id) = body.ids()?;
-    let request = pb::AddMemberRequest { conversation_id, user_id };
-    let request = identity.caller.request(request);
-    let changed = state.clients.conversation.clone().add_member(request).await;
-    let changed = changed.map_err(|status| group::refused(dialect, status.into()))?;
-    let changed = changed.into_inner().conversation;
-    show(&state, dialect, &identity, Shape::CHANGED, changed).await
+    add(&state, dialect, &identity, body.ids_in(&id)?).await
 }
 
-/// Removes a member.
-pub async fn remove_member(
+async fn add(
+    state: &AppState,
+    dialect: Dialect,
+    identity: &Identity,
+    (conversation_id, user_id): (String, String),
+) -> Result<Response, ApiError> {
+    let request = pb::AddMemberRequest { conversation_id, user_id };
+    let request = identity.caller.request(request);
+    let changed = state.clients.conversation.clone().add_member(request).await?.into_inner();
+    show(state, dialect, identity, Shape::CHANGED, changed.conversation).await
+}
+
+/// Removes a member whom the body names beside the group.
+pub async fn remove_participant(
     State(state): State<AppState>,
     Declared(dialect): Declared,
     identity: Identity,
     Body(body): Body<group::Membership>,
 ) -> Result<Response, ApiError> {
-    let (conversation_id, user_id) = body.ids()?;
+    let removed = remove(&state, dialect, &identity, body.ids()?).await;
+    removed.map_err(|error| group::refused(dialect, error))
+}
+
+/// Removes the member in the path.
+pub async fn remove_member(
+    State(state): State<AppState>,
+    Declared(dialect): Declared,
+    identity: Identity,
+    InPath((id, user)): InPath<(String, String)>,
+) -> Result<Response, ApiError> {
+    remove(&state, dialect, &identity, group::member(&id, &user)?).await
+}
+
+async fn remove(
+    state: &AppState,
+    dialect: Dialect,
+    identity: &Identity,
+    (conversation_id, user_id): (String, String),
+) -> Result<Response, ApiError> {
     let request = pb::RemoveMemberRequest { conversation_id, user_id };
     let request = identity.caller.request(request);
-    let changed = state.clients.conversation.clone().remove_member(request).await;
-    let changed = changed.map_err(|status| group::refused(dialect, status.into()))?;
-    let changed = changed.into_inner().conversation;
-    show(&state, dialect, &identity, Shape::CHANGED, changed).await
+    let changed = state.clients.conversation.clone().remove_member(request).await?.into_inner();
+    show(state, dialect, identity, Shape::CHANGED, changed.conversation).await
 }
 
 /// Makes a member an administrator.

@@ -129,14 +129,23 @@ pub struct Membership {
 
 impl Membership {
     /// Returns both ids, that of the group first.
-    pub fn ids(self) -> Result<(String, String), ApiError> {
-        let needed = |field| ApiError::validation(format!("{field} is needed"));
-        let group = fields::first([self.group_id, self.conversation_id]);
-        let group = group.ok_or_else(|| needed("groupId"))?;
-        let user = fields::first([self.user_id, self.member_id]);
-        let user = user.ok_or_else(|| needed("userId"))?;
-        Ok((group_id(&group)?, fields::user_id("userId", &user)?.to_string()))
+    pub fn ids(mut self) -> Result<(String, String), ApiError> {
+        let group = fields::first([self.group_id.take(), self.conversation_id.take()]);
+        let group = group.ok_or_else(|| ApiError::validation("groupId is needed"))?;
+        self.ids_in(&group)
     }
+
+    /// Returns both ids where the group is named elsewhere.
+    pub fn ids_in(self, group: &str) -> Result<(String, String), ApiError> {
+        let user = fields::first([self.user_id, self.member_id]);
+        let user = user.ok_or_else(|| ApiError::validation("userId is needed"))?;
+        member(group, &user)
+    }
+}
+
+/// Reads the ids of a group and of somebody in it, or not in it.
+pub fn member(group: &str, user: &str) -> Result<(String, String), ApiError> {
+    Ok((group_id(group)?, fields::user_id("userId", user)?.to_string()))
 }
 
 /// Returns a failure of a request that names a group beside a user: to the old families, a group that
