@@ -19,6 +19,7 @@ mod order;
 mod privacy;
 mod reading;
 mod repetition;
+mod replies;
 mod round_trips;
 mod sessions;
 mod starting;

@@ -20,6 +20,15 @@
 //! | `attachment.file_type` | `fileType` | `fileType`, else `type` |
 //! | `attachment.duration_seconds` | the digits that `audioDuration` begins with | `audioDuration` |
 //! | `client_id` | `clientId`, any JSON scalar but empty text | `clientId`, to its sender alone |
+//! | `reply_to_id` | `replyTo` | `replyTo` |
+//! | `given_quote`, else `quote` | known fields of `replyToMessage` of at most 4 KiB | `replyToMessage` |
+//! | `forwarding` | `forwarded`, `forwardedFrom`, `forwardedMessageId` | the same |
+//! | `call` | `callActivity`, `messageType` or `type` is `call_activity` | `callActivity`, `messageType` |
+//! | `call.direction`, `.status`, `.is_video` | `callType`, `callStatus`, `isVideoCall` | the same |
+//! | `call.started_at` | `callStartTime`, if it is an instant | `callStartTime`, as it was sent |
+//! | `call.duration_seconds` | the digits that `callDuration` begins with | `callDuration`, as text |
+//! | `location`, `contact_card` | `metadata.location`, `metadata.contact` | the same |
+//! | `mention_ids` | `mentions` | `mentions` |
 //! | not deleted | – | `deleted`, `isDeleted` |
 //! | `created_at` | – | `createdAt`; in live events also `lastMessageAt` |
 //! | **conversation** | | |

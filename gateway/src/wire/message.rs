@@ -1,7 +1,9 @@
 //! Messages: what clients send and ask for, and how a stored message looks to each family.
 
 mod history;
+mod parts;
 mod render;
+mod shown;
 
 use axum::response::Response;
 use chat_kit::id::{MessageId, UserId};
@@ -54,8 +56,9 @@ pub struct Send {
     pub file_type: Option<String>,
     #[serde(deserialize_with = "fields::leading_whole")]
     pub audio_duration: Option<u32>,
-    pub reply_to: Option<String>,
     pub client_id: Option<Value>,
+    #[serde(flatten)]
+    pub parts: parts::OldParts,
 }
 
 impl Send {
@@ -68,10 +71,6 @@ impl Send {
     ) -> Result<pb::SendMessageRequest, ApiError> {
         for sender in [&self.sender_id, &self.from].into_iter().flatten() {
             check_sender(sender, caller)?;
-        }
-        // Replies are not stored yet; a malformed id is refused all the same.
-        if let Some(id) = fields::first([self.reply_to]) {
-            id.parse::<MessageId>().map_err(|_| ApiError::invalid_id("replyTo"))?;
         }
         let target = target(
             fields::first([self.conversation_id, self.conversation]),
@@ -94,7 +93,7 @@ impl Send {
         if let Some(file) = attachment.as_ref().filter(|_| is_uploaded && content.is_empty()) {
             content = text_of(file);
         }
-        Ok(pb::SendMessageRequest {
+        let mut request = pb::SendMessageRequest {
             target: Some(target),
             message_id: MessageId::new().to_string(),
             content,
@@ -102,7 +101,10 @@ impl Send {
             attachment,
             client_id: self.client_id.map(client_id_text).transpose()?.flatten(),
             origin_id,
-        })
+            ..Default::default()
+        };
+        self.parts.add_to(&mut request)?;
+        Ok(request)
     }
 }
 
@@ -122,6 +124,8 @@ pub struct UnifiedSend {
     pub r#type: Option<String>,
     pub attachment: Option<UnifiedAttachment>,
     pub client_id: Option<Value>,
+    #[serde(flatten)]
+    pub parts: parts::UnifiedParts,
 }
 
 /// A file beside a message, as new clients say it.
@@ -154,7 +158,7 @@ impl UnifiedSend {
             file_type: fields::first([attachment.file_type]),
             duration_seconds: attachment.duration_seconds,
         });
-        Ok(pb::SendMessageRequest {
+        let mut request = pb::SendMessageRequest {
             target: Some(target),
             message_id: MessageId::new().to_string(),
             content: content_of(self.content, source),
@@ -162,7 +166,10 @@ impl UnifiedSend {
             attachment,
             client_id: self.client_id.map(client_id_text).transpose()?.flatten(),
             origin_id,
-        })
+            ..Default::default()
+        };
+        self.parts.add_to(&mut request)?;
+        Ok(request)
     }
 }
 

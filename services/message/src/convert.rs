@@ -1,5 +1,7 @@
 //! From requests to validated input, and from documents to protobuf. Pure: no I/O.
 
+mod parts;
+
 use std::str::FromStr;
 
 use bson::oid::ObjectId;
@@ -9,19 +11,21 @@ use chat_kit::{
 };
 use chat_proto::v1 as pb;
 
+pub use self::parts::Parts;
+use self::parts::label;
 use crate::{
     error::Error,
     states::{Row, State},
     store::{
-        messages::{Attachment, Kind, Message, SystemNote},
+        messages::{Kind, Message, SystemNote},
         receipts::Receipt,
     },
 };
 
-/// Longest client id, file name or file type, in bytes.
-const LONGEST_LABEL: usize = 512;
-/// Longest address of a file, in bytes.
-const LONGEST_URL: usize = 2048;
+/// Longest client id, in characters.
+const LONGEST_CLIENT_ID: usize = 512;
+/// Longest name of a happening, in characters.
+const LONGEST_KIND: usize = 64;
 /// Most users of whom one system message speaks.
 const MOST_SUBJECTS: usize = 1000;
 /// Longest beginning of a text that a preview shows, in characters.
@@ -38,14 +42,12 @@ pub struct NewMessage {
     pub content: String,
     /// What it is.
     pub kind: Kind,
-    /// File that belongs to it.
-    pub attachment: Option<Attachment>,
+    /// What belongs to it beside the text.
+    pub parts: Parts,
     /// JSON text of the client's id.
     pub client_id: Option<String>,
     /// The socket it is sent on.
     pub origin_id: Option<ObjectId>,
-    /// What happened, where it was not written.
-    pub system: Option<SystemNote>,
 }
 
 /// What happened in a conversation, checked.
@@ -71,24 +73,22 @@ pub enum Target {
 impl NewMessage {
     /// Checks a request.
     pub fn parse(request: pb::SendMessageRequest, longest: usize) -> Result<Self, Error> {
-        let attachment = request.attachment.map(attachment).transpose()?;
-        if request.content.is_empty() && attachment.is_none() {
-            return Err(invalid("content", "a message needs a text or a file"));
-        }
         if request.content.encode_utf16().count() > longest {
             return Err(Error::TooLong { limit: longest });
         }
-        let client_id = request.client_id.map(|id| label("client_id", id)).transpose()?;
-        Ok(Self {
-            id: id("message_id", &request.message_id)?,
-            target: target(request.target)?,
-            content: request.content,
-            kind: kind(&request.r#type)?,
-            attachment,
-            client_id,
-            origin_id: request.origin_id.map(|text| parse_origin(&text)).transpose()?,
-            system: None,
-        })
+        let message_id = id("message_id", &request.message_id)?;
+        let origin_id = request.origin_id.as_deref().map(parse_origin).transpose()?;
+        let target = target(request.target.clone())?;
+        let kind = kind(&request.r#type)?;
+        let client_id = request.client_id.clone();
+        let content = request.content.clone();
+        let parts = Parts::parse(request)?;
+        if content.is_empty() && parts.are_nothing() {
+            return Err(invalid("content", "a message needs a text or a file"));
+        }
+        let client_id =
+            client_id.map(|id| label("client_id", id, LONGEST_CLIENT_ID)).transpose()?;
+        Ok(Self { id: message_id, target, content, kind, parts, client_id, origin_id })
     }
 }
 
@@ -108,7 +108,7 @@ impl NewSystemMessage {
         }
         let user_ids = note.user_ids.iter().map(|user| id("note.user_ids", user));
         let system = SystemNote {
-            kind: label("note.kind", note.kind)?,
+            kind: label("note.kind", note.kind, LONGEST_KIND)?,
             user_ids: user_ids.collect::<Result<_, _>>()?,
         };
         let conversation_id = conversation_id(&request.conversation_id)?;
@@ -117,10 +117,9 @@ impl NewSystemMessage {
             target: Target::Conversation(conversation_id),
             content: request.content,
             kind: Kind::System,
-            attachment: None,
+            parts: Parts { system: Some(system), ..Parts::default() },
             client_id: None,
             origin_id: None,
-            system: Some(system),
         };
         Ok(Self { actor: id("actor_id", &request.actor_id)?, conversation_id, message })
     }
@@ -155,29 +154,6 @@ fn parse_origin(text: &str) -> Result<ObjectId, Error> {
 
 fn invalid(field: &'static str, message: &str) -> Error {
     Error::Invalid { field, message: message.to_owned() }
-}
-
-fn label(field: &'static str, text: String) -> Result<String, Error> {
-    if text.len() > LONGEST_LABEL {
-        return Err(invalid(field, &format!("{field} exceeds {LONGEST_LABEL} bytes")));
-    }
-    Ok(text)
-}
-
-fn attachment(attachment: pb::Attachment) -> Result<Attachment, Error> {
-    if attachment.url.is_empty() || attachment.url.len() > LONGEST_URL {
-        let message = format!("the address of a file has 1 to {LONGEST_URL} bytes");
-        return Err(invalid("attachment.url", &message));
-    }
-    Ok(Attachment {
-        url: attachment.url,
-        name: attachment.name.map(|name| label("attachment.name", name)).transpose()?,
-        file_type: attachment
-            .file_type
-            .map(|file_type| label("attachment.file_type", file_type))
-            .transpose()?,
-        duration_seconds: attachment.duration_seconds,
-    })
 }
 
 fn kind(text: &str) -> Result<Kind, Error> {
@@ -232,25 +208,16 @@ impl From<Message> for pb::Message {
             created_at: Some(to_timestamp(message.created_at)),
             previous_created_at: message.previous_created_at.map(to_timestamp),
             origin_id: message.origin_id.map(ObjectId::to_hex),
+            reply_to_id: message.reply.as_ref().map(|reply| reply.to.to_string()),
+            quote: message.reply.as_ref().and_then(parts::quote),
+            given_quote: message.reply.and_then(|reply| reply.given),
+            forwarding: message.forwarding.map(Into::into),
+            call: message.call.map(Into::into),
+            location: message.location.map(Into::into),
+            contact_card: message.contact.map(Into::into),
             system: message.system.map(Into::into),
-        }
-    }
-}
-
-impl From<SystemNote> for pb::SystemNote {
-    fn from(note: SystemNote) -> Self {
-        let user_ids = note.user_ids.iter().map(ToString::to_string).collect();
-        Self { kind: note.kind, user_ids }
-    }
-}
-
-impl From<Attachment> for pb::Attachment {
-    fn from(attachment: Attachment) -> Self {
-        Self {
-            url: attachment.url,
-            name: attachment.name,
-            file_type: attachment.file_type,
-            duration_seconds: attachment.duration_seconds,
+            mention_ids: message.mention_ids.iter().map(ToString::to_string).collect(),
+            deleted_at: message.deleted_at.map(to_timestamp),
         }
     }
 }
@@ -307,11 +274,24 @@ pub fn preview(message: &Message) -> pb::Preview {
         message_id: message.id.to_string(),
         seq: message.seq,
         sender_id: message.sender_id.to_string(),
-        content: message.content.chars().take(PREVIEW_LENGTH).collect(),
+        content: preview_text(message),
         r#type: message.kind.as_str().to_owned(),
         created_at: Some(to_timestamp(message.created_at)),
         attachment: message.attachment.clone().map(Into::into),
     }
+}
+
+/// Returns the text that a list shows of a message; a place or a card without one has a name.
+fn preview_text(message: &Message) -> String {
+    if message.content.is_empty() {
+        if message.location.is_some() {
+            return "\u{1F4CD} Location".to_owned();
+        }
+        if message.contact.is_some() {
+            return "\u{1F464} Contact".to_owned();
+        }
+    }
+    message.content.chars().take(PREVIEW_LENGTH).collect()
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use crate::{
     error::Error,
     event,
     queue::Turn,
-    store::messages::{Inserted, Last, Message},
+    store::messages::{Inserted, Last, Message, Quote},
 };
 
 /// How long numbers and first messages are looked for before the caller is told to try again.
@@ -59,7 +59,35 @@ impl Service {
         trace::note("message_id", new.id);
         let place = self.place()?;
         let audience = self.audience(&caller, sender, &new.target).await?;
+        let new = self.complete(new, &audience).await?;
         self.store(place, caller, sender, new, audience).await
+    }
+
+    /// Completes a message by what only the conversation tells: what the message said that it answers, and
+    /// that whom it mentions is a member.
+    async fn complete(
+        &self,
+        mut new: NewMessage,
+        audience: &Audience,
+    ) -> Result<NewMessage, Error> {
+        for mentioned in &new.parts.mention_ids {
+            if !audience.member_ids.contains(&mentioned.to_string()) {
+                let message = format!("{mentioned} is no member, and cannot be mentioned");
+                return Err(Error::Invalid { field: "mention_ids", message });
+            }
+        }
+        if let Some(reply) = &mut new.parts.reply {
+            let answered = self.store.messages.by_id(reply.to).await?;
+            let of_here =
+                answered.filter(|message| message.conversation_id == audience.conversation_id);
+            let Some(answered) = of_here else {
+                let message = "the answered message is none of this conversation".to_owned();
+                return Err(Error::Invalid { field: "reply_to_id", message });
+            };
+            reply.quote = answered.deleted_at.is_none().then(|| Quote::of(&answered));
+            reply.given = reply.given.take().filter(|_| answered.deleted_at.is_none());
+        }
+        Ok(new)
     }
 
     /// Stores and announces what happened in a conversation, in the name of whoever did it, for a service.
@@ -245,6 +273,7 @@ impl Service {
 /// Returns the document of a message that follows `last`.
 fn numbered(sender: UserId, new: &NewMessage, audience: &Audience, last: Option<Last>) -> Message {
     let now = DateTime::now();
+    let parts = new.parts.clone();
     let earliest = last.map(|last| after(last.created_at, Duration::from_millis(1)));
     Message {
         id: new.id,
@@ -254,12 +283,19 @@ fn numbered(sender: UserId, new: &NewMessage, audience: &Audience, last: Option<
         recipient_id: audience.recipient_id,
         content: new.content.clone(),
         kind: new.kind,
-        attachment: new.attachment.clone(),
+        attachment: parts.attachment,
+        reply: parts.reply,
+        forwarding: parts.forwarding,
+        call: parts.call,
+        location: parts.location,
+        contact: parts.contact,
+        mention_ids: parts.mention_ids,
+        system: parts.system,
+        deleted_at: None,
         client_id: new.client_id.clone(),
         created_at: earliest.map_or(now, |earliest| now.max(earliest)),
         previous_created_at: last.map(|last| last.created_at),
         origin_id: new.origin_id,
-        system: new.system.clone(),
         outbox: vec![event::created_entry(new.id, now)],
     }
 }

@@ -4,6 +4,7 @@ use chat_proto::v1 as pb;
 use serde::Serialize;
 use serde_json::{Value, value::RawValue};
 
+use super::shown::{OldParts, UnifiedParts, old_type};
 use crate::wire::fields::iso;
 
 /// A message as both old families read it.
@@ -27,8 +28,8 @@ pub(super) struct Payload<'a> {
     created_at: Option<String>,
     #[serde(flatten)]
     file: Option<AttachedFile<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    message_type: Option<&'static str>,
+    #[serde(flatten)]
+    parts: OldParts<'a>,
 }
 
 /// The file of a message as both old families read it.
@@ -72,21 +73,13 @@ impl<'a> From<&'a pb::Message> for Payload<'a> {
             text: &message.content,
             content: &message.content,
             r#type: old_type(&message.r#type),
-            deleted: false,
-            is_deleted: false,
+            deleted: message.deleted_at.is_some(),
+            is_deleted: message.deleted_at.is_some(),
             created_at: iso(message.created_at.as_ref()),
             file,
-            message_type: (message.r#type == SYSTEM).then_some(SYSTEM),
+            parts: message.into(),
         }
     }
-}
-
-/// What no person wrote, in both vocabularies.
-const SYSTEM: &str = "system";
-
-/// Returns the type of a message as the old families know it: what says what happened is a text to them.
-pub(in crate::wire) fn old_type(kind: &str) -> &str {
-    if kind == SYSTEM { "text" } else { kind }
 }
 
 /// A message in an event.
@@ -145,44 +138,15 @@ pub(super) struct Unified<'a> {
     recipient_id: Option<&'a str>,
     content: &'a str,
     r#type: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    attachment: Option<Attachment<'a>>,
+    #[serde(flatten)]
+    parts: UnifiedParts<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     client_id: Option<Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    system: Option<SystemNote<'a>>,
     created_at: Option<String>,
-}
-
-/// What happened, as new clients read it.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct SystemNote<'a> {
-    kind: &'a str,
-    user_ids: &'a [String],
-}
-
-/// A file as new clients read it.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Attachment<'a> {
-    url: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    file_type: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    duration_seconds: Option<u32>,
 }
 
 impl<'a> From<&'a pb::Message> for Unified<'a> {
     fn from(message: &'a pb::Message) -> Self {
-        let attachment = message.attachment.as_ref().map(|attachment| Attachment {
-            url: &attachment.url,
-            name: attachment.name.as_deref(),
-            file_type: attachment.file_type.as_deref(),
-            duration_seconds: attachment.duration_seconds,
-        });
         Self {
             id: &message.id,
             conversation_id: &message.conversation_id,
@@ -191,12 +155,8 @@ impl<'a> From<&'a pb::Message> for Unified<'a> {
             recipient_id: message.recipient_id.as_deref(),
             content: &message.content,
             r#type: &message.r#type,
-            attachment,
+            parts: message.into(),
             client_id: client_id(message),
-            system: message
-                .system
-                .as_ref()
-                .map(|note| SystemNote { kind: &note.kind, user_ids: &note.user_ids }),
             created_at: iso(message.created_at.as_ref()),
         }
     }

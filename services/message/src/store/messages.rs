@@ -1,5 +1,6 @@
 //! The collection `messages`: its documents, their indexes and every query on them.
 
+mod parts;
 mod states;
 
 use std::sync::Arc;
@@ -18,6 +19,9 @@ use mongodb::{
 };
 use serde::{Deserialize, Serialize};
 
+pub use self::parts::{
+    Attachment, Call, ContactCard, Forwarding, Kind, Location, Quote, Reply, SystemNote,
+};
 pub use self::states::{MOST_UNREAD, Place};
 use super::inserts::{Inserts, inserts};
 use crate::error::Error;
@@ -68,61 +72,33 @@ pub struct Message {
     /// The socket it was sent on, which gets no echo.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub origin_id: Option<ObjectId>,
+    /// The message that it answers.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reply: Option<Reply>,
+    /// That it was forwarded.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub forwarding: Option<Forwarding>,
+    /// The call that it tells of.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub call: Option<Call>,
+    /// The place that it shows.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub location: Option<Location>,
+    /// The card that it shows.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub contact: Option<ContactCard>,
+    /// Members whom it mentions.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub mention_ids: Vec<UserId>,
     /// What happened, where it was not written.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub system: Option<SystemNote>,
+    /// When it was deleted for everybody; nothing of what it said is left then.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub deleted_at: Option<DateTime>,
     /// Changes of this document that the stream of events has not acknowledged yet.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub outbox: Vec<OutboxEntry>,
-}
-
-/// What a message is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    /// Text alone.
-    Text,
-    /// A picture.
-    Image,
-    /// A film.
-    Video,
-    /// Any other file.
-    File,
-    /// A recording.
-    Audio,
-    /// A place.
-    Location,
-    /// Somebody's card.
-    Contact,
-    /// A recording made in the chat.
-    Voice,
-    /// What happened; nobody wrote it.
-    System,
-}
-
-/// What happened in a conversation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SystemNote {
-    /// The kind of happening.
-    pub kind: String,
-    /// Whom it happened to.
-    pub user_ids: Vec<UserId>,
-}
-
-/// A file beside a message's text.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Attachment {
-    /// Where the file is.
-    pub url: String,
-    /// Name as its sender knew it.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub name: Option<String>,
-    /// What the sender's client calls it.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub file_type: Option<String>,
-    /// Length of a recording in whole seconds.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub duration_seconds: Option<u32>,
 }
 
 /// A change that is still to be announced.

@@ -5,6 +5,7 @@ mod announce;
 mod history;
 mod load;
 mod order;
+mod parts;
 mod queries;
 mod receipts;
 mod repeat;

@@ -190,7 +190,14 @@ pub fn stored_message(conversation_id: ConversationId, sender_id: UserId, seq: i
         created_at: at(seq),
         previous_created_at: (seq > 1).then(|| at(seq - 1)),
         origin_id: None,
+        reply: None,
+        forwarding: None,
+        call: None,
+        location: None,
+        contact: None,
+        mention_ids: Vec::new(),
         system: None,
+        deleted_at: None,
         outbox: Vec::new(),
     }
 }

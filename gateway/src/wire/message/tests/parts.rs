@@ -1,0 +1,195 @@
+//! What clients send beside the text, and how it looks to the others.
+
+use super::*;
+
+/// Returns what a body makes of the stored message.
+fn stored_as(body: Value) -> pb::Message {
+    let sent = request(with(json!({ "toId": OTHER, "text": "x" }), body));
+    pb::Message {
+        reply_to_id: sent.reply_to_id,
+        given_quote: sent.given_quote,
+        forwarding: sent.forwarding,
+        call: sent.call,
+        location: sent.location,
+        contact_card: sent.contact_card,
+        mention_ids: sent.mention_ids,
+        ..stored()
+    }
+}
+
+#[test]
+fn quote_comes_back_as_the_client_put_it() {
+    let quote = json!({
+        "id": CONVERSATION, "text": "hi", "fileType": null, "fileName": null, "fileUrl": null,
+        "audioDuration": 7, "from": OTHER,
+    });
+    let message = stored_as(json!({ "replyTo": CONVERSATION, "replyToMessage": quote }));
+    let expected = with(golden(), json!({ "replyTo": CONVERSATION, "replyToMessage": quote }));
+    assert_eq!(payload(&message), expected);
+
+    let more = with(quote.clone(), json!({ "token": "x", "text": { "$ne": 1 } }));
+    let message = stored_as(json!({ "replyTo": CONVERSATION, "replyToMessage": more }));
+    let shown = payload(&message)["replyToMessage"].clone();
+    assert!(shown.get("token").is_none() && shown.get("text").is_none(), "{shown}");
+
+    for given in [json!(null), json!("hi"), json!({}), json!({ "text": "x".repeat(4096) })] {
+        let sent = json!({ "toId": OTHER, "replyTo": CONVERSATION, "replyToMessage": given });
+        assert_eq!(request(sent).given_quote, None);
+    }
+    let sent = request(json!({ "toId": OTHER, "text": "x", "replyToMessage": quote }));
+    assert_eq!((sent.reply_to_id, sent.given_quote), (None, None), "it quotes nothing");
+}
+
+#[test]
+fn quote_of_the_server_has_the_same_form() {
+    let attachment = pb::Attachment {
+        url: "u".to_owned(),
+        name: Some("n".to_owned()),
+        file_type: None,
+        duration_seconds: Some(7),
+    };
+    let quote = pb::Quote {
+        message_id: CONVERSATION.to_owned(),
+        sender_id: OTHER.to_owned(),
+        content: "hi".to_owned(),
+        r#type: "audio".to_owned(),
+        attachment: Some(attachment),
+    };
+    let reply_to_id = Some(CONVERSATION.to_owned());
+    let message = pb::Message { reply_to_id, quote: Some(quote), ..stored() };
+    let expected = json!({
+        "id": CONVERSATION, "text": "hi", "fileType": "audio", "fileName": "n", "fileUrl": "u",
+        "audioDuration": 7, "from": OTHER,
+    });
+    assert_eq!(payload(&message)["replyToMessage"], expected);
+    let shown = unified(&message);
+    assert_eq!(shown["replyTo"], CONVERSATION);
+    let expected = json!({
+        "id": CONVERSATION, "senderId": OTHER, "content": "hi", "type": "audio",
+        "attachment": { "url": "u", "name": "n", "durationSeconds": 7 },
+    });
+    assert_eq!(shown["quote"], expected);
+    let silent = pb::Message { quote: None, ..message };
+    assert_eq!(payload(&silent)["replyTo"], CONVERSATION);
+    assert!(
+        payload(&silent).get("replyToMessage").is_none(),
+        "of what was deleted nothing is said"
+    );
+}
+
+#[test]
+fn forwarded_message_says_so() {
+    let body = json!({
+        "forwarded": true, "forwardedFrom": "Ada", "forwardedMessageId": CONVERSATION,
+    });
+    let message = stored_as(body.clone());
+    assert_eq!(payload(&message), with(golden(), body));
+    let expected = json!({ "from": "Ada", "messageId": CONVERSATION });
+    assert_eq!(unified(&message)["forwarded"], expected);
+    for nothing in [json!(false), json!(null), json!(0), json!("")] {
+        let message = stored_as(json!({ "forwarded": nothing, "forwardedFrom": "Ada" }));
+        assert_eq!(message.forwarding, None);
+    }
+}
+
+#[test]
+fn message_about_a_call_is_marked_in_three_ways() {
+    let of_call = json!({
+        "callType": "outgoing", "callStatus": "missed", "isVideoCall": true,
+        "callStartTime": "2026-01-31T08:15:30.123456",
+    });
+    for (mark, seconds, shown) in [
+        (json!({ "callActivity": true, "callDuration": "65" }), Some(65), json!("65")),
+        (json!({ "callActivity": 1, "callDuration": 65 }), Some(65), json!("65")),
+        (json!({ "messageType": "call_activity", "callDuration": null }), None, json!(null)),
+        (json!({ "type": "call_activity" }), None, json!(null)),
+    ] {
+        let sent = request(with(with(json!({ "toId": OTHER }), of_call.clone()), mark.clone()));
+        assert_eq!((sent.content.as_str(), sent.r#type.as_str()), ("\u{1F4DE} Call", ""), "{mark}");
+        assert_eq!(sent.call.as_ref().expect("a call").duration_seconds, seconds, "{mark}");
+        let message = pb::Message { call: sent.call, ..stored() };
+        let expected = with(
+            with(golden(), of_call.clone()),
+            json!({ "messageType": "call_activity", "callActivity": true }),
+        );
+        let mut read = payload(&message);
+        let duration = read.as_object_mut().expect("fields").remove("callDuration");
+        assert_eq!((read, duration.unwrap_or_default()), (expected, shown), "{mark}");
+    }
+    let message =
+        stored_as(json!({ "callActivity": true, "callDuration": 5, "isVideoCall": false }));
+    let expected = json!({ "isVideo": false, "durationSeconds": 5 });
+    assert_eq!(unified(&message)["call"], expected);
+}
+
+#[test]
+fn begin_of_a_call_is_handed_on_if_it_is_an_instant() {
+    for (given, kept) in [
+        (json!("2026-01-31T08:15:30.123456"), true),
+        (json!("2026-01-31T08:15:30.123Z"), true),
+        (json!("2026-01-31"), true),
+        (json!("yesterday"), false),
+        (json!(""), false),
+        (json!(1_769_847_330), false),
+        (json!({ "$gt": "" }), false),
+        (json!(null), false),
+    ] {
+        let message = stored_as(json!({ "callActivity": true, "callStartTime": given }));
+        let begun = message.call.expect("a call").started_at;
+        assert_eq!(begun.as_deref(), given.as_str().filter(|_| kept), "{given}");
+    }
+}
+
+#[test]
+fn places_cards_and_mentions_look_the_same_to_all() {
+    let metadata = json!({
+        "location": { "latitude": 52.5, "longitude": -13.25, "address": "Berlin" },
+        "contact": { "name": "Grace", "phone": "+1" },
+    });
+    let body = json!({ "metadata": metadata, "mentions": [OTHER] });
+    let message = stored_as(body.clone());
+    assert_eq!(payload(&message), with(golden(), body.clone()));
+    let shown = unified(&message);
+    assert_eq!((&shown["metadata"], &shown["mentions"]), (&metadata, &json!([OTHER])));
+    for (part, kind) in [("location", "location"), ("contact", "contact")] {
+        let sent = json!({ "toId": OTHER, "metadata": { part: metadata[part] } });
+        assert_eq!(request(sent).r#type, kind);
+    }
+    for wrong in [
+        json!({ "metadata": { "location": { "latitude": "north", "longitude": 1 } } }),
+        json!({ "metadata": { "location": { "latitude": 1 } } }),
+        json!({ "mentions": OTHER }),
+        json!({ "mentions": [{ "$ne": 1 }] }),
+    ] {
+        let error = refusal(with(json!({ "toId": OTHER, "text": "x" }), wrong.clone()));
+        assert_eq!(error.error, "validation_error", "{wrong}");
+    }
+}
+
+#[test]
+fn new_clients_send_the_same_parts() {
+    let body: UnifiedSend = fields::read(json!({
+        "toId": OTHER, "replyTo": CONVERSATION, "mentions": [OTHER],
+        "forwarded": { "from": "Ada" },
+        "call": { "direction": "incoming", "isVideo": true, "durationSeconds": 9 },
+        "metadata": { "contact": { "name": "Grace" } },
+    }))
+    .expect("a message");
+    let sent = body.into_request(Source::Http, None).expect("a message");
+    assert_eq!(sent.reply_to_id.as_deref(), Some(CONVERSATION));
+    assert_eq!(sent.mention_ids, [OTHER]);
+    assert_eq!(sent.forwarding.expect("forwarded").from.as_deref(), Some("Ada"));
+    let call = sent.call.expect("a call");
+    assert_eq!((call.direction.as_deref(), call.duration_seconds), (Some("incoming"), Some(9)));
+    assert_eq!(
+        (sent.r#type.as_str(), sent.contact_card.expect("a card").name.as_str()),
+        ("contact", "Grace")
+    );
+    for wrong in [
+        json!({ "toId": OTHER, "replyTo": "m1" }),
+        json!({ "toId": OTHER, "call": { "startedAt": "yesterday" } }),
+    ] {
+        let body: UnifiedSend = fields::read(wrong).expect("a message");
+        body.into_request(Source::Http, None).expect_err("refused");
+    }
+}
