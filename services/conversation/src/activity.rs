@@ -10,7 +10,7 @@ use crate::{
     Service,
     convert::Activity,
     error::Error,
-    store::{conversations::Preview, previews::NewPreview},
+    store::{conversations::Preview, previews::NewPreview, replaced::Replacement},
 };
 
 impl Service {
@@ -50,6 +50,11 @@ impl Service {
             outcomes[place] = outcome;
         }
         outcomes
+    }
+
+    /// Shows something else in the place of a message that changed. One guarded write, like the others.
+    pub(crate) async fn replace(&self, replacement: Replacement) -> Result<(), Error> {
+        self.store.conversations().replace_preview(&replacement, DateTime::now()).await
     }
 
     async fn record_each(&self, previews: Vec<NewPreview>) -> Vec<Result<(), Error>> {

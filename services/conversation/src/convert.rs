@@ -16,7 +16,10 @@ use crate::{
     direct::{Opened, Peer},
     error::Error,
     list::{Listed, Wanted},
-    store::conversations::{Attachment, Audience, Conversation, ConversationStatus, Preview},
+    store::{
+        conversations::{Attachment, Audience, Conversation, ConversationStatus, Preview},
+        replaced::Replacement,
+    },
 };
 
 /// Most previews of one call: more than any caller collects.
@@ -78,10 +81,27 @@ pub(crate) fn act(request: &pb::GetAudienceRequest) -> Result<(ConversationId, A
     }
 }
 
-/// Reads a preview; its text is cut to the preview's length.
+/// Reads a preview and its conversation.
 pub(crate) fn activity(request: pb::RecordActivityRequest, limits: &Limits) -> Activity {
     let id = conversation_id(&request.conversation_id)?;
-    let preview = request.preview.ok_or(Error::Missing("preview"))?;
+    Ok((id, preview(request.preview.ok_or(Error::Missing("preview"))?, limits)?))
+}
+
+/// Reads what is to be shown in the place of a message.
+pub(crate) fn replacement(
+    request: pb::ReplacePreviewRequest,
+    limits: &Limits,
+) -> Result<Replacement, Error> {
+    Ok(Replacement {
+        conversation: conversation_id(&request.conversation_id)?,
+        seq: request.seq,
+        change: request.change,
+        preview: request.preview.map(|shown| preview(shown, limits)).transpose()?,
+    })
+}
+
+/// Reads a preview; its text is cut to the preview's length.
+fn preview(preview: pb::Preview, limits: &Limits) -> Result<Preview, Error> {
     if preview.seq < 1 {
         return Err(Error::Invalid("preview.seq"));
     }
@@ -96,8 +116,9 @@ pub(crate) fn activity(request: pb::RecordActivityRequest, limits: &Limits) -> A
         r#type: preview.r#type,
         created_at: from_timestamp(&created_at),
         attachment: preview.attachment.map(Into::into),
+        change: preview.change,
     };
-    Ok((id, preview))
+    Ok(preview)
 }
 
 /// Reads several previews, of which each may be wrong for itself.
@@ -197,6 +218,7 @@ impl From<Preview> for pb::Preview {
             r#type: preview.r#type,
             created_at: Some(to_timestamp(preview.created_at)),
             attachment: preview.attachment.map(Into::into),
+            change: preview.change,
         }
     }
 }
@@ -247,6 +269,7 @@ mod tests {
             r#type: "text".to_owned(),
             created_at: Some(prost_types::Timestamp::default()),
             attachment: None,
+            change: 0,
         }
     }
 

@@ -6,7 +6,7 @@ use chat_proto::v1::{
     FindDirectConversationResponse, GetAudienceRequest, GetAudienceResponse,
     ListConversationsRequest, ListConversationsResponse, OpenDirectConversationRequest,
     OpenDirectConversationResponse, RecordActivitiesRequest, RecordActivitiesResponse,
-    RecordActivityRequest, RecordActivityResponse,
+    RecordActivityRequest, RecordActivityResponse, ReplacePreviewRequest, ReplacePreviewResponse,
     conversation_service_server::ConversationService,
 };
 use tonic::{Request, Response, Status};
@@ -239,5 +239,13 @@ impl ConversationService for Service {
         let joined = self.join(user, id, Way::Public).await?;
         let conversation = Some(groups::group(joined, user, &self.links));
         Ok(Response::new(pb::JoinPublicGroupResponse { conversation }))
+    async fn replace_preview(
+        &self,
+        request: Request<ReplacePreviewRequest>,
+    ) -> Result<Response<ReplacePreviewResponse>, Status> {
+        Caller::open(&request)?.require_service()?;
+        let replacement = convert::replacement(request.into_inner(), &self.limits)?;
+        self.replace(replacement).await?;
+        Ok(Response::new(ReplacePreviewResponse {}))
     }
 }

@@ -4,6 +4,7 @@ pub(crate) mod audiences;
 pub(crate) mod conversations;
 pub(crate) mod groups;
 pub(crate) mod previews;
+pub(crate) mod replaced;
 
 use bson::{RawBsonRef, RawDocument};
 use mongodb::Database;

@@ -8,7 +8,7 @@ use chat_kit::{
 };
 use chat_proto::v1::{
     Attachment, Conversation, ListConversationsRequest, Preview, RecordActivitiesRequest,
-    RecordActivityRequest,
+    RecordActivityRequest, ReplacePreviewRequest,
 };
 use futures_util::future::join_all;
 use tonic::{Code, Request, Status};
@@ -24,6 +24,7 @@ fn preview(sender: UserId, seq: i64, content: &str) -> Preview {
         r#type: "text".to_owned(),
         created_at: Some(to_timestamp(bson::DateTime::from_millis(1_000_000 + seq))),
         attachment: None,
+        change: 0,
     }
 }
 
@@ -262,4 +263,58 @@ async fn many_previews_are_for_services_and_bounded() {
     assert_eq!(refused.await.expect_err("a user").code(), Code::PermissionDenied);
     let refused = record(as_service(RecordActivitiesRequest { activities: vec![one; 257] }));
     assert_failed(refused.await, Code::InvalidArgument, "validation_error");
+}
+
+async fn replace(suite: &Suite, id: &str, seq: i64, change: i64, preview: Option<Preview>) {
+    let request = ReplacePreviewRequest { conversation_id: id.to_owned(), seq, change, preview };
+    let mut conversations = suite.conversations.clone();
+    conversations.replace_preview(as_service(request)).await.expect("replaced");
+}
+
+#[tokio::test]
+async fn edited_message_is_shown_as_its_newest_change_has_it() {
+    let suite = start().await;
+    let (ada, _, conversation) = suite.pair().await;
+    let sent = preview(ada, 1, "first");
+    record(&suite, as_service(about(&conversation.id, sent.clone()))).await.expect("recorded");
+    let edited =
+        |change, content: &str| Preview { change, content: content.to_owned(), ..sent.clone() };
+    for (change, content) in [(2, "third"), (1, "second"), (2, "late")] {
+        replace(&suite, &conversation.id, 1, change, Some(edited(change, content))).await;
+        let shown = seen_by(&suite, ada).await.last_message.expect("a preview");
+        assert_eq!((shown.content.as_str(), shown.change), ("third", 2));
+    }
+    record(&suite, as_service(about(&conversation.id, sent))).await.expect("recorded");
+    let shown = seen_by(&suite, ada).await.last_message.expect("a preview");
+    assert_eq!(shown.content, "third", "a late preview of the same message changes nothing");
+}
+
+#[tokio::test]
+async fn deleted_message_gives_way_to_the_one_before_it_for_good() {
+    let suite = start().await;
+    let (ada, _, conversation) = suite.pair().await;
+    let (first, second) = (preview(ada, 1, "first"), preview(ada, 2, "second"));
+    record(&suite, as_service(about(&conversation.id, second.clone()))).await.expect("recorded");
+    replace(&suite, &conversation.id, 1, 1, None).await;
+    assert_eq!(seen_by(&suite, ada).await.last_message.as_ref(), Some(&second), "not shown");
+    replace(&suite, &conversation.id, 2, 1, Some(first.clone())).await;
+    assert_eq!(seen_by(&suite, ada).await.last_message.as_ref(), Some(&first));
+    record(&suite, as_service(about(&conversation.id, second))).await.expect("recorded");
+    assert_eq!(seen_by(&suite, ada).await.last_message.as_ref(), Some(&first), "gone for good");
+    replace(&suite, &conversation.id, 1, 1, None).await;
+    assert_eq!(seen_by(&suite, ada).await.last_message, None);
+    let third = preview(ada, 3, "third");
+    record(&suite, as_service(about(&conversation.id, third.clone()))).await.expect("recorded");
+    assert_eq!(seen_by(&suite, ada).await.last_message, Some(third));
+}
+
+#[tokio::test]
+async fn users_replace_no_previews() {
+    let suite = start().await;
+    let (ada, _, conversation) = suite.pair().await;
+    let conversation_id = conversation.id;
+    let request = ReplacePreviewRequest { conversation_id, seq: 1, ..Default::default() };
+    let mut conversations = suite.conversations.clone();
+    let refused = conversations.replace_preview(as_user(ada, request)).await;
+    assert_eq!(refused.expect_err("refused").code(), Code::PermissionDenied);
 }

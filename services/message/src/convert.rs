@@ -278,6 +278,7 @@ pub fn preview(message: &Message) -> pb::Preview {
         r#type: message.kind.as_str().to_owned(),
         created_at: Some(to_timestamp(message.created_at)),
         attachment: message.attachment.clone().map(Into::into),
+        change: 0,
     }
 }
 

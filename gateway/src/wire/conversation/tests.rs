@@ -154,6 +154,7 @@ fn lively() -> pb::Conversation {
         r#type: "text".to_owned(),
         created_at: Some(at(2)),
         attachment: None,
+        change: 0,
     };
     pb::Conversation { last_message: Some(last_message), last_sent_at: Some(at(1)), ..quiet() }
 }

@@ -63,6 +63,9 @@ pub(crate) struct Preview {
     pub(crate) created_at: DateTime,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) attachment: Option<Attachment>,
+    /// Number of the change by which the message became like this.
+    #[serde(default)]
+    pub(crate) change: i64,
 }
 
 /// A file beside a message's text.

@@ -173,7 +173,9 @@ fn statement(new: &NewPreview, now: DateTime) -> bson::error::Result<RawDocument
 /// Returns the update that a preview makes. It is a pipeline, because one command must
 /// do two things of which only one depends on the stored number.
 fn recorded(preview: &Preview, now: DateTime) -> bson::error::Result<Vec<Document>> {
-    let is_newer = doc! { "$lt": [{ "$ifNull": ["$last_message.seq", 0] }, preview.seq] };
+    // A deleted message is shown no more, whether an earlier one is now or none.
+    let shown = doc! { "$max": ["$last_message.seq", "$replaced_seq", 0] };
+    let is_newer = doc! { "$lt": [shown, preview.seq] };
     let when_newer = |new, field| doc! { "$cond": [&is_newer, new, format!("${field}")] };
     let own_time = format!("last_sent.{}", preview.sender_id);
     // A literal, lest a text beginning with `$` be read as a field.
@@ -203,6 +205,7 @@ mod tests {
             r#type: "text".to_owned(),
             created_at: DateTime::now(),
             attachment: None,
+            change: 0,
         };
         let update = recorded(&preview, DateTime::now()).expect("an update");
         let set = update[0].get_document("$set").expect("a stage");

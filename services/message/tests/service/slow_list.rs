@@ -70,6 +70,7 @@ handing_on! {
     list_conversations(ListConversationsRequest) -> ListConversationsResponse;
     get_audience(GetAudienceRequest) -> GetAudienceResponse;
     record_activity(RecordActivityRequest) -> RecordActivityResponse;
+    replace_preview(ReplacePreviewRequest) -> ReplacePreviewResponse;
     get_group(GetGroupRequest) -> GetGroupResponse;
     list_groups(ListGroupsRequest) -> ListGroupsResponse;
     list_public_groups(ListPublicGroupsRequest) -> ListPublicGroupsResponse;
