@@ -31,15 +31,29 @@ pub struct Config {
 pub struct Limits {
     /// Ids that one `GetUsers` may name.
     pub ids: NonZeroUsize,
-    /// Characters of a name.
+    /// Phones that one `FindUsersByPhones` may name.
+    pub phones: NonZeroUsize,
+    /// Characters of a name that comes with a login.
     pub name_length: NonZeroUsize,
+    /// Characters of a name that somebody gives himself later.
+    pub new_name_length: NonZeroUsize,
+    /// Characters that somebody may say about himself.
+    pub bio_length: NonZeroUsize,
+    /// Characters of the address of a picture.
+    pub url_length: NonZeroUsize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        const IDS: NonZeroUsize = NonZeroUsize::new(1000).expect("not zero");
-        const NAME_LENGTH: NonZeroUsize = NonZeroUsize::new(256).expect("not zero");
-        Self { ids: IDS, name_length: NAME_LENGTH }
+        let limit = |limit| NonZeroUsize::new(limit).expect("not zero");
+        Self {
+            ids: limit(1000),
+            phones: limit(5000),
+            name_length: limit(256),
+            new_name_length: limit(100),
+            bio_length: limit(500),
+            url_length: limit(2048),
+        }
     }
 }
 

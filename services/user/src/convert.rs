@@ -1,5 +1,7 @@
 //! Requests to validated input, documents to protobuf. Pure.
 
+mod changes;
+
 use std::collections::BTreeSet;
 
 use chat_kit::{id::UserId, phone, time::to_timestamp};
@@ -7,10 +9,20 @@ use chat_proto::v1 as pb;
 
 use crate::{
     config::Limits,
+    cursor::Cursor,
     error::Error,
-    search::Lookup,
+    search::{Lookup, Page, Search, Wanted},
     store::users::{Profile, User},
 };
+
+pub(crate) use self::changes::changes;
+
+/// Length of a page that does not say how long, and the longest.
+const PAGE: u32 = 20;
+const LONGEST_PAGE: u32 = 100;
+
+/// Digits of the shortest phone.
+const SHORTEST_PHONE: usize = 10;
 
 /// Reads the id of one user.
 pub(crate) fn user_id(text: &str) -> Result<UserId, Error> {
@@ -64,6 +76,59 @@ pub(crate) fn lookups(contact: &str) -> Vec<Lookup> {
     by_id.chain(phone.map(Lookup::Phone)).collect()
 }
 
+/// Reads the phones of an address book; doubles count once.
+pub(crate) fn phones(texts: &[String], limits: &Limits) -> Result<Vec<String>, Error> {
+    let phones: BTreeSet<String> = texts.iter().map(|text| phone::normalise(text)).collect();
+    if phones.len() > limits.phones.get() {
+        return Err(Error::TooManyPhones(limits.phones.get()));
+    }
+    Ok(phones.into_iter().filter(|phone| !phone.is_empty()).collect())
+}
+
+/// Reads which page of the users is wanted.
+pub(crate) fn wanted(request: pb::ListUsersRequest) -> Result<Wanted, Error> {
+    let page = request.page.unwrap_or_default();
+    let after = Some(page.cursor.as_str()).filter(|cursor| !cursor.is_empty());
+    Ok(Wanted {
+        search: search(&request.search),
+        after: after.map(Cursor::parse).transpose()?,
+        skip: request.skip,
+        limit: if page.limit == 0 { PAGE } else { page.limit.min(LONGEST_PAGE) },
+        with_total: request.with_total,
+    })
+}
+
+/// Reads what is searched for: a phone where the text can be nothing else, else the begin of a name.
+fn search(text: &str) -> Search {
+    let text = text.trim();
+    let is_spelling = |letter: char| letter.is_ascii_digit() || " +-().".contains(letter);
+    let phone = phone::normalise(text);
+    if phone.len() > SHORTEST_PHONE && text.chars().all(is_spelling) {
+        return Search::Phone(phone);
+    }
+    Search::Name(text.to_lowercase())
+}
+
+impl From<Page> for pb::ListUsersResponse {
+    fn from(page: Page) -> Self {
+        let next_cursor = page.next.map(|cursor| cursor.to_string()).unwrap_or_default();
+        Self {
+            users: page.users.into_iter().map(Into::into).collect(),
+            page: Some(pb::PageResponse { next_cursor }),
+            total: page.total.map(|total| u32::try_from(total).unwrap_or(u32::MAX)),
+        }
+    }
+}
+
+/// Says what is known of somebody's presence. Nobody's sockets are known yet.
+pub(crate) fn presence(user: &User) -> pb::Presence {
+    pb::Presence {
+        user_id: user.id.to_string(),
+        is_online: false,
+        last_seen_at: Some(to_timestamp(user.last_seen_at)),
+    }
+}
+
 impl From<User> for pb::User {
     fn from(user: User) -> Self {
         Self {
@@ -112,6 +177,28 @@ mod tests {
     fn any_other_contact_is_a_phone() {
         assert_eq!(lookups("1 (555) 000-0001"), [phone("+15550000001")]);
         assert_eq!(lookups("no digits"), []);
+    }
+
+    #[test]
+    fn only_a_whole_phone_is_searched_as_one() {
+        for text in ["+1 (555) 000-0001", " 15550000001", "1.555.000.0001"] {
+            assert_eq!(search(text), Search::Phone("+15550000001".to_owned()), "{text}");
+        }
+        for (text, prefix) in
+            [(" Ada", "ada"), ("+1555000", "+1555000"), ("ÖDÖN 15550000001", "ödön 15550000001")]
+        {
+            assert_eq!(search(text), Search::Name(prefix.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn phones_count_once_in_whatever_spelling() {
+        let limits = Limits { phones: std::num::NonZeroUsize::MIN, ..Limits::default() };
+        let texts = ["+1 555", "1-555", "(1)555"].map(str::to_owned);
+        assert_eq!(phones(&texts, &limits).expect("one phone"), ["+1555"]);
+        let texts = ["+1", "+2"].map(str::to_owned);
+        let error = phones(&texts, &limits).expect_err("two phones");
+        assert!(matches!(error, Error::TooManyPhones(1)), "{error}");
     }
 
     #[test]

@@ -27,6 +27,26 @@ pub(crate) enum Error {
     /// A name is too long.
     #[error("the name exceeds {0} characters")]
     NameTooLong(usize),
+    /// A text of a profile is too long.
+    #[error("`{field}` exceeds {most} characters")]
+    TooLong {
+        /// The field at fault.
+        field: &'static str,
+        /// How many characters it may have.
+        most: usize,
+    },
+    /// The address of a picture is of a kind that no client shows.
+    #[error("the address of a picture begins with `https://` or `http://`, or is a path")]
+    InvalidAvatarUrl,
+    /// A day of birth is no day, or has not come yet.
+    #[error("the day of birth is not a day of the past, written `YYYY-MM-DD`")]
+    InvalidDateOfBirth,
+    /// A request names too many phones.
+    #[error("more than {0} phones at once")]
+    TooManyPhones(usize),
+    /// A cursor was not made here.
+    #[error("the cursor is not one of this list: begin with its first page")]
+    InvalidCursor,
     /// The phone of a profile belongs to another one.
     #[error("the phone belongs to another account")]
     PhoneTaken,
@@ -53,7 +73,12 @@ impl ServiceError for Error {
             | Self::TooManyIds(_)
             | Self::EmptyPhone
             | Self::BlankName
-            | Self::NameTooLong(_) => Code::InvalidArgument,
+            | Self::NameTooLong(_)
+            | Self::TooLong { .. }
+            | Self::InvalidAvatarUrl
+            | Self::InvalidDateOfBirth
+            | Self::TooManyPhones(_)
+            | Self::InvalidCursor => Code::InvalidArgument,
             Self::PhoneTaken => Code::AlreadyExists,
             Self::Mongo(error) if error.is_transient() => Code::Unavailable,
             Self::Mongo(_) | Self::Corrupt { .. } => Code::Internal,
@@ -64,9 +89,15 @@ impl ServiceError for Error {
         match self {
             Self::UserNotFound(_) => "user_not_found",
             Self::InvalidId(_) => "invalid_id",
-            Self::TooManyIds(_) | Self::EmptyPhone | Self::BlankName | Self::NameTooLong(_) => {
-                "validation_error"
-            }
+            Self::TooManyIds(_)
+            | Self::EmptyPhone
+            | Self::BlankName
+            | Self::NameTooLong(_)
+            | Self::TooLong { .. }
+            | Self::InvalidAvatarUrl
+            | Self::InvalidDateOfBirth
+            | Self::TooManyPhones(_)
+            | Self::InvalidCursor => "validation_error",
             Self::PhoneTaken => "phone_taken",
             Self::Mongo(error) if error.is_transient() => UNAVAILABLE,
             Self::Mongo(_) | Self::Corrupt { .. } => INTERNAL,
@@ -75,10 +106,14 @@ impl ServiceError for Error {
 
     fn field(&self) -> Option<&'static str> {
         match self {
-            Self::InvalidId(field) => Some(field),
+            Self::InvalidId(field) | Self::TooLong { field, .. } => Some(field),
             Self::TooManyIds(_) => Some("user_ids"),
             Self::EmptyPhone => Some("phone"),
             Self::BlankName | Self::NameTooLong(_) => Some("name"),
+            Self::InvalidAvatarUrl => Some("avatar_url"),
+            Self::InvalidDateOfBirth => Some("date_of_birth"),
+            Self::TooManyPhones(_) => Some("phones"),
+            Self::InvalidCursor => Some("page.cursor"),
             Self::UserNotFound(_) | Self::PhoneTaken | Self::Mongo(_) | Self::Corrupt { .. } => {
                 None
             }

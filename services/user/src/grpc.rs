@@ -3,7 +3,9 @@
 use chat_kit::caller::Caller;
 use chat_proto::v1::{
     FindUserIdsByNameRequest, FindUserIdsByNameResponse, FindUserRequest, FindUserResponse,
-    GetUserRequest, GetUserResponse, GetUsersRequest, GetUsersResponse, UpsertProfileRequest,
+    FindUsersByPhonesRequest, FindUsersByPhonesResponse, GetPresenceRequest, GetPresenceResponse,
+    GetUserRequest, GetUserResponse, GetUsersRequest, GetUsersResponse, ListUsersRequest,
+    ListUsersResponse, UpdateProfileRequest, UpdateProfileResponse, UpsertProfileRequest,
     UpsertProfileResponse, user_service_server::UserService,
 };
 use tonic::{Request, Response, Status};
@@ -52,6 +54,7 @@ impl UserService for Service {
         let user = Some(self.find(&lookups).await?.into());
         Ok(Response::new(FindUserResponse { user }))
     }
+
     async fn find_user_ids_by_name(
         &self,
         request: Request<FindUserIdsByNameRequest>,
@@ -60,5 +63,47 @@ impl UserService for Service {
         let ids = self.ids_by_name(&request.into_inner().name).await?;
         let user_ids = ids.iter().map(ToString::to_string).collect();
         Ok(Response::new(FindUserIdsByNameResponse { user_ids }))
+    }
+
+    async fn update_profile(
+        &self,
+        request: Request<UpdateProfileRequest>,
+    ) -> Result<Response<UpdateProfileResponse>, Status> {
+        let caller = Caller::open(&request)?.user_id()?;
+        let changes = convert::changes(request.into_inner(), &self.limits)?;
+        let user = Some(self.change_profile(caller, &changes).await?.into());
+        Ok(Response::new(UpdateProfileResponse { user }))
+    }
+
+    async fn list_users(
+        &self,
+        request: Request<ListUsersRequest>,
+    ) -> Result<Response<ListUsersResponse>, Status> {
+        let caller = Caller::open(&request)?.user_id()?;
+        let wanted = convert::wanted(request.into_inner())?;
+        let page = self.list(caller, &wanted).await?;
+        Ok(Response::new(page.into()))
+    }
+
+    async fn find_users_by_phones(
+        &self,
+        request: Request<FindUsersByPhonesRequest>,
+    ) -> Result<Response<FindUsersByPhonesResponse>, Status> {
+        let caller = Caller::open(&request)?.user_id()?;
+        let phones = convert::phones(&request.into_inner().phones, &self.limits)?;
+        let users = self.find_by_phones(caller, &phones).await?;
+        let users = users.into_iter().map(Into::into).collect();
+        Ok(Response::new(FindUsersByPhonesResponse { users }))
+    }
+
+    async fn get_presence(
+        &self,
+        request: Request<GetPresenceRequest>,
+    ) -> Result<Response<GetPresenceResponse>, Status> {
+        Caller::open(&request)?;
+        let ids = convert::user_ids(&request.into_inner().user_ids, &self.limits)?;
+        let users = self.users(&ids).await?;
+        let presences = users.iter().map(convert::presence).collect();
+        Ok(Response::new(GetPresenceResponse { presences }))
     }
 }

@@ -3,6 +3,7 @@
 
 mod config;
 mod convert;
+mod cursor;
 mod error;
 mod grpc;
 mod profile;

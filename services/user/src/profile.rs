@@ -1,6 +1,6 @@
 //! Making, keeping and reading profiles.
 
-use bson::DateTime;
+use bson::{Bson, DateTime};
 use chat_kit::id::UserId;
 
 use crate::{
@@ -9,7 +9,53 @@ use crate::{
     store::users::{Profile, User},
 };
 
+/// What becomes of one field of a profile.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Edit<T> {
+    /// It stays.
+    #[default]
+    Keep,
+    /// It goes.
+    Clear,
+    /// It gets a value.
+    Set(T),
+}
+
+impl<T: Clone + Into<Bson>> Edit<T> {
+    /// Returns the same for the database.
+    pub(crate) fn as_bson(&self) -> Edit<Bson> {
+        match self {
+            Self::Keep => Edit::Keep,
+            Self::Clear => Edit::Clear,
+            Self::Set(value) => Edit::Set(value.clone().into()),
+        }
+    }
+}
+
+/// What somebody changes in his profile.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Changes {
+    pub(crate) name: Option<String>,
+    pub(crate) bio: Edit<String>,
+    pub(crate) avatar_url: Edit<String>,
+    pub(crate) username: Edit<String>,
+    pub(crate) date_of_birth: Edit<DateTime>,
+}
+
 impl Service {
+    /// Changes a profile. One write, guarded by what is stored: repeated, it changes nothing more.
+    pub(crate) async fn change_profile(
+        &self,
+        id: UserId,
+        changes: &Changes,
+    ) -> Result<User, Error> {
+        if *changes == Changes::default() {
+            return self.user(id).await;
+        }
+        let written = self.store.users().update(id, changes, DateTime::now()).await?;
+        written.ok_or(Error::UserNotFound("id"))
+    }
+
     /// Makes the profile of an account or brings it up to date. One write by id, so that a repetition,
     /// or another replica at the same time, changes nothing more.
     pub(crate) async fn keep_profile(&self, profile: &Profile) -> Result<User, Error> {

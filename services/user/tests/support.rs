@@ -177,3 +177,9 @@ pub fn assert_failed<T: std::fmt::Debug>(answer: Result<T, Status>, code: Code, 
         "{status}"
     );
 }
+
+/// Wraps a message as the gateway does for a certain user.
+pub fn as_this_user<T>(user: &User, message: T) -> Request<T> {
+    let id = user.id.parse().expect("an id");
+    Caller::user(id, None, "request-1").request(message)
+}

@@ -8,12 +8,14 @@ use chat_kit::{
 use futures_util::TryStreamExt as _;
 use mongodb::{
     Collection, Database, IndexModel,
-    options::{IndexOptions, ReturnDocument},
+    options::{Hint, IndexOptions, ReturnDocument},
 };
 use serde::Deserialize;
 
 use super::read;
-use crate::error::Error;
+use crate::{cursor::Cursor, error::Error, profile::Changes};
+
+mod update;
 
 const COLLECTION: &str = "users";
 const PHONE_INDEX: &str = "phone_1";
@@ -21,12 +23,22 @@ const PHONE_INDEX: &str = "phone_1";
 /// How often an upsert is tried: a second one finds the document that a concurrent first one inserted.
 const UPSERT_ATTEMPTS: usize = 2;
 
+/// How many of a list are counted.
+const MOST_COUNTED: u64 = 10_000;
+
+/// What stands in `name_key` of somebody without a name of his own, who is named by his phone: behind
+/// all names, and never found by the begin of one, lest phones be guessed digit by digit.
+const UNNAMED: &str = "\u{10ffff}";
+
 /// A profile as stored.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct User {
     #[serde(rename = "_id")]
     pub(crate) id: UserId,
     pub(crate) name: String,
+    /// The name in lower case, by which lists are sorted and searched, or [`UNNAMED`]. Absent in documents
+    /// that older versions wrote, until the next login.
+    pub(crate) name_key: Option<String>,
     /// `+` and digits.
     pub(crate) phone: String,
     /// In lower case.
@@ -46,6 +58,21 @@ pub(crate) struct Profile {
     pub(crate) phone: String,
     /// Absent keeps the present name.
     pub(crate) name: Option<String>,
+}
+
+/// A part of the list of users.
+#[derive(Debug)]
+pub(crate) struct Listed<'a> {
+    /// What names begin with, in lower case; empty for all.
+    pub(crate) prefix: &'a str,
+    /// Who is left out.
+    pub(crate) but: UserId,
+    /// Where the page before ended.
+    pub(crate) after: Option<&'a Cursor>,
+    /// How many are passed over.
+    pub(crate) skip: u32,
+    /// How many are wanted.
+    pub(crate) limit: u32,
 }
 
 /// The collection.
@@ -70,7 +97,7 @@ impl Users {
         let written = loop {
             let upsert = self
                 .documents
-                .find_one_and_update(doc! { "_id": profile.user_id }, changes(profile, now))
+                .find_one_and_update(doc! { "_id": profile.user_id }, update::kept(profile, now))
                 .upsert(true)
                 .return_document(ReturnDocument::After);
             match within(upsert).await {
@@ -134,34 +161,113 @@ impl Users {
         namesakes.iter().map(id).collect()
     }
 
+    /// Changes a profile that exists; `updated_at` moves only if something else does.
+    pub(crate) async fn update(
+        &self,
+        id: UserId,
+        changes: &Changes,
+        now: DateTime,
+    ) -> Result<Option<User>, Error> {
+        let update = self
+            .documents
+            .find_one_and_update(doc! { "_id": id }, update::changed(changes, now))
+            .return_document(ReturnDocument::After);
+        let written = within(update).await?;
+        written.map(|raw| read(COLLECTION, &raw)).transpose()
+    }
+
+    /// Returns those in the list, by name.
+    pub(crate) async fn list(&self, listed: &Listed<'_>) -> Result<Vec<User>, Error> {
+        let raw: Vec<RawDocumentBuf> = within(async {
+            self.documents
+                .find(listed.filter())
+                .sort(by_name())
+                .hint(Hint::Keys(by_name()))
+                .skip(listed.skip.into())
+                .limit(listed.limit.into())
+                .batch_size(listed.limit.saturating_add(1))
+                .await?
+                .try_collect()
+                .await
+        })
+        .await?;
+        raw.iter().map(|raw| read(COLLECTION, raw)).collect()
+    }
+
+    /// Counts whom a list has on all its pages, up to a limit, from the index alone.
+    pub(crate) async fn count(&self, prefix: &str, but: UserId) -> Result<u64, Error> {
+        let all = doc! { "name_key": begins_with(prefix), "_id": { "$ne": but } };
+        let count = self.documents.count_documents(all).limit(MOST_COUNTED);
+        Ok(within(count.hint(Hint::Keys(by_name()))).await?)
+    }
+
+    /// Returns who has one of some phones, but for one user, with one command.
+    pub(crate) async fn by_phones(
+        &self,
+        phones: &[String],
+        but: UserId,
+    ) -> Result<Vec<User>, Error> {
+        let batch = u32::try_from(phones.len()).unwrap_or(u32::MAX).saturating_add(1);
+        let raw: Vec<RawDocumentBuf> = within(async {
+            self.documents
+                .find(doc! { "phone": { "$in": phones }, "_id": { "$ne": but } })
+                .projection(doc! { "bio": 0, "email": 0, "outbox": 0 })
+                .hint(Hint::Keys(doc! { "phone": 1 }))
+                .batch_size(batch)
+                .await?
+                .try_collect()
+                .await
+        })
+        .await?;
+        raw.iter().map(|raw| read(COLLECTION, raw)).collect()
+    }
+
     async fn one(&self, filter: Document) -> Result<Option<User>, Error> {
         let found = within(self.documents.find_one(filter)).await?;
         found.map(|raw| read(COLLECTION, &raw)).transpose()
     }
 }
 
-fn indexes() -> [IndexModel; 3] {
+impl Listed<'_> {
+    /// A cursor makes one branch for those of the same name and one for those behind; each is a range of
+    /// the index, and MongoDB merges them in its order.
+    fn filter(&self) -> Document {
+        let range = begins_with(self.prefix);
+        let Some(cursor) = self.after else {
+            return doc! { "name_key": range, "_id": { "$ne": self.but } };
+        };
+        let mut behind = range;
+        behind.remove("$gte");
+        behind.insert("$gt", &cursor.name_key);
+        let namesakes = doc! { "$gt": cursor.id, "$ne": self.but };
+        doc! { "$or": [
+            { "name_key": &cursor.name_key, "_id": namesakes },
+            { "name_key": behind, "_id": { "$ne": self.but } },
+        ] }
+    }
+}
+
+/// Returns the range of the names that begin with a text, in lower case.
+fn begins_with(prefix: &str) -> Document {
+    let mut range = doc! { "$gte": prefix };
+    if !prefix.is_empty() {
+        // Behind every character that occurs in a name.
+        range.insert("$lt", format!("{prefix}\u{10ffff}"));
+    }
+    range
+}
+
+/// Returns the order of the list, and the keys of its index.
+fn by_name() -> Document {
+    doc! { "name_key": 1, "_id": 1 }
+}
+
+fn indexes() -> [IndexModel; 4] {
     let unique = IndexOptions::builder().name(PHONE_INDEX.to_owned()).unique(true).build();
     [
         IndexModel::builder().keys(doc! { "phone": 1 }).options(unique).build(),
         IndexModel::builder().keys(doc! { "email": 1, "_id": 1 }).build(),
         IndexModel::builder().keys(doc! { "name": 1, "_id": 1 }).build(),
+        IndexModel::builder().keys(by_name()).build(),
     ]
-}
-
-/// Returns the update of [`Users::upsert`]. It is a pipeline, because only that can compare with what
-/// is stored; texts are literals in it, lest a name beginning with `$` be read as a field.
-fn changes(profile: &Profile, now: DateTime) -> Vec<Document> {
-    let phone = doc! { "$literal": &profile.phone };
-    let named = profile.name.as_ref().map(|name| doc! { "$literal": name });
-    let name = named.unwrap_or_else(|| doc! { "$ifNull": ["$name", &phone] });
-    let is_unchanged =
-        doc! { "$and": [{ "$eq": ["$phone", &phone] }, { "$eq": ["$name", &name] }] };
-    vec![doc! { "$set": {
-        "phone": phone,
-        "name": name,
-        "last_seen_at": { "$ifNull": ["$last_seen_at", now] },
-        "created_at": { "$ifNull": ["$created_at", now] },
-        "updated_at": { "$cond": [is_unchanged, "$updated_at", now] },
-    } }]
 }
