@@ -26,6 +26,10 @@ const LARGEST_HISTORY: usize = 32 << 20;
 /// each fit in.
 const LARGEST_LIST: usize = 16 << 20;
 
+/// Largest answer of the user service, in bytes: five thousand profiles with the longest addresses of
+/// pictures fit in.
+const LARGEST_PROFILES: usize = 16 << 20;
+
 /// How long a service may take to say how it is.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -74,7 +78,8 @@ impl Clients {
         };
         Self {
             auth: AuthServiceClient::new(channel(&config.auth)),
-            user: UserServiceClient::new(channel(&config.user)),
+            user: UserServiceClient::new(channel(&config.user))
+                .max_decoding_message_size(LARGEST_PROFILES),
             conversation: ConversationServiceClient::new(channel(&config.conversation))
                 .max_decoding_message_size(LARGEST_LIST),
             message: MessageServiceClient::new(channel(&config.message))

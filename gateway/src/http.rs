@@ -3,6 +3,7 @@
 
 pub mod auth;
 mod body;
+pub mod contacts;
 pub mod conversations;
 mod device;
 pub mod groups;
@@ -18,7 +19,10 @@ use axum::{
 use chat_kit::caller::new_request_id;
 use serde::de::DeserializeOwned;
 
-pub use self::{body::Body, device::FromDevice};
+pub use self::{
+    body::{Body, LargeBody},
+    device::{FromDevice, client_address},
+};
 use crate::{auth::Identity, error::ApiError, state::AppState, wire::fields};
 
 /// Resources below which nothing is said without a token, not even that a path does not exist.

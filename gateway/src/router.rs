@@ -31,7 +31,7 @@ use tracing::Instrument as _;
 use crate::{
     config::Config,
     error::ApiError,
-    http::{RequestId, auth, conversations, groups, health, messages, not_found, users},
+    http::{RequestId, auth, contacts, conversations, groups, health, messages, not_found, users},
     metrics,
     state::AppState,
 };
@@ -76,8 +76,29 @@ fn routes() -> Router<AppState> {
         .route("/messages", get(messages::history_bare).post(messages::send))
         .route("/api/messages/{id}/read", patch(messages::mark_read))
         .route("/messages/{id}/read", patch(messages::mark_read))
+        .merge(user_routes())
+}
+
+fn user_routes() -> Router<AppState> {
+    Router::new()
+        .route("/api/users", get(users::list))
+        .route("/users", get(users::list_bare))
+        .route("/api/users/search", get(users::search))
+        .route("/users/search", get(users::search_bare))
         .route("/api/users/by-ids", get(users::by_ids))
         .route("/users/by-ids", get(users::by_ids_bare))
+        .route("/api/users/presence", get(users::presence))
+        .route("/presence", get(users::presence_bare))
+        .route("/api/users/profile", get(users::own))
+        .route("/users/profile", get(users::own))
+        .route("/api/users/profile/{id}", get(users::profile))
+        .route("/users/profile/{id}", get(users::profile))
+        .route("/api/users/me", patch(users::edit).put(users::edit))
+        .route("/users/me", patch(users::edit).put(users::edit))
+        .route("/api/users/online/count", get(users::online_count))
+        .route("/users/online/count", get(users::online_count))
+        .route("/api/conversations/contacts/sync", post(contacts::sync))
+        .route("/contacts/sync", post(contacts::sync))
 }
 
 fn auth_routes(prefix: &str) -> Router<AppState> {

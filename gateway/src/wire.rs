@@ -54,7 +54,11 @@
 //! | `updated_at` | – | `updatedAt`, `lastActivity` |
 //! | **user** | | |
 //! | `id` | – | `id`, `_id`, `uid`, `userId`, by object |
-//! | `avatar_url` | – | `avatar`, `avatarUrl` |
+//! | `avatar_url` | `avatarUrl`, `avatar`; one with a value before one without | `avatar`, `avatarUrl` |
+//! | `name`, `bio`, `username` | the same; null removes, but for the name | `name`, `bio` |
+//! | `date_of_birth` | `dateOfBirth`, an instant | – |
+//! | `search` | `search`, `q` | – |
+//! | `phones` of an address book | `contacts`: texts, numbers, or objects with `phone` | – |
 //! | `last_seen_at` | – | `lastSeen` |
 //! | is online | – | `isOnline`, `online`, by object |
 //! | **auth** | | |
@@ -64,6 +68,7 @@
 //! | dialect | query `clientType`, header `Client-Type` | – |
 
 pub mod auth;
+pub mod contact;
 pub mod conversation;
 pub mod envelope;
 pub mod event;

@@ -16,6 +16,9 @@ use serde_json::json;
 
 use crate::{error::ApiError, state::AppState, wire::fields};
 
+/// Largest body of the routes that take more than others, in bytes.
+const LARGEST: usize = 5 << 20;
+
 /// How much of a body that is too large is read before it is refused, and for how long: a client that
 /// writes everything before it reads would meet a closed connection in place of the answer.
 const DRAINED: usize = 16 << 20;
@@ -35,23 +38,59 @@ impl<T: DeserializeOwned> FromRequest<AppState> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
-        let (parts, body) = request.into_parts();
-        let format = Format::of(&parts.headers);
-        if format == Format::Other {
-            return Ok(Self(fields::read(json!({}))?));
-        }
-        let bytes = collect(body, state.config.http.body_limit).await?;
-        if bytes.is_empty() {
-            return Ok(Self(fields::read(json!({}))?));
-        }
-        check_encoding(&parts.headers)?;
-        let text = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes);
-        let body = match format {
-            Format::Form => fields::form(text)?,
-            Format::Json | Format::Other => fields::object(text)?,
+        let body = match Text::of(request, state.config.http.body_limit).await? {
+            Text::Form(text) => fields::form(without_mark(&text))?,
+            Text::Json(text) => fields::object(without_mark(&text))?,
+            Text::Empty => json!({}),
         };
         Ok(Self(fields::read(body)?))
     }
+}
+
+/// A body that may be as large as an address book. It is read into its type at once: in between, it
+/// would take many times its size.
+#[derive(Clone, Copy, Debug)]
+pub struct LargeBody<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest<AppState> for LargeBody<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
+        let limit = LARGEST.max(state.config.http.body_limit);
+        Ok(Self(match Text::of(request, limit).await? {
+            Text::Form(text) => fields::read(fields::form(without_mark(&text))?)?,
+            Text::Json(text) => fields::typed(without_mark(&text))?,
+            Text::Empty => fields::read(json!({}))?,
+        }))
+    }
+}
+
+/// A body as text.
+enum Text {
+    Json(Vec<u8>),
+    Form(Vec<u8>),
+    /// Missing, or of another type.
+    Empty,
+}
+
+impl Text {
+    async fn of(request: Request, limit: usize) -> Result<Self, ApiError> {
+        let (parts, body) = request.into_parts();
+        let format = Format::of(&parts.headers);
+        if format == Format::Other {
+            return Ok(Self::Empty);
+        }
+        let bytes = collect(body, limit).await?;
+        if bytes.is_empty() {
+            return Ok(Self::Empty);
+        }
+        check_encoding(&parts.headers)?;
+        Ok(if format == Format::Form { Self::Form(bytes) } else { Self::Json(bytes) })
+    }
+}
+
+fn without_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text)
 }
 
 /// Reads a body to its end. One that is too large is read on for a while, and thrown away.

@@ -33,8 +33,7 @@ impl FromRequestParts<AppState> for FromDevice {
         let user_agent = header(USER_AGENT.as_str()).unwrap_or_default();
         let name = header("x-device-name")
             .or_else(|| user_agent.split_whitespace().next().map(str::to_owned));
-        let peer = parts.extensions.get::<Connection>().map(|connection| connection.peer.ip());
-        let address = client_address(&parts.headers, peer, state.config.http.proxies);
+        let address = client_address(parts, state.config.http.proxies);
         Ok(Self(Device {
             name: name.unwrap_or_else(|| "Unknown".to_owned()),
             address: address.map_or_else(String::new, |address| address.to_string()),
@@ -43,10 +42,17 @@ impl FromRequestParts<AppState> for FromDevice {
     }
 }
 
+/// Returns the address of the client that makes a request, behind trusted proxies or not.
+#[must_use]
+pub fn client_address(parts: &Parts, proxies: usize) -> Option<IpAddr> {
+    let peer = parts.extensions.get::<Connection>().map(|connection| connection.peer.ip());
+    address_behind(&parts.headers, peer, proxies)
+}
+
 /// Returns the address of a client behind trusted proxies: the last of them heard from the one before,
 /// and so on, so it is the entry that many places from the right; what stands before it is the
 /// client's own invention. Where there is no such entry, the other end of the connection counts.
-fn client_address(headers: &HeaderMap, peer: Option<IpAddr>, proxies: usize) -> Option<IpAddr> {
+fn address_behind(headers: &HeaderMap, peer: Option<IpAddr>, proxies: usize) -> Option<IpAddr> {
     let Some(behind) = proxies.checked_sub(1) else { return peer };
     let lines = headers.get_all(FORWARDED_FOR).iter().rev();
     let mut entries = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
@@ -73,7 +79,7 @@ mod tests {
             headers.append(FORWARDED_FOR, HeaderValue::from_bytes(line.as_bytes()).expect(line));
         }
         let peer = Some(IpAddr::from([10, 0, 0, 1]));
-        client_address(&headers, peer, proxies).expect("an address").to_string()
+        address_behind(&headers, peer, proxies).expect("an address").to_string()
     }
 
     #[test]
@@ -86,7 +92,7 @@ mod tests {
             assert_eq!(address(&["6.6.6.6", "203.0.113.7,10.0.0.3"], proxies), expected);
         }
         assert_eq!(address(&[], 1), "10.0.0.1");
-        assert_eq!(client_address(&HeaderMap::new(), None, 1), None);
+        assert_eq!(address_behind(&HeaderMap::new(), None, 1), None);
     }
 
     #[test]

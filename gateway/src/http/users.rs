@@ -1,14 +1,159 @@
-//! Profiles of others.
+//! Profiles: one's own and those of others, and who is online.
+
+use std::time::SystemTime;
 
 use axum::{extract::State, response::Response};
+use chat_proto::v1 as pb;
 
-use super::Query;
+use super::{Body, InPath, Query};
 use crate::{
     auth::Identity,
     error::ApiError,
     state::AppState,
-    wire::{Declared, Dialect, user},
+    wire::{Declared, Dialect, fields, user},
 };
+
+/// Answers with the caller's own profile.
+pub async fn own(
+    State(state): State<AppState>,
+    Declared(dialect): Declared,
+    identity: Identity,
+) -> Result<Response, ApiError> {
+    let found = get(&state, &identity, identity.user_id.to_string()).await?;
+    Ok(user::own_profile(dialect, &found))
+}
+
+/// Answers with the profile of anybody.
+pub async fn profile(
+    State(state): State<AppState>,
+    Declared(dialect): Declared,
+    identity: Identity,
+    InPath(id): InPath,
+) -> Result<Response, ApiError> {
+    let id = fields::user_id("userId", &id)?;
+    let found = get(&state, &identity, id.to_string()).await?;
+    Ok(user::profile(dialect, &found))
+}
+
+async fn get(state: &AppState, identity: &Identity, user_id: String) -> Result<pb::User, ApiError> {
+    let request = identity.caller.request(pb::GetUserRequest { user_id });
+    let found = state.clients.user.clone().get_user(request).await;
+    let found = found.map_err(|status| user::not_found(status.into()))?;
+    found.into_inner().user.ok_or_else(|| ApiError::incomplete("user"))
+}
+
+/// Changes the caller's own profile.
+pub async fn edit(
+    State(state): State<AppState>,
+    Declared(dialect): Declared,
+    identity: Identity,
+    Body(body): Body<user::Edit>,
+) -> Result<Response, ApiError> {
+    let request = identity.caller.request(body.into_request()?);
+    let changed = state.clients.user.clone().update_profile(request).await;
+    let changed = changed.map_err(|status| user::not_found(status.into()))?;
+    let changed = changed.into_inner().user.ok_or_else(|| ApiError::incomplete("user"))?;
+    Ok(user::own_profile(dialect, &changed))
+}
+
+/// Lists all users.
+pub async fn list(
+    State(state): State<AppState>,
+    Declared(dialect): Declared,
+    identity: Identity,
+    Query(query): Query<user::Listing>,
+) -> Result<Response, ApiError> {
+    let (request, shape) = query.into_request(dialect, true)?;
+    answer(&state, dialect, &identity, Some(request), shape).await
+}
+
+/// Lists all users, for the path without prefix.
+pub async fn list_bare(
+    State(state): State<AppState>,
+    Declared(dialect): Declared,
+    identity: Identity,
+    Query(query): Query<user::Listing>,
+) -> Result<Response, ApiError> {
+    let (request, shape) = query.into_request(dialect, false)?;
+    answer(&state, dialect, &identity, Some(request), shape).await
+}
+
+/// Finds users by what their names begin with, or by a phone.
+pub async fn search(
+    State(state): State<AppState>,
+    Declared(dialect): Declared,
+    identity: Identity,
+    Query(query): Query<user::Find>,
+) -> Result<Response, ApiError> {
+    let (request, shape) = query.into_request(dialect, true);
+    answer(&state, dialect, &identity, request, shape).await
+}
+
+/// Finds users, for the path without prefix.
+pub async fn search_bare(
+    State(state): State<AppState>,
+    Declared(dialect): Declared,
+    identity: Identity,
+    Query(query): Query<user::Find>,
+) -> Result<Response, ApiError> {
+    let (request, shape) = query.into_request(dialect, false);
+    answer(&state, dialect, &identity, request, shape).await
+}
+
+async fn answer(
+    state: &AppState,
+    dialect: Dialect,
+    identity: &Identity,
+    request: Option<pb::ListUsersRequest>,
+    shape: user::Shape,
+) -> Result<Response, ApiError> {
+    let Some(request) = request else {
+        return Ok(user::listed(dialect, shape, &pb::ListUsersResponse::default()));
+    };
+    let found = state.clients.user.clone().list_users(identity.caller.request(request)).await?;
+    let found = found.into_inner();
+    Ok(user::listed(dialect, shape, &found))
+}
+
+/// Says who of many users is online, or who of the caller's partners.
+pub async fn presence(
+    State(state): State<AppState>,
+    Declared(dialect): Declared,
+    identity: Identity,
+    Query(query): Query<user::AskedPresence>,
+) -> Result<Response, ApiError> {
+    look_at(&state, dialect, &identity, query, true).await
+}
+
+/// Says who is online, for the path without prefix.
+pub async fn presence_bare(
+    State(state): State<AppState>,
+    Declared(dialect): Declared,
+    identity: Identity,
+    Query(query): Query<user::AskedPresence>,
+) -> Result<Response, ApiError> {
+    look_at(&state, dialect, &identity, query, false).await
+}
+
+async fn look_at(
+    state: &AppState,
+    dialect: Dialect,
+    identity: &Identity,
+    query: user::AskedPresence,
+    is_prefixed: bool,
+) -> Result<Response, ApiError> {
+    let Some(request) = query.request() else {
+        return Ok(query.write_all(dialect, &[]));
+    };
+    let found = state.clients.user.clone().get_presence(identity.caller.request(request)).await?;
+    let now = SystemTime::now();
+    Ok(query.write(dialect, is_prefixed, &found.get_ref().presences, now))
+}
+
+/// Says how many users are online. Nobody's sockets are counted yet.
+pub async fn online_count(_: Identity) -> Response {
+    user::online_count(0)
+}
 
 /// Looks profiles up by their ids.
 pub async fn by_ids(

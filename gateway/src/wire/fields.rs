@@ -19,7 +19,7 @@ use time::{
     macros::format_description,
 };
 
-pub use self::parse::{form, object, pairs, value};
+pub use self::parse::{form, object, pairs, typed, value};
 use crate::error::ApiError;
 
 /// Longest page that a client may ask for.

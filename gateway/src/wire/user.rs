@@ -1,5 +1,10 @@
 //! Users: how a profile looks in each object of the old families, and to new clients.
 
+mod edit;
+mod list;
+mod presence;
+mod privacy;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use axum::{http::StatusCode, response::Response};
@@ -7,7 +12,14 @@ use chat_proto::v1 as pb;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+pub use self::{
+    edit::Edit,
+    list::{Find, Listing, Shape, listed},
+    presence::{AskedPresence, online_count},
+    privacy::{conceal, others},
+};
 use super::{Dialect, envelope, fields::iso};
+use crate::error::ApiError;
 
 /// Most ids of one request; the service behind takes no more.
 const MOST_IDS: usize = 1000;
@@ -215,9 +227,59 @@ pub(super) fn unified(user: &pb::User) -> Value {
     json!(Unified::from(user))
 }
 
+/// A profile in lists, searches and by itself, as both old families read it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Item<'a> {
+    #[serde(rename = "_id")]
+    underscore_id: &'a str,
+    id: &'a str,
+    name: &'a str,
+    phone: Option<&'a str>,
+    avatar: Option<&'a str>,
+    avatar_url: Option<&'a str>,
+    bio: Option<&'a str>,
+    is_online: bool,
+    last_seen: Option<String>,
+}
+
+impl<'a> From<&'a pb::User> for Item<'a> {
+    fn from(user: &'a pb::User) -> Self {
+        Self {
+            underscore_id: &user.id,
+            id: &user.id,
+            name: &user.name,
+            phone: user.phone.as_deref(),
+            avatar: user.avatar_url.as_deref(),
+            avatar_url: user.avatar_url.as_deref(),
+            bio: user.bio.as_deref(),
+            is_online: false,
+            last_seen: iso(user.last_seen_at.as_ref()),
+        }
+    }
+}
+
 #[derive(Serialize)]
 struct One<T> {
     user: T,
+}
+
+/// Answers with the profile of anybody.
+#[must_use]
+pub fn profile(dialect: Dialect, user: &pb::User) -> Response {
+    match dialect {
+        Dialect::Unified => envelope::ok(One { user: Unified::from(user) }),
+        _ => envelope::ok(One { user: Item::from(user) }),
+    }
+}
+
+/// Names the failure to find a profile as its clients know it.
+#[must_use]
+pub fn not_found(error: ApiError) -> ApiError {
+    if error.status == StatusCode::NOT_FOUND {
+        return ApiError { error: "not_found".into(), ..error };
+    }
+    error
 }
 
 /// Answers with the caller's own profile.

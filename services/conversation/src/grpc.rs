@@ -239,6 +239,8 @@ impl ConversationService for Service {
         let joined = self.join(user, id, Way::Public).await?;
         let conversation = Some(groups::group(joined, user, &self.links));
         Ok(Response::new(pb::JoinPublicGroupResponse { conversation }))
+    }
+
     async fn replace_preview(
         &self,
         request: Request<ReplacePreviewRequest>,

@@ -1,7 +1,8 @@
 //! From what a client sent to a JSON value: objects, payloads of events, flat pairs, forms.
 
 use axum::http::StatusCode;
-use serde_json::{Map, Value};
+use serde::de::DeserializeOwned;
+use serde_json::{Deserializer, Map, Value, error::Category};
 
 use crate::error::ApiError;
 
@@ -17,11 +18,44 @@ pub fn object(bytes: &[u8]) -> Result<Value, ApiError> {
     match parse(bytes) {
         Some(object @ Value::Object(_)) => Ok(object),
         Some(Value::Array(_)) => Ok(Value::Object(Map::new())),
-        Some(_) | None => {
-            let message = "the body is not a JSON object";
-            Err(ApiError::new(StatusCode::BAD_REQUEST, "SyntaxError", message))
-        }
+        Some(_) | None => Err(not_an_object()),
     }
+}
+
+/// Reads what a client sent over HTTP into its type, as [`object`] and [`super::read`] together do, without
+/// the value between them.
+pub fn typed<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return super::read(object(bytes)?);
+    }
+    let error = match into_type(bytes) {
+        Ok(typed) => return Ok(typed),
+        Err(error) => error,
+    };
+    let repaired = without_halves(bytes).and_then(|repaired| into_type(&repaired).ok());
+    repaired.ok_or_else(|| match error.inner().classify() {
+        Category::Data => ApiError::validation(format!("{}: {}", error.path(), error.inner())),
+        Category::Io | Category::Syntax | Category::Eof => not_an_object(),
+    })
+}
+
+fn into_type<T: DeserializeOwned>(
+    bytes: &[u8],
+) -> Result<T, serde_path_to_error::Error<serde_json::Error>> {
+    let mut deserializer = Deserializer::from_slice(bytes);
+    let mut track = serde_path_to_error::Track::new();
+    let tracked = serde_path_to_error::Deserializer::new(&mut deserializer, &mut track);
+    let typed = T::deserialize(tracked)
+        .map_err(|error| serde_path_to_error::Error::new(track.path(), error))?;
+    let end = deserializer.end();
+    end.map_err(|error| {
+        serde_path_to_error::Error::new(serde_path_to_error::Track::new().path(), error)
+    })?;
+    Ok(typed)
+}
+
+fn not_an_object() -> ApiError {
+    ApiError::new(StatusCode::BAD_REQUEST, "SyntaxError", "the body is not a JSON object")
 }
 
 /// Reads the payload of an event: any JSON value.
@@ -151,6 +185,37 @@ mod tests {
         for text in [r#"{"t":"\ud83d"#, r#"{"t":"\ud83d\u12"}"#, r#"{"t":"\ud83d\"#, r"\ud83d"] {
             assert_eq!(object(text.as_bytes()).expect_err(text).error, "SyntaxError");
         }
+    }
+
+    #[derive(Debug, PartialEq, serde::Deserialize)]
+    #[serde(default)]
+    struct Sample {
+        t: String,
+    }
+
+    impl Default for Sample {
+        fn default() -> Self {
+            Self { t: "none".to_owned() }
+        }
+    }
+
+    #[test]
+    fn bodies_are_read_into_their_type_at_once() {
+        for (text, read) in [
+            ("", "none"),
+            ("{}", "none"),
+            ("[1]", "none"),
+            (r#" {"t":"a","u":"\ud83d"} "#, "a"),
+            (r#"{"t":"\ud83d"}"#, "\u{fffd}"),
+        ] {
+            assert_eq!(typed(text.as_bytes()), Ok(Sample { t: read.to_owned() }), "{text}");
+        }
+        for text in ["{", "42", "null", "{\"t\":\"a\"}}", "{\"t\":\"a\"} x"] {
+            assert_eq!(typed::<Sample>(text.as_bytes()).expect_err(text).error, "SyntaxError");
+        }
+        let error = typed::<Sample>(br#"{"t":7}"#).expect_err("no text");
+        assert_eq!(error.error, "validation_error");
+        assert!(error.message.starts_with("t: "), "{error}");
     }
 
     #[test]

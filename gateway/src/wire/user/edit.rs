@@ -1,0 +1,145 @@
+//! What somebody changes in his own profile, in the spellings of all families.
+
+use chat_proto::v1 as pb;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use crate::{error::ApiError, wire::fields};
+
+/// Length of a day, `2026-01-31`, at the begin of an instant.
+const DAY: usize = 10;
+
+/// Changes of a profile. Unknown fields are ignored, the phone among them.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Edit {
+    #[serde(deserialize_with = "given")]
+    name: Option<Value>,
+    #[serde(deserialize_with = "given")]
+    bio: Option<Value>,
+    #[serde(deserialize_with = "given")]
+    avatar: Option<Value>,
+    #[serde(deserialize_with = "given")]
+    avatar_url: Option<Value>,
+    #[serde(deserialize_with = "given")]
+    username: Option<Value>,
+    #[serde(deserialize_with = "given")]
+    date_of_birth: Option<Value>,
+}
+
+/// Tells null, which removes, from what is not given.
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
+}
+
+impl Edit {
+    /// Makes the canonical request.
+    pub fn into_request(self) -> Result<pb::UpdateProfileRequest, ApiError> {
+        let name = match self.name {
+            Some(Value::Null) => return Err(ApiError::validation("name is not to be removed")),
+            name => text("name", name)?,
+        };
+        let pictures = [text("avatarUrl", self.avatar_url)?, text("avatar", self.avatar)?];
+        let pictures: Vec<String> = pictures.into_iter().flatten().collect();
+        // One picture in two spellings: one of them with a value wins over the other without.
+        let with_value = pictures.iter().find(|picture| !picture.trim().is_empty());
+        Ok(pb::UpdateProfileRequest {
+            name,
+            bio: text("bio", self.bio)?,
+            avatar_url: with_value.or(pictures.first()).cloned(),
+            username: text("username", self.username)?,
+            date_of_birth: day("dateOfBirth", self.date_of_birth)?,
+        })
+    }
+}
+
+/// Reads a text; empty stands for null.
+fn text(field: &str, value: Option<Value>) -> Result<Option<String>, ApiError> {
+    match value {
+        None => Ok(None),
+        Some(Value::Null) => Ok(Some(String::new())),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(ApiError::validation(format!("{field} is not a text"))),
+    }
+}
+
+fn day(field: &str, value: Option<Value>) -> Result<Option<String>, ApiError> {
+    let Some(text) = text(field, value)? else { return Ok(None) };
+    if text.trim().is_empty() {
+        return Ok(Some(String::new()));
+    }
+    let instant = fields::instant(field, text.trim())?;
+    let day = fields::iso(Some(&instant)).and_then(|day| day.get(..DAY).map(str::to_owned));
+    day.map(Some).ok_or_else(|| ApiError::validation(format!("{field} is not a day")))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(body: Value) -> Result<pb::UpdateProfileRequest, ApiError> {
+        fields::read::<Edit>(body)?.into_request()
+    }
+
+    #[test]
+    fn what_is_not_given_stays_and_what_is_unknown_is_ignored() {
+        let body = json!({ "phone": "+1555", "email": 7, "password": {}, "name": "Ada" });
+        let expected =
+            pb::UpdateProfileRequest { name: Some("Ada".to_owned()), ..Default::default() };
+        assert_eq!(read(body), Ok(expected));
+        assert_eq!(read(json!({})), Ok(pb::UpdateProfileRequest::default()));
+    }
+
+    #[test]
+    fn null_removes_all_but_the_name() {
+        let body = json!({ "bio": null, "avatar": null, "username": null, "dateOfBirth": null });
+        let expected = pb::UpdateProfileRequest {
+            name: None,
+            bio: Some(String::new()),
+            avatar_url: Some(String::new()),
+            username: Some(String::new()),
+            date_of_birth: Some(String::new()),
+        };
+        assert_eq!(read(body), Ok(expected));
+        assert_eq!(read(json!({ "name": null })).expect_err("no name").error, "validation_error");
+    }
+
+    #[test]
+    fn picture_has_two_spellings_of_which_one_with_a_value_wins() {
+        for (body, picture) in [
+            (json!({ "avatarUrl": "/a" }), Some("/a".to_owned())),
+            (json!({ "avatar": "/b" }), Some("/b".to_owned())),
+            (json!({ "avatarUrl": "/a", "avatar": "/b" }), Some("/a".to_owned())),
+            (json!({ "avatarUrl": null, "avatar": "/b" }), Some("/b".to_owned())),
+            (json!({ "avatarUrl": "/a", "avatar": "" }), Some("/a".to_owned())),
+            (json!({ "avatarUrl": " ", "avatar": "/b" }), Some("/b".to_owned())),
+            (json!({ "avatarUrl": null }), Some(String::new())),
+            (json!({ "avatar": null, "avatarUrl": null }), Some(String::new())),
+            (json!({ "bio": "x" }), None),
+        ] {
+            assert_eq!(read(body.clone()).expect("read").avatar_url, picture, "{body}");
+        }
+    }
+
+    #[test]
+    fn day_of_birth_is_cut_from_an_instant() {
+        for text in ["1815-12-10", "1815-12-10T08:00:00.000Z", " 1815-12-10T08:00:00 "] {
+            let day = read(json!({ "dateOfBirth": text })).expect("read").date_of_birth;
+            assert_eq!(day, Some("1815-12-10".to_owned()), "{text}");
+        }
+        read(json!({ "dateOfBirth": "yesterday" })).expect_err("no day");
+    }
+
+    #[test]
+    fn what_is_no_text_is_refused_by_its_name() {
+        for field in ["name", "bio", "avatar", "avatarUrl", "username", "dateOfBirth"] {
+            for value in [json!(7), json!(true), json!({ "$ne": null }), json!(["x"])] {
+                let error = read(json!({ field: value })).expect_err(field);
+                assert_eq!(error.error, "validation_error");
+                assert!(error.message.starts_with(field), "{error}");
+            }
+        }
+    }
+}

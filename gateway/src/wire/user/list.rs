@@ -1,0 +1,257 @@
+//! The list of users and searches in it.
+
+use axum::{http::StatusCode, response::Response};
+use chat_proto::v1 as pb;
+use serde::{Deserialize, Serialize};
+
+use super::{Item, Unified};
+use crate::{
+    error::ApiError,
+    wire::{Dialect, envelope, fields},
+};
+
+/// Length of a page that does not say how long.
+const DEFAULT_LIMIT: u32 = 20;
+/// Characters that a search must have, lest it find everybody.
+const SHORTEST_SEARCH: usize = 2;
+
+/// The parameters of the list.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Listing {
+    search: Option<String>,
+    #[serde(deserialize_with = "fields::whole")]
+    page: Option<i64>,
+    #[serde(deserialize_with = "fields::whole")]
+    limit: Option<i64>,
+    cursor: Option<String>,
+}
+
+/// The parameters of a search.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Find {
+    q: Option<String>,
+}
+
+/// What surrounds the users in an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// Nothing, for old paths without prefix.
+    Bare,
+    /// The success alone.
+    Found,
+    /// How the pages go on, for clients that count them.
+    Paged {
+        /// Number of the page, from 1.
+        page: u32,
+        /// Length of a page.
+        limit: u32,
+    },
+    /// How the list goes on, for new clients.
+    Unified,
+}
+
+impl Listing {
+    /// Makes the canonical request, and decides the shape of the answer.
+    pub fn into_request(
+        self,
+        dialect: Dialect,
+        is_prefixed: bool,
+    ) -> Result<(pb::ListUsersRequest, Shape), ApiError> {
+        let limit = fields::page_limit(self.limit, DEFAULT_LIMIT);
+        let page = self.page.map_or(1, |page| u32::try_from(page.max(1)).unwrap_or(u32::MAX));
+        let cursor = self.cursor.unwrap_or_default();
+        let shape = match dialect {
+            Dialect::Unified => Shape::Unified,
+            Dialect::Flutter | Dialect::Undeclared if !is_prefixed => Shape::Bare,
+            _ => Shape::Paged { page, limit },
+        };
+        if !cursor.is_empty() && page > 1 {
+            return Err(ApiError::validation("page and cursor exclude each other"));
+        }
+        let request = pb::ListUsersRequest {
+            search: self.search.unwrap_or_default(),
+            page: Some(pb::PageRequest { limit, cursor }),
+            skip: (page - 1).saturating_mul(limit),
+            with_total: !matches!(shape, Shape::Bare),
+        };
+        Ok((request, shape))
+    }
+}
+
+impl Find {
+    /// Makes the canonical request, and decides the shape of the answer; there is no request for a text
+    /// that is too short.
+    #[must_use]
+    pub fn into_request(
+        self,
+        dialect: Dialect,
+        is_prefixed: bool,
+    ) -> (Option<pb::ListUsersRequest>, Shape) {
+        let search = self.q.unwrap_or_default().trim().to_owned();
+        let shape = match dialect {
+            Dialect::Flutter | Dialect::Undeclared if !is_prefixed => Shape::Bare,
+            _ => Shape::Found,
+        };
+        if search.chars().count() < SHORTEST_SEARCH {
+            return (None, shape);
+        }
+        let page = Some(pb::PageRequest { limit: DEFAULT_LIMIT, ..Default::default() });
+        (Some(pb::ListUsersRequest { search, page, ..Default::default() }), shape)
+    }
+}
+
+#[derive(Serialize)]
+struct Found<T> {
+    users: Vec<T>,
+}
+
+#[derive(Serialize)]
+struct Paged<T> {
+    users: Vec<T>,
+    pagination: Pagination,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Pagination {
+    total_pages: u32,
+    current_page: u32,
+    total: u32,
+    limit: u32,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct UnifiedPage<'a, T> {
+    users: Vec<T>,
+    total: u32,
+    next_cursor: Option<&'a str>,
+}
+
+/// Answers with users.
+#[must_use]
+pub fn listed(dialect: Dialect, shape: Shape, list: &pb::ListUsersResponse) -> Response {
+    let items = || list.users.iter().map(Item::from).collect::<Vec<_>>();
+    let unified = || list.users.iter().map(Unified::from).collect::<Vec<_>>();
+    let total = list.total.unwrap_or_default();
+    match shape {
+        Shape::Bare => envelope::json(StatusCode::OK, &items()),
+        Shape::Found if dialect == Dialect::Unified => envelope::ok(Found { users: unified() }),
+        Shape::Found => envelope::ok(Found { users: items() }),
+        Shape::Paged { page, limit } => {
+            let total_pages = total.div_ceil(limit.max(1));
+            let pagination = Pagination { total_pages, current_page: page, total, limit };
+            envelope::ok(Paged { users: items(), pagination })
+        }
+        Shape::Unified => {
+            let next = list.page.as_ref().map(|page| page.next_cursor.as_str());
+            let next_cursor = next.filter(|cursor| !cursor.is_empty());
+            envelope::ok(UnifiedPage { users: unified(), total, next_cursor })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::to_bytes;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const DIALECTS: [Dialect; 4] =
+        [Dialect::Electron, Dialect::Flutter, Dialect::Undeclared, Dialect::Unified];
+
+    fn listing(query: &str) -> Listing {
+        fields::read(fields::pairs(query.as_bytes()).expect("pairs")).expect("parameters")
+    }
+
+    #[test]
+    fn pages_become_users_to_pass_over() {
+        for (query, skip, limit) in [
+            ("", 0, 20),
+            ("page=3&limit=10", 20, 10),
+            ("page=0&limit=0", 0, 1),
+            ("page=-5&limit=-5", 0, 1),
+            ("limit=1000&page=2", 100, 100),
+            ("page=9223372036854775807", u32::MAX, 20),
+        ] {
+            let asked = listing(query).into_request(Dialect::Undeclared, true);
+            let (request, _) = asked.expect("a request");
+            let asked = (request.skip, request.page.expect("a page").limit);
+            assert_eq!(asked, (skip, limit), "{query}");
+        }
+        let pairs = fields::pairs(b"page=many").expect("pairs");
+        assert_eq!(fields::read::<Listing>(pairs).expect_err("no page").error, "validation_error");
+        let both = listing("page=2&cursor=x").into_request(Dialect::Unified, true);
+        assert_eq!(both.expect_err("both").error, "validation_error");
+    }
+
+    #[test]
+    fn path_and_dialect_decide_the_shape() {
+        let paged = Shape::Paged { page: 1, limit: 20 };
+        for (dialect, (prefixed, bare), (found, bare_found)) in [
+            (Dialect::Electron, (paged, paged), (Shape::Found, Shape::Found)),
+            (Dialect::Flutter, (paged, Shape::Bare), (Shape::Found, Shape::Bare)),
+            (Dialect::Undeclared, (paged, Shape::Bare), (Shape::Found, Shape::Bare)),
+            (Dialect::Unified, (Shape::Unified, Shape::Unified), (Shape::Found, Shape::Found)),
+        ] {
+            for (is_prefixed, list, search) in [(true, prefixed, found), (false, bare, bare_found)]
+            {
+                let asked = listing("").into_request(dialect, is_prefixed);
+                assert_eq!(asked.expect("a request").1, list, "{dialect:?} {is_prefixed}");
+                let asked = Find::default().into_request(dialect, is_prefixed);
+                assert_eq!(asked.1, search, "{dialect:?} {is_prefixed}");
+            }
+        }
+    }
+
+    #[test]
+    fn search_of_less_than_two_characters_asks_for_nobody() {
+        for (q, is_asked) in [("", false), (" a ", false), ("ö", false), ("öä", true), ("ad", true)]
+        {
+            for dialect in DIALECTS {
+                let (request, _) = Find { q: Some(q.to_owned()) }.into_request(dialect, true);
+                assert_eq!(request.is_some(), is_asked, "{q}");
+            }
+        }
+    }
+
+    async fn body(dialect: Dialect, shape: Shape) -> Value {
+        let list = pb::ListUsersResponse {
+            users: vec![pb::User {
+                id: "1".to_owned(),
+                name: "Ada".to_owned(),
+                ..Default::default()
+            }],
+            page: Some(pb::PageResponse { next_cursor: "c".to_owned() }),
+            total: Some(41),
+        };
+        let response = listed(dialect, shape, &list);
+        let bytes = to_bytes(response.into_body(), usize::MAX).await.expect("a body");
+        serde_json::from_slice(&bytes).expect("JSON")
+    }
+
+    #[tokio::test]
+    async fn list_is_written_in_each_shape() {
+        let item = json!({
+            "_id": "1", "id": "1", "name": "Ada", "phone": null, "avatar": null, "avatarUrl": null,
+            "bio": null, "isOnline": false, "lastSeen": null,
+        });
+        let undeclared = Dialect::Undeclared;
+        assert_eq!(body(undeclared, Shape::Bare).await, json!([item]));
+        let found = body(undeclared, Shape::Found).await;
+        assert_eq!(found, json!({ "success": true, "users": [item] }));
+        let paged = body(Dialect::Electron, Shape::Paged { page: 2, limit: 20 }).await;
+        let pagination = json!({ "totalPages": 3, "currentPage": 2, "total": 41, "limit": 20 });
+        let expected = json!({ "success": true, "users": [item], "pagination": pagination });
+        assert_eq!(paged, expected);
+        let unified = body(Dialect::Unified, Shape::Unified).await;
+        assert_eq!((&unified["nextCursor"], &unified["total"]), (&json!("c"), &json!(41)));
+        for shape in [Shape::Unified, Shape::Found] {
+            let user = body(Dialect::Unified, shape).await["users"][0].clone();
+            assert_eq!((&user["id"], user.get("_id")), (&json!("1"), None));
+        }
+    }
+}
