@@ -9,6 +9,7 @@ pub mod fanout;
 pub mod http;
 mod metrics;
 pub mod router;
+pub mod routes;
 pub mod socket;
 pub mod state;
 pub mod wire;

@@ -1,4 +1,4 @@
-//! The HTTP surface as one table, and the layers around it. Socket.IO is mounted beside it.
+//! The layers around the routes. Socket.IO is mounted beside them.
 
 use std::{any::Any, time::Instant};
 
@@ -12,7 +12,6 @@ use axum::{
     },
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
-    routing::{delete, get, patch, post},
 };
 use chat_kit::{
     caller,
@@ -31,8 +30,8 @@ use tracing::Instrument as _;
 use crate::{
     config::Config,
     error::ApiError,
-    http::{RequestId, auth, contacts, conversations, groups, health, messages, not_found, users},
-    metrics,
+    http::{RequestId, not_found},
+    metrics, routes,
     state::AppState,
 };
 
@@ -52,87 +51,14 @@ pub fn router(state: AppState) -> Router {
         .layer(cors(&config))
         .layer(middleware::from_fn_with_state(state.clone(), limit_time))
         .layer(middleware::from_fn_with_state(state.clone(), limit_url));
-    let routes = routes()
+    let routes = routes::all()
+        .router()
         .fallback(not_found)
         .method_not_allowed_fallback(not_found)
         .layer(layers)
         .with_state(state);
     // Routing looks at the path, so the path is brought into one form before it.
     Router::new().fallback_service(ServiceBuilder::new().map_request(normalise).service(routes))
-}
-
-fn routes() -> Router<AppState> {
-    Router::new()
-        .route("/", get(health::banner))
-        .route("/health", get(health::health))
-        .route("/ping", get(health::ping))
-        .merge(auth_routes("/api/auth"))
-        .merge(auth_routes("/auth"))
-        .merge(group_routes())
-        .route("/api/conversations", get(conversations::list).post(conversations::open))
-        .route("/conversations", get(conversations::list_bare))
-        .route("/api/messages", get(messages::history).post(messages::send))
-        .route("/api/messages/conversation/{id}", get(messages::history_of))
-        .route("/messages", get(messages::history_bare).post(messages::send))
-        .route("/api/messages/{id}/read", patch(messages::mark_read))
-        .route("/messages/{id}/read", patch(messages::mark_read))
-        .merge(user_routes())
-}
-
-fn user_routes() -> Router<AppState> {
-    Router::new()
-        .route("/api/users", get(users::list))
-        .route("/users", get(users::list_bare))
-        .route("/api/users/search", get(users::search))
-        .route("/users/search", get(users::search_bare))
-        .route("/api/users/by-ids", get(users::by_ids))
-        .route("/users/by-ids", get(users::by_ids_bare))
-        .route("/api/users/presence", get(users::presence))
-        .route("/presence", get(users::presence_bare))
-        .route("/api/users/profile", get(users::own))
-        .route("/users/profile", get(users::own))
-        .route("/api/users/profile/{id}", get(users::profile))
-        .route("/users/profile/{id}", get(users::profile))
-        .route("/api/users/me", patch(users::edit).put(users::edit))
-        .route("/users/me", patch(users::edit).put(users::edit))
-        .route("/api/users/online/count", get(users::online_count))
-        .route("/users/online/count", get(users::online_count))
-        .route("/api/conversations/contacts/sync", post(contacts::sync))
-        .route("/contacts/sync", post(contacts::sync))
-}
-
-fn auth_routes(prefix: &str) -> Router<AppState> {
-    let path = |name: &str| format!("{prefix}/{name}");
-    Router::new()
-        .route(&path("send-otp"), post(auth::send_otp))
-        .route(&path("verify-otp-register"), post(auth::verify_otp_register))
-        .route(&path("send-otp-login"), post(auth::send_otp_login))
-        .route(&path("verify-otp-login"), post(auth::verify_otp_login))
-        .route(&path("login"), post(auth::login))
-        .route(&path("logout"), post(auth::logout))
-        .route(&path("me"), get(auth::me))
-}
-
-fn group_routes() -> Router<AppState> {
-    let path = |name: &str| format!("/api/groups/{name}");
-    let one = get(groups::get).put(groups::update).patch(groups::update);
-    let link = get(groups::invite).post(groups::rotate_invite).delete(groups::revoke_invite);
-    Router::new()
-        .route("/api/groups", get(groups::list).post(groups::create))
-        .route(&path("create"), post(groups::create))
-        .route(&path("search"), get(groups::search))
-        .route(&path("public"), get(groups::public))
-        .route(&path("join"), post(groups::join))
-        .route(&path("add-participant"), post(groups::add_participant))
-        .route(&path("remove-participant"), post(groups::remove_participant))
-        .route(&path("promote-admin"), post(groups::promote))
-        .route(&path("demote-admin"), post(groups::demote))
-        .route(&path("{id}"), one)
-        .route(&path("{id}/members"), post(groups::add_member))
-        .route(&path("{id}/members/{user}"), delete(groups::remove_member))
-        .route(&path("{id}/leave"), delete(groups::leave))
-        .route(&path("{id}/invite-link"), link)
-        .route(&path("{id}/join"), post(groups::join_public))
 }
 
 /// Lets pages of the configured origins call, with credentials.
