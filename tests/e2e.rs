@@ -7,6 +7,7 @@ mod polling;
 mod proxy;
 
 mod announcing;
+mod authorization;
 mod drain;
 mod fanout;
 mod groups;
