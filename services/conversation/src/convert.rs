@@ -3,6 +3,7 @@
 pub(crate) mod group;
 
 use chat_kit::{
+    caller::Actor,
     id::{ConversationId, UserId},
     time::{from_timestamp, to_timestamp},
 };
@@ -24,6 +25,8 @@ use crate::{
 
 /// Most previews of one call: more than any caller collects.
 const MOST_ACTIVITIES: usize = 256;
+/// Most users of one question.
+const MOST_USERS: usize = 1000;
 
 /// A preview and its conversation, or what is wrong with it.
 pub(crate) type Activity = Result<(ConversationId, Preview), Error>;
@@ -31,6 +34,29 @@ pub(crate) type Activity = Result<(ConversationId, Preview), Error>;
 /// Reads the id of a user.
 pub(crate) fn user_id(field: &'static str, text: &str) -> Result<UserId, Error> {
     text.parse().map_err(|_| Error::InvalidId(field))
+}
+
+/// Reads whom a question is about: the user who asks it, or the one that a service names.
+pub(crate) fn subject(actor: &Actor, named: Option<&str>) -> Result<UserId, Error> {
+    let named = named.map(|id| user_id("user_id", id)).transpose()?;
+    match actor {
+        Actor::User { id, .. } if named.is_none_or(|named| named == *id) => Ok(*id),
+        Actor::User { .. } => Err(Error::ServicesOnly),
+        Actor::Service(_) => named.ok_or(Error::Missing("user_id")),
+    }
+}
+
+/// Reads ids of users, which are not too many.
+pub(crate) fn users(field: &'static str, texts: &[String]) -> Result<Vec<UserId>, Error> {
+    if texts.len() > MOST_USERS {
+        return Err(Error::TooMany { field, most: MOST_USERS });
+    }
+    texts.iter().map(|id| user_id(field, id)).collect()
+}
+
+/// Writes ids of users.
+pub(crate) fn texts(users: &[UserId]) -> Vec<String> {
+    users.iter().map(UserId::to_string).collect()
 }
 
 fn conversation_id(text: &str) -> Result<ConversationId, Error> {

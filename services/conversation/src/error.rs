@@ -52,6 +52,14 @@ pub(crate) enum Error {
     /// A field holds something that is not known or not possible.
     #[error("`{0}` has no valid value")]
     Invalid(&'static str),
+    /// A field holds more than may be asked for at once.
+    #[error("`{field}` holds at most {most} values")]
+    TooMany {
+        /// Which field.
+        field: &'static str,
+        /// How many it may hold.
+        most: usize,
+    },
     /// A field does not hold an id.
     #[error("`{0}` does not hold an id: 24 hex characters are needed")]
     InvalidId(&'static str),
@@ -104,6 +112,7 @@ impl ServiceError for Error {
             | Self::TooManyMembers(_)
             | Self::Missing(_)
             | Self::Invalid(_)
+            | Self::TooMany { .. }
             | Self::InvalidId(_)
             | Self::InvalidConversationId => Code::InvalidArgument,
             Self::Group(error) => error.code(),
@@ -129,7 +138,8 @@ impl ServiceError for Error {
             | Self::EmptyGroup
             | Self::TooManyMembers(_)
             | Self::Missing(_)
-            | Self::Invalid(_) => "validation_error",
+            | Self::Invalid(_)
+            | Self::TooMany { .. } => "validation_error",
             Self::Group(error) => error.reason(),
             Self::InvalidId(_) => "invalid_id",
             Self::InvalidConversationId => "invalid_conversation_id",
@@ -145,7 +155,10 @@ impl ServiceError for Error {
 
     fn field(&self) -> Option<&'static str> {
         match self {
-            Self::Missing(field) | Self::Invalid(field) | Self::InvalidId(field) => Some(field),
+            Self::Missing(field)
+            | Self::Invalid(field)
+            | Self::InvalidId(field)
+            | Self::TooMany { field, .. } => Some(field),
             Self::InvalidConversationId | Self::ConversationIdInUse => Some("conversation_id"),
             Self::OwnConversation => Some("peer"),
             Self::EmptyGroup | Self::TooManyMembers(_) | Self::UserNotFound(_) => {

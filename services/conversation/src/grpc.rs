@@ -250,4 +250,27 @@ impl ConversationService for Service {
         self.replace(replacement).await?;
         Ok(Response::new(ReplacePreviewResponse {}))
     }
+
+    async fn filter_partners(
+        &self,
+        request: Request<pb::FilterPartnersRequest>,
+    ) -> Result<Response<pb::FilterPartnersResponse>, Status> {
+        let caller = Caller::open(&request)?;
+        let asked = request.into_inner();
+        let user = convert::subject(&caller.actor, asked.user_id.as_deref())?;
+        let others = convert::users("user_ids", &asked.user_ids)?;
+        let partners = self.filter_partners(user, others).await?;
+        Ok(Response::new(pb::FilterPartnersResponse { user_ids: convert::texts(&partners) }))
+    }
+
+    async fn list_partners(
+        &self,
+        request: Request<pb::ListPartnersRequest>,
+    ) -> Result<Response<pb::ListPartnersResponse>, Status> {
+        let caller = Caller::open(&request)?;
+        let asked = request.into_inner();
+        let user = convert::subject(&caller.actor, asked.user_id.as_deref())?;
+        let partners = self.list_partners(user, asked.limit).await?;
+        Ok(Response::new(pb::ListPartnersResponse { user_ids: convert::texts(&partners) }))
+    }
 }

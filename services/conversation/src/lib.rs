@@ -13,6 +13,7 @@ mod group;
 mod grpc;
 mod invite;
 mod list;
+mod partners;
 mod store;
 
 use chat_kit::{

@@ -3,6 +3,7 @@
 pub(crate) mod audiences;
 pub(crate) mod conversations;
 pub(crate) mod groups;
+pub(crate) mod partners;
 pub(crate) mod previews;
 pub(crate) mod replaced;
 
@@ -14,6 +15,7 @@ use crate::error::Error;
 use audiences::Audiences;
 use conversations::Conversations;
 use groups::Groups;
+use partners::Partners;
 use previews::Previews;
 
 /// The database of the conversation service.
@@ -22,6 +24,7 @@ pub(crate) struct Store {
     database: Database,
     conversations: Conversations,
     groups: Groups,
+    partners: Partners,
     audiences: Audiences,
     previews: Previews,
 }
@@ -32,6 +35,7 @@ impl Store {
         Self {
             conversations: Conversations::new(&database),
             groups: Groups::new(&database),
+            partners: Partners::new(&database),
             audiences: Audiences::new(&database),
             previews: Previews::new(&database),
             database,
@@ -54,6 +58,10 @@ impl Store {
 
     pub(crate) fn groups(&self) -> &Groups {
         &self.groups
+    }
+
+    pub(crate) fn partners(&self) -> &Partners {
+        &self.partners
     }
 
     pub(crate) fn audiences(&self) -> &Audiences {

@@ -12,4 +12,5 @@ mod group_rights;
 mod invite;
 mod list;
 mod open;
+mod partners;
 mod support;

@@ -132,7 +132,7 @@ impl Audience {
 
 impl ConversationStatus {
     /// Returns the stored text.
-    fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Active => "active",
             Self::Pending => "pending",
@@ -271,7 +271,7 @@ fn active(members: &[UserId], created_by: UserId, now: DateTime) -> Document {
 }
 
 /// Returns the key of a direct conversation. Ids order as their texts do.
-fn participant_key(one: UserId, other: UserId) -> String {
+pub(super) fn participant_key(one: UserId, other: UserId) -> String {
     format!("{}:{}", one.min(other), one.max(other))
 }
 
@@ -289,7 +289,7 @@ fn indexes() -> [IndexModel; 3] {
 
 /// Returns the keys of the list's index. The list names them as a hint: where a cursor leaves only
 /// the id to compare, MongoDB might else take the index of the ids and sort what it finds.
-fn list_keys() -> Document {
+pub(super) fn list_keys() -> Document {
     doc! { "member_ids": 1, "status": 1, "last_message_at": -1, "updated_at": -1, "_id": -1 }
 }
 

@@ -222,7 +222,7 @@ fn indexes() -> [IndexModel; 3] {
 }
 
 /// Returns the keys of a member's groups, in the order of their list.
-fn own_keys() -> Document {
+pub(super) fn own_keys() -> Document {
     doc! { "member_ids": 1, "is_group": 1, "updated_at": -1, "_id": -1 }
 }
 

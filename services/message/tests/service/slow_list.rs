@@ -85,4 +85,6 @@ handing_on! {
     revoke_invite(RevokeInviteRequest) -> RevokeInviteResponse;
     join_by_invite(JoinByInviteRequest) -> JoinByInviteResponse;
     join_public_group(JoinPublicGroupRequest) -> JoinPublicGroupResponse;
+    filter_partners(FilterPartnersRequest) -> FilterPartnersResponse;
+    list_partners(ListPartnersRequest) -> ListPartnersResponse;
 }
