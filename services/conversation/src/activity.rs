@@ -54,7 +54,11 @@ impl Service {
 
     /// Shows something else in the place of a message that changed. One guarded write, like the others.
     pub(crate) async fn replace(&self, replacement: Replacement) -> Result<(), Error> {
-        self.store.conversations().replace_preview(&replacement, DateTime::now()).await
+        let stored = self.store.conversations();
+        if stored.replace_preview(&replacement, DateTime::now()).await? {
+            return Ok(());
+        }
+        Err(Error::ConversationNotFound)
     }
 
     async fn record_each(&self, previews: Vec<NewPreview>) -> Vec<Result<(), Error>> {
@@ -71,7 +75,7 @@ impl Service {
     }
 
     async fn why_not_found(&self, id: ConversationId) -> Error {
-        match self.store.audiences().get(id).await {
+        match self.store.audiences().get(id, None).await {
             Ok(Some(_)) => Error::NotAMember,
             Ok(None) => Error::ConversationNotFound,
             Err(error) => error,

@@ -19,7 +19,11 @@ impl Service {
         id: ConversationId,
         act: Act,
     ) -> Result<Audience, Error> {
-        let found = self.store.audiences().get(id).await?;
+        let user = match actor {
+            Actor::User { id, .. } => Some(*id),
+            Actor::Service(_) => None,
+        };
+        let found = self.store.audiences().get(id, user).await?;
         let audience = found.ok_or(Error::ConversationNotFound)?;
         permit(actor, act, &audience)?;
         Ok(audience)
@@ -51,17 +55,12 @@ fn permit(actor: &Actor, act: Act, audience: &Audience) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use chat_kit::id::UserId;
 
     use super::*;
     use crate::store::conversations::Rights;
-
-    const STATUSES: [ConversationStatus; 4] = [
-        ConversationStatus::Active,
-        ConversationStatus::Pending,
-        ConversationStatus::Declined,
-        ConversationStatus::Blocked,
-    ];
 
     fn user(id: UserId) -> Actor {
         Actor::User { id, session_id: None }
@@ -73,13 +72,14 @@ mod tests {
             status,
             participant_key: None,
             group: None,
+            cleared: HashMap::new(),
         }
     }
 
     #[test]
     fn member_reads_always_and_posts_while_it_is_active() {
         let member = UserId::new();
-        for status in STATUSES {
+        for status in ConversationStatus::ALL {
             let audience = audience(member, status);
             permit(&user(member), Act::Read, &audience).expect("a member reads");
             let posts = permit(&user(member), Act::Post, &audience);
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn stranger_does_nothing() {
-        for status in STATUSES {
+        for status in ConversationStatus::ALL {
             let audience = audience(UserId::new(), status);
             for act in [Act::Unspecified, Act::Read, Act::Post, Act::Deliver] {
                 permit(&user(UserId::new()), act, &audience).expect_err("a stranger");
@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn service_only_delivers() {
         let service = Actor::Service("message".to_owned());
-        for status in STATUSES {
+        for status in ConversationStatus::ALL {
             let audience = audience(UserId::new(), status);
             permit(&service, Act::Deliver, &audience).expect("a service delivers");
             for act in [Act::Unspecified, Act::Read, Act::Post] {
@@ -125,6 +125,7 @@ mod tests {
                 status: ConversationStatus::Active,
                 participant_key: None,
                 group: Some(Rights { admin_ids: vec![admin], only_admins_can_send }),
+                cleared: HashMap::new(),
             };
             permit(&user(admin), Act::Post, &audience).expect("an administrator posts");
             permit(&user(member), Act::Read, &audience).expect("a member reads");

@@ -19,6 +19,7 @@ use crate::{
     list::{Listed, Wanted},
     store::{
         conversations::{Attachment, Audience, Conversation, ConversationStatus, Preview},
+        memberships::Membership,
         replaced::Replacement,
     },
 };
@@ -118,12 +119,18 @@ pub(crate) fn replacement(
     request: pb::ReplacePreviewRequest,
     limits: &Limits,
 ) -> Result<Replacement, Error> {
-    Ok(Replacement {
-        conversation: conversation_id(&request.conversation_id)?,
-        seq: request.seq,
-        change: request.change,
-        preview: request.preview.map(|shown| preview(shown, limits)).transpose()?,
-    })
+    let conversation = conversation_id(&request.conversation_id)?;
+    let preview = request.preview.map(|shown| preview(shown, limits)).transpose()?;
+    if request.seq < 1 {
+        return Err(Error::Invalid("seq"));
+    }
+    if request.change < 1 {
+        return Err(Error::Invalid("change"));
+    }
+    if preview.as_ref().is_some_and(|shown| shown.seq > request.seq) {
+        return Err(Error::Invalid("preview.seq"));
+    }
+    Ok(Replacement { conversation, seq: request.seq, change: request.change, preview })
 }
 
 /// Reads a preview; its text is cut to the preview's length.
@@ -204,34 +211,46 @@ pub(crate) fn shown_to_all(found: Conversation) -> pb::Conversation {
         created_at: Some(to_timestamp(found.created_at)),
         updated_at: Some(to_timestamp(found.updated_at)),
         is_group: found.is_group,
+        cleared_seq: 0,
+        counted_after_seq: 0,
         group: found.group.map(Into::into),
     }
 }
 
-fn conversation(found: Conversation, user: UserId) -> pb::Conversation {
-    let last_sent_at = found.last_sent.get(&user.to_string());
+fn conversation(mut found: Conversation, user: UserId) -> pb::Conversation {
+    let own = user.to_string();
+    let cleared_seq = found.cleared.get(&own).map_or(0, |cleared| cleared.seq);
+    let joined_seq = found.joined.get(&own).copied().unwrap_or_default();
+    let last_message = found.last_message.take().filter(|last| last.seq > cleared_seq);
+    let last_sent_at = found.last_sent.get(&own).copied();
     pb::Conversation {
-        id: found.id.to_string(),
-        status: pb::ConversationStatus::from(found.status).into(),
-        last_sent_at: last_sent_at.copied().map(to_timestamp),
-        member_ids: found.member_ids.iter().map(UserId::to_string).collect(),
-        created_by: found.created_by.map(|id| id.to_string()),
-        participant_key: found.participant_key,
-        last_message: found.last_message.map(Into::into),
-        created_at: Some(to_timestamp(found.created_at)),
-        updated_at: Some(to_timestamp(found.updated_at)),
-        is_group: found.is_group,
-        group: found.group.map(Into::into),
+        last_sent_at: last_sent_at.map(to_timestamp),
+        last_message: last_message.map(Into::into),
+        cleared_seq,
+        counted_after_seq: cleared_seq.max(joined_seq),
+        ..shown_to_all(found)
     }
 }
 
-impl From<Audience> for pb::GetAudienceResponse {
-    fn from(audience: Audience) -> Self {
-        Self {
-            is_direct: audience.is_direct(),
-            member_ids: audience.member_ids.iter().map(UserId::to_string).collect(),
-        }
+/// Writes who hears of an act to who asked.
+pub(crate) fn audience(audience: &Audience, actor: &Actor) -> pb::GetAudienceResponse {
+    pb::GetAudienceResponse {
+        is_direct: audience.is_direct(),
+        member_ids: audience.member_ids.iter().map(UserId::to_string).collect(),
+        cleared_seq: match actor {
+            Actor::User { id, .. } => audience.cleared_seq(*id),
+            Actor::Service(_) => 0,
+        },
     }
+}
+
+/// Writes the conversations of a user.
+pub(crate) fn memberships(memberships: Vec<Membership>) -> pb::ListMembershipsResponse {
+    let memberships = memberships.into_iter().map(|membership| pb::Membership {
+        conversation_id: membership.conversation.to_string(),
+        cleared_seq: membership.cleared_seq,
+    });
+    pb::ListMembershipsResponse { memberships: memberships.collect() }
 }
 
 impl From<Preview> for pb::Preview {

@@ -63,6 +63,14 @@ impl ConversationService for Service {
         Ok(Response::new(convert::listed(page, user)))
     }
 
+    async fn list_memberships(
+        &self,
+        request: Request<pb::ListMembershipsRequest>,
+    ) -> Result<Response<pb::ListMembershipsResponse>, Status> {
+        let user = Caller::open(&request)?.user_id()?;
+        Ok(Response::new(convert::memberships(self.memberships(user).await?)))
+    }
+
     async fn get_audience(
         &self,
         request: Request<GetAudienceRequest>,
@@ -70,7 +78,7 @@ impl ConversationService for Service {
         let caller = Caller::open(&request)?;
         let (id, act) = convert::act(&request.into_inner())?;
         let audience = self.audience(&caller.actor, id, act).await?;
-        Ok(Response::new(audience.into()))
+        Ok(Response::new(convert::audience(&audience, &caller.actor)))
     }
 
     async fn record_activity(

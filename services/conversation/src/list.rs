@@ -6,8 +6,14 @@ use crate::{
     Service,
     cursor::Cursor,
     error::Error,
-    store::conversations::{Conversation, ConversationStatus},
+    store::{
+        conversations::{Conversation, ConversationStatus},
+        memberships::Membership,
+    },
 };
+
+/// Most conversations in which a user's messages are looked for.
+const MOST_MEMBERSHIPS: u32 = 500;
 
 /// Which page is wanted.
 pub(crate) struct Wanted {
@@ -37,5 +43,10 @@ impl Service {
         conversations.truncate(size);
         let last = conversations.last().filter(|_| goes_on);
         Ok(Listed { next: last.map(Conversation::cursor), conversations })
+    }
+
+    /// Returns the newest conversations of a user, whatever their status.
+    pub(crate) async fn memberships(&self, user: UserId) -> Result<Vec<Membership>, Error> {
+        self.store.conversations().memberships(user, MOST_MEMBERSHIPS).await
     }
 }

@@ -3,6 +3,7 @@
 pub(crate) mod audiences;
 pub(crate) mod conversations;
 pub(crate) mod groups;
+pub(crate) mod memberships;
 pub(crate) mod partners;
 pub(crate) mod previews;
 pub(crate) mod replaced;

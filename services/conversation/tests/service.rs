@@ -3,6 +3,7 @@
 mod activity;
 mod announce;
 mod audience;
+mod clearing;
 mod club;
 mod group;
 mod group_list;
@@ -13,4 +14,5 @@ mod invite;
 mod list;
 mod open;
 mod partners;
+mod preview;
 mod support;

@@ -5,7 +5,7 @@ use std::{collections::HashMap, num::NonZeroUsize};
 use bson::{RawDocumentBuf, doc, oid::ObjectId};
 use chat_kit::{
     batch::{Batches, Bounds},
-    id::ConversationId,
+    id::{ConversationId, UserId},
     mongo::{MongoError, OPERATION_TIMEOUT, within},
 };
 use futures_util::TryStreamExt as _;
@@ -28,34 +28,45 @@ const BOUNDS: Bounds = Bounds {
     patience: OPERATION_TIMEOUT.saturating_mul(2),
 };
 
+/// A conversation, and whose own marks in it are wanted beside what is everybody's.
+type Wanted = (ConversationId, Option<UserId>);
+
 /// A conversation's parts as they are stored, to be read by whoever wants them.
 type Found = Result<Option<RawDocumentBuf>, MongoError>;
 
 /// The way to the collection. Clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Audiences {
-    batches: Batches<ConversationId, Found>,
+    batches: Batches<Wanted, Found>,
 }
 
 impl Audiences {
     pub(crate) fn new(database: &Database) -> Self {
         let documents = database.collection(COLLECTION);
-        Self { batches: Batches::new(BOUNDS, move |ids| find(documents.clone(), ids)) }
+        Self { batches: Batches::new(BOUNDS, move |wanted| find(documents.clone(), wanted)) }
     }
 
     /// Returns what decides about acts in a conversation, by a query that begins after this call: what
-    /// was acknowledged before it is seen.
-    pub(crate) async fn get(&self, id: ConversationId) -> Result<Option<Audience>, Error> {
-        let found = self.batches.submit(id).await??;
+    /// was acknowledged before it is seen. Of what each member has cleared, that of `user` is known.
+    pub(crate) async fn get(
+        &self,
+        id: ConversationId,
+        user: Option<UserId>,
+    ) -> Result<Option<Audience>, Error> {
+        let found = self.batches.submit((id, user)).await??;
         found.map(|raw| read(COLLECTION, &raw)).transpose()
     }
 }
 
-async fn find(documents: Collection<RawDocumentBuf>, ids: Vec<ConversationId>) -> Vec<Found> {
-    let parts = doc! {
+async fn find(documents: Collection<RawDocumentBuf>, wanted: Vec<Wanted>) -> Vec<Found> {
+    let mut parts = doc! {
         "member_ids": 1, "status": 1, "participant_key": 1,
         "group.admin_ids": 1, "group.only_admins_can_send": 1,
     };
+    for user in wanted.iter().filter_map(|(_, user)| *user) {
+        parts.insert(format!("cleared.{user}.seq"), 1);
+    }
+    let ids: Vec<ConversationId> = wanted.into_iter().map(|(id, _)| id).collect();
     let room = u32::try_from(ids.len()).unwrap_or(u32::MAX).saturating_add(1);
     let query = documents.find(doc! { "_id": { "$in": &ids } }).projection(parts).batch_size(room);
     let found = within(async { query.await?.try_collect::<Vec<_>>().await }).await;

@@ -45,6 +45,12 @@ pub(crate) struct Conversation {
     /// When each member last wrote, by his id.
     #[serde(default)]
     pub(crate) last_sent: HashMap<String, DateTime>,
+    /// What each member has cleared, by his id.
+    #[serde(default)]
+    pub(crate) cleared: HashMap<String, Cleared>,
+    /// Number of the newest message when each later member came in, by his id.
+    #[serde(default)]
+    pub(crate) joined: HashMap<String, i64>,
     /// What a group has beside its members.
     pub(crate) group: Option<Group>,
     pub(crate) created_at: DateTime,
@@ -68,6 +74,13 @@ pub(crate) struct Preview {
     pub(crate) change: i64,
 }
 
+/// How much of the history a member has cleared for himself.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(crate) struct Cleared {
+    /// The last message that he does not see any more.
+    pub(crate) seq: i64,
+}
+
 /// A file beside a message's text.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Attachment {
@@ -87,6 +100,9 @@ pub(crate) struct Audience {
     pub(crate) status: ConversationStatus,
     pub(crate) participant_key: Option<String>,
     pub(crate) group: Option<Rights>,
+    /// What those who asked have cleared, by their ids.
+    #[serde(default)]
+    pub(crate) cleared: HashMap<String, Cleared>,
 }
 
 /// The part of a group that decides who may act.
@@ -119,6 +135,11 @@ impl Audience {
         self.participant_key.is_some()
     }
 
+    /// Returns the number up to which a user has cleared his history; 0 if he has not.
+    pub(crate) fn cleared_seq(&self, user: UserId) -> i64 {
+        self.cleared.get(&user.to_string()).map_or(0, |cleared| cleared.seq)
+    }
+
     /// Says whether a user administers the group.
     pub(crate) fn is_admin(&self, user: UserId) -> bool {
         self.group.as_ref().is_some_and(|group| group.admin_ids.contains(&user))
@@ -131,6 +152,8 @@ impl Audience {
 }
 
 impl ConversationStatus {
+    pub(crate) const ALL: [Self; 4] = [Self::Active, Self::Pending, Self::Declined, Self::Blocked];
+
     /// Returns the stored text.
     pub(super) fn as_str(self) -> &'static str {
         match self {

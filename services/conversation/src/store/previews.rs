@@ -170,12 +170,16 @@ fn statement(new: &NewPreview, now: DateTime) -> bson::error::Result<RawDocument
     bson::serialize_to_raw_document_buf(&doc! { "q": filter, "u": changes })
 }
 
+/// Returns the highest number that was ever shown or replaced: a deleted message is shown no more, whether
+/// an earlier one is now or none.
+pub(super) fn highest_seq() -> Document {
+    doc! { "$max": ["$last_message.seq", "$replaced_seq", 0_i64] }
+}
+
 /// Returns the update that a preview makes. It is a pipeline, because one command must
 /// do two things of which only one depends on the stored number.
 fn recorded(preview: &Preview, now: DateTime) -> bson::error::Result<Vec<Document>> {
-    // A deleted message is shown no more, whether an earlier one is now or none.
-    let shown = doc! { "$max": ["$last_message.seq", "$replaced_seq", 0] };
-    let is_newer = doc! { "$lt": [shown, preview.seq] };
+    let is_newer = doc! { "$lt": [highest_seq(), preview.seq] };
     let when_newer = |new, field| doc! { "$cond": [&is_newer, new, format!("${field}")] };
     let own_time = format!("last_sent.{}", preview.sender_id);
     // A literal, lest a text beginning with `$` be read as a field.

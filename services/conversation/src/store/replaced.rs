@@ -1,12 +1,15 @@
 //! Previews whose message was edited or deleted.
 
-use bson::{Bson, DateTime, doc};
+use bson::{Bson, DateTime, Document, doc};
 use chat_kit::{
     id::ConversationId,
     mongo::{MongoError, within},
 };
 
-use super::conversations::{Conversations, Preview};
+use super::{
+    conversations::{Conversations, Preview},
+    previews::highest_seq,
+};
 use crate::error::Error;
 
 /// What is to be shown in the place of a message.
@@ -22,32 +25,43 @@ pub(crate) struct Replacement {
 }
 
 impl Conversations {
-    /// Puts another preview in the place of a message, while that is shown as it was before the change. A
-    /// deleted message is not shown again, however late its own preview comes: its number is kept.
+    /// Puts another preview in the place of a message, while that is shown as it was before the change, or
+    /// while no message with its number or a higher one has been. The highest number is kept, so that a
+    /// deleted message is not shown again, however late its own preview comes. Says whether there is such
+    /// a conversation.
     pub(crate) async fn replace_preview(
         &self,
         replacement: &Replacement,
         now: DateTime,
-    ) -> Result<(), Error> {
-        let Replacement { conversation, seq, change, preview } = replacement;
-        let filter = doc! {
-            "_id": conversation, "last_message.seq": seq,
-            "last_message.change": { "$not": { "$gte": change } },
-        };
-        let shown_at = preview.as_ref().map_or(Bson::Null, |preview| preview.created_at.into());
-        let mut set = doc! {
-            "last_message_at": shown_at, "updated_at": now, "replaced_seq": seq,
-        };
-        let mut change = doc! {};
-        if let Some(preview) = preview {
-            let preview = bson::serialize_to_bson(preview);
-            let preview = preview.map_err(|error| MongoError::Driver(error.into()))?;
-            set.insert("last_message", preview);
-        } else {
-            change.insert("$unset", doc! { "last_message": "" });
-        }
-        change.insert("$set", set);
-        within(self.documents().update_one(filter, change)).await?;
-        Ok(())
+    ) -> Result<bool, Error> {
+        let filter = doc! { "_id": replacement.conversation };
+        let update = replaced(replacement, now).map_err(mongodb::error::Error::from);
+        let update = update.map_err(MongoError::from)?;
+        let updated = within(self.documents().update_one(filter, update)).await?;
+        Ok(updated.matched_count > 0)
     }
+}
+
+/// Returns the update of a replacement: a pipeline, as everything depends on what is stored.
+fn replaced(replacement: &Replacement, now: DateTime) -> bson::error::Result<Vec<Document>> {
+    let Replacement { seq, change, preview, .. } = replacement;
+    let is_shown = doc! { "$and": [
+        { "$eq": ["$last_message.seq", seq] },
+        { "$lt": [{ "$ifNull": ["$last_message.change", 0] }, change] },
+    ] };
+    let is_unheard_of = doc! { "$lt": [highest_seq(), seq] };
+    let takes_effect = doc! { "$or": [is_shown, is_unheard_of] };
+    let then = |new, field| doc! { "$cond": [&takes_effect, new, format!("${field}")] };
+    let shown = match preview {
+        // A literal, lest a text beginning with `$` be read as a field.
+        Some(preview) => doc! { "$literal": bson::serialize_to_bson(preview)? }.into(),
+        None => Bson::from("$$REMOVE"),
+    };
+    let shown_at = preview.as_ref().map_or(Bson::Null, |preview| preview.created_at.into());
+    Ok(vec![doc! { "$set": {
+        "last_message": then(shown, "last_message"),
+        "last_message_at": then(shown_at, "last_message_at"),
+        "updated_at": then(now.into(), "updated_at"),
+        "replaced_seq": { "$max": ["$last_message.seq", "$replaced_seq", seq] },
+    } }])
 }

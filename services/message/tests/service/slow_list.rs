@@ -68,6 +68,7 @@ handing_on! {
     create_group(CreateGroupRequest) -> CreateGroupResponse;
     find_direct_conversation(FindDirectConversationRequest) -> FindDirectConversationResponse;
     list_conversations(ListConversationsRequest) -> ListConversationsResponse;
+    list_memberships(ListMembershipsRequest) -> ListMembershipsResponse;
     get_audience(GetAudienceRequest) -> GetAudienceResponse;
     record_activity(RecordActivityRequest) -> RecordActivityResponse;
     replace_preview(ReplacePreviewRequest) -> ReplacePreviewResponse;
