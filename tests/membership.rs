@@ -36,6 +36,11 @@ fn ids(list: &Value) -> Vec<&str> {
     items.map(|item| text(item.get("_id").unwrap_or(item))).collect()
 }
 
+/// Returns what somebody is called.
+async fn name(person: &Person) -> String {
+    text(&person.get("/api/auth/me").await["user"]["name"]).to_owned()
+}
+
 /// Hears events until a message of this text comes; returns its body, and the names and bodies before.
 async fn hear(receiver: &mut Receiver, content: &str) -> (Value, Vec<(String, Value)>) {
     let mut before = Vec::new();
@@ -153,6 +158,7 @@ async fn removed_member_hears_of_it_and_of_nothing_after_it() {
     let direct = one.open(&two).await;
     let made = make(&one, "Chess", &[&two, &three]).await;
     let id = text(&made["group"]["_id"]);
+    let mut left = three.listen(suite.gateways[0], "flutter").await;
     let mut ears = Vec::new();
     for (number, dialect) in ["flutter", "electron", "unified"].into_iter().enumerate() {
         let mut ear = two.listen(suite.gateways[number % 2], dialect).await;
@@ -164,6 +170,10 @@ async fn removed_member_hears_of_it_and_of_nothing_after_it() {
     let (status, answer) = ask(&one, "remove-participant", id, &two).await;
     assert_eq!(status, StatusCode::OK);
     assert_eq!(ids(&answer["group"]["participants"]), [&one.id, &three.id]);
+    let removal = format!("{} removed {}", name(&one).await, name(&two).await);
+    let (note, _) = hear(&mut left, &removal).await;
+    assert_eq!((&note["type"], &note["messageType"]), (&json!("text"), &json!("system")));
+    assert_eq!(note["from"], json!(one.id));
     for person in [&one, &three] {
         person.send(id, "without him").await;
     }
@@ -174,6 +184,7 @@ async fn removed_member_hears_of_it_and_of_nothing_after_it() {
         let of_group = before.iter().filter(|(_, body)| body.to_string().contains(id));
         for (name, body) in of_group {
             assert_ne!(body["content"], "without him", "{dialect}: {name} {body}");
+            assert_ne!(body["content"], removal, "{dialect}: {name} {body}");
             assert_ne!(name, "conversation:updated", "{dialect}: {body}");
         }
         let told = before.iter().any(|(name, _)| name == "conversation:member-removed");

@@ -112,7 +112,7 @@ impl Suite {
         let (conversation, conversations) = ports.bind_all(replicas).await?;
         let (message, messages) = ports.bind_all(replicas).await?;
         let upstreams = [&auth, &user, &conversation, &message].map(|own| upstream(own));
-        let [_, of_users, of_conversations, _] = &upstreams;
+        let [_, of_users, of_conversations, of_messages] = &upstreams;
         let starting_users = async {
             for listener in users {
                 shared.start_user(listener, life).await?;
@@ -127,7 +127,8 @@ impl Suite {
         };
         let starting_conversations = async {
             for listener in conversations {
-                shared.start_conversation(listener, of_users.clone(), life).await?;
+                let upstreams = [of_users.clone(), of_messages.clone()];
+                shared.start_conversation(listener, upstreams, life).await?;
             }
             Ok(())
         };
@@ -203,7 +204,7 @@ impl Shared {
     async fn start_conversation(
         &self,
         listener: TcpListener,
-        user: Upstream,
+        [user, message]: [Upstream; 2],
         life: &Lifecycle,
     ) -> anyhow::Result<()> {
         let config = chat_conversation::Config {
@@ -215,6 +216,7 @@ impl Shared {
             limits: chat_conversation::Limits::default(),
             invite: self.options.invite.clone(),
             user,
+            message,
         };
         let observer = self.options.observer.clone();
         let service = chat_conversation::Service::connect(&config, life, observer)

@@ -1,4 +1,7 @@
-//! Announces what changed in a conversation, from the change that stands in its document.
+//! Announces what changed in a conversation, from the change that stands in its document: as an event, and
+//! where a note belongs to it, as a message in the history.
+
+pub(crate) mod note;
 
 use anyhow::Context as _;
 use bson::{RawDocumentBuf, oid::ObjectId};
@@ -14,6 +17,7 @@ use chat_proto::v1::{self as pb, event::Payload};
 use mongodb::Collection;
 use serde::{Deserialize, Serialize};
 
+use self::note::{Note, Notes};
 use crate::{
     convert,
     store::{self, conversations::Conversation},
@@ -28,12 +32,15 @@ pub(crate) struct Change {
     /// Whom it concerns beside the members: who came, who left, who had asked.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub(crate) user_ids: Vec<UserId>,
+    /// What the history says of it, if anything.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) note: Option<Note>,
 }
 
 impl Change {
     /// Describes a change that concerns the members alone.
     pub(crate) fn new(kind: ChangeKind, actor_id: UserId) -> Self {
-        Self { kind, actor_id, user_ids: Vec::new() }
+        Self { kind, actor_id, user_ids: Vec::new(), note: None }
     }
 }
 
@@ -61,15 +68,18 @@ pub(crate) enum ChangeKind {
 pub(crate) fn outbox(
     documents: Collection<RawDocumentBuf>,
     publisher: Publisher,
+    notes: Notes,
     life: &Lifecycle,
 ) -> Outbox<Change> {
     Outbox::new(documents, life, move |document, entry| {
-        let publisher = publisher.clone();
+        let (publisher, notes) = (publisher.clone(), notes.clone());
         async move {
             let conversation: Conversation =
                 store::read(store::conversations::COLLECTION, &document)?;
             let event = event(&conversation, &entry);
-            publisher.publish(&event, &new_request_id()).await.context("announcement")
+            let request_id = new_request_id();
+            publisher.publish(&event, &request_id).await.context("announcement")?;
+            notes.write(conversation.id, &entry, &request_id).await.context("note")
         }
     })
 }
@@ -77,7 +87,7 @@ pub(crate) fn outbox(
 /// Builds the event of a change. Who comes later hears of it, and who left meanwhile does not, but for
 /// those who are told that they did.
 fn event(conversation: &Conversation, entry: &Entry<Change>) -> pb::Event {
-    let Change { kind, actor_id, user_ids } = &entry.change;
+    let Change { kind, actor_id, user_ids, note: _ } = &entry.change;
     let removed = if *kind == ChangeKind::MembersRemoved { user_ids.as_slice() } else { &[] };
     let recipients = conversation.member_ids.iter().chain(removed);
     pb::Event {

@@ -29,6 +29,8 @@ pub struct Config {
     pub nats: Nats,
     /// The user service.
     pub user: Upstream,
+    /// The message service, which keeps notes of what happened.
+    pub message: Upstream,
     /// Invite links of groups.
     pub invite: Invite,
     /// Log lines.
@@ -79,7 +81,7 @@ impl Default for Limits {
 impl Config {
     /// Loads the configuration of this process.
     pub fn load() -> Result<Self, ConfigError> {
-        config::load(&["mongo", "nats", "user", "invite"])
+        config::load(&["mongo", "nats", "user", "message", "invite"])
     }
 }
 

@@ -26,6 +26,7 @@ use chat_kit::{
 };
 use chat_proto::v1::{
     conversation_service_server::{ConversationServiceServer, SERVICE_NAME},
+    message_service_client::MessageServiceClient,
     user_service_client::UserServiceClient,
 };
 use mongodb::event::{EventHandler, command::CommandEvent};
@@ -33,7 +34,11 @@ use tokio::net::TcpListener;
 use tonic::service::Routes;
 
 pub use crate::config::{Config, Invite, Limits};
-use crate::{announce::Change, invite::Links, store::Store};
+use crate::{
+    announce::{Change, note::Notes},
+    invite::Links,
+    store::Store,
+};
 
 /// Name of this service: the domain of its errors, and its name towards MongoDB.
 const NAME: &str = env!("CARGO_PKG_NAME");
@@ -60,11 +65,14 @@ impl Service {
         store.create_indexes().await?;
         let client = nats::connect(&config.nats, NAME).await?;
         let publisher = Publisher::new(client, &config.nats).await?;
+        let users = UserServiceClient::new(client::channel(&config.user));
+        let messages = MessageServiceClient::new(client::channel(&config.message));
+        let notes = Notes::new(users.clone(), messages);
         let documents = store.conversations().documents();
         Ok(Self {
-            outbox: announce::outbox(documents, publisher, life),
+            outbox: announce::outbox(documents, publisher, notes, life),
             store,
-            users: UserServiceClient::new(client::channel(&config.user)),
+            users,
             links: Links::new(&config.invite.secret),
             limits: config.limits.clone(),
         })

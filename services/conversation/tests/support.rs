@@ -14,9 +14,10 @@ use chat_kit::{
     shutdown::Lifecycle,
 };
 use chat_proto::v1::{
-    Conversation, CreateGroupRequest, OpenDirectConversationRequest,
+    Conversation, CreateGroupRequest, GetUserRequest, OpenDirectConversationRequest,
     OpenDirectConversationResponse, UpsertProfileRequest,
-    conversation_service_client::ConversationServiceClient, open_direct_conversation_request::Peer,
+    conversation_service_client::ConversationServiceClient,
+    message_service_client::MessageServiceClient, open_direct_conversation_request::Peer,
     user_service_client::UserServiceClient,
 };
 use mongodb::{
@@ -39,6 +40,7 @@ pub struct Suite {
     database: Database,
     commands: Arc<Mutex<Vec<Document>>>,
     config: Config,
+    upstream: Upstream,
     life: Lifecycle,
 }
 
@@ -54,8 +56,32 @@ pub async fn start() -> Suite {
     start_with(Limits::default()).await
 }
 
-/// Starts the services with limits.
+/// Starts the services with limits. There is no message service: what the history would say of a change
+/// waits for one.
 pub async fn start_with(limits: Limits) -> Suite {
+    let (_, nobody) = bind().await;
+    begin(limits, nobody).await
+}
+
+/// Starts the services, the message service as well.
+pub async fn start_whole() -> (Suite, MessageServiceClient<Channel>) {
+    let (listener, message) = bind().await;
+    let suite = begin(Limits::default(), message.clone()).await;
+    let config = chat_message::Config {
+        grpc: Grpc::default(),
+        stop: Stop::default(),
+        mongo: mongo_config("message").await,
+        nats: suite.config.nats.clone(),
+        telemetry: Telemetry::default(),
+        conversation: suite.upstream.clone(),
+        message: chat_message::config::Limits::default(),
+    };
+    let service = chat_message::connect(&config, &suite.life, None).await.expect("connected");
+    tokio::spawn(async move { service.serve(listener, &config).await });
+    (suite, MessageServiceClient::new(channel(&message)))
+}
+
+async fn begin(limits: Limits, message: Upstream) -> Suite {
     let (user, user_life) = start_user().await;
     let config = Config {
         grpc: Grpc::default(),
@@ -66,6 +92,7 @@ pub async fn start_with(limits: Limits) -> Suite {
         telemetry: Telemetry::default(),
         limits,
         invite: chat_local::testing::invite(),
+        message,
     };
     let commands = Arc::new(Mutex::new(Vec::new()));
     let seen = commands.clone();
@@ -76,8 +103,10 @@ pub async fn start_with(limits: Limits) -> Suite {
     });
     let database = mongo::connect(&config.mongo, "test", None).await.expect("mongodb answers");
     let life = Lifecycle::new();
+    let upstream = replica(&config, Some(observer), &life).await;
     Suite {
-        conversations: replica(&config, Some(observer), &life).await,
+        conversations: ConversationServiceClient::new(channel(&upstream)),
+        upstream,
         config,
         user_life,
         users: UserServiceClient::new(channel(&user)),
@@ -92,12 +121,12 @@ async fn replica(
     config: &Config,
     observer: Option<EventHandler<CommandEvent>>,
     life: &Lifecycle,
-) -> ConversationServiceClient<Channel> {
+) -> Upstream {
     let service = Service::connect(config, life, observer).await.expect("the service connects");
     let (listener, upstream) = bind().await;
     let (config, serving) = (config.clone(), life.clone());
     tokio::spawn(async move { service.serve(listener, &config, &serving).await });
-    ConversationServiceClient::new(channel(&upstream))
+    upstream
 }
 
 async fn start_user() -> (Upstream, Lifecycle) {
@@ -133,7 +162,8 @@ async fn bind() -> (TcpListener, Upstream) {
 impl Suite {
     /// Starts another replica of the service on the same database; its queries are not observed.
     pub async fn replica(&self) -> ConversationServiceClient<Channel> {
-        replica(&self.config, None, &self.life).await
+        let upstream = replica(&self.config, None, &self.life).await;
+        ConversationServiceClient::new(channel(&upstream))
     }
 
     /// Makes new users.
@@ -153,6 +183,13 @@ impl Suite {
         let mut users = self.users.clone();
         users.upsert_profile(as_service(request)).await.expect("a profile");
         (id, phone)
+    }
+
+    /// Returns the name of a user.
+    pub async fn name(&self, user: UserId) -> String {
+        let request = GetUserRequest { user_id: user.to_string() };
+        let found = self.users.clone().get_user(as_service(request)).await.expect("a profile");
+        found.into_inner().user.expect("a profile").name
     }
 
     /// Opens the direct conversation of a user.

@@ -37,6 +37,7 @@ pub(super) fn service(
             variables.extend([
                 ("CHAT_NATS__URL", options.nats_url.clone()),
                 ("CHAT_USER__URL", addresses.urls("user")),
+                ("CHAT_MESSAGE__URL", addresses.urls("message")),
                 ("CHAT_INVITE__SECRET_FILE", secret),
             ]);
         }

@@ -127,6 +127,8 @@ async fn start_conversation(mongo: Mongo, user: Upstream, life: &Lifecycle) -> U
         telemetry: Telemetry::default(),
         limits: chat_conversation::Limits::default(),
         invite: chat_local::testing::invite(),
+        // Nothing happens here of which the history says anything.
+        message: Upstream::new("http://127.0.0.1:9".parse().expect("an address")),
     };
     let service =
         chat_conversation::Service::connect(&config, life, None).await.expect("connected");

@@ -6,7 +6,7 @@ use chat_kit::{id::UserId, outbox::Entry};
 
 use super::Invite;
 use crate::{
-    announce::{self, ChangeKind},
+    announce::{self, ChangeKind, note::Note},
     error::Error,
 };
 
@@ -141,18 +141,29 @@ impl Change {
 
     /// Returns what is announced of the change.
     fn notice(&self) -> Option<announce::Change> {
-        let (kind, actor_id, user) = match self {
-            Self::Edit { by, .. } => (ChangeKind::Updated, *by, None),
-            Self::Add { by, user, .. } => (ChangeKind::MembersAdded, *by, Some(*user)),
-            Self::Join { user, .. } => (ChangeKind::MembersAdded, *user, Some(*user)),
-            Self::Remove { by, user } => (ChangeKind::MembersRemoved, *by, Some(*user)),
-            Self::Leave { user } => (ChangeKind::MembersRemoved, *user, Some(*user)),
-            Self::Promote { by, user } | Self::Demote { by, user } => {
-                (ChangeKind::Updated, *by, Some(*user))
+        let (kind, actor_id, user, note) = match self {
+            Self::Edit { by, edit } => (ChangeKind::Updated, *by, None, edit.note()),
+            Self::Add { by, user, .. } => {
+                (ChangeKind::MembersAdded, *by, Some(*user), Some(Note::MemberAdded))
+            }
+            Self::Join { user, .. } => {
+                (ChangeKind::MembersAdded, *user, Some(*user), Some(Note::MemberJoined))
+            }
+            Self::Remove { by, user } if by != user => {
+                (ChangeKind::MembersRemoved, *by, Some(*user), Some(Note::MemberRemoved))
+            }
+            Self::Remove { user, .. } | Self::Leave { user } => {
+                (ChangeKind::MembersRemoved, *user, Some(*user), Some(Note::MemberLeft))
+            }
+            Self::Promote { by, user } => {
+                (ChangeKind::Updated, *by, Some(*user), Some(Note::AdminAdded))
+            }
+            Self::Demote { by, user } => {
+                (ChangeKind::Updated, *by, Some(*user), Some(Note::AdminRemoved))
             }
             Self::Invite { .. } => return None,
         };
-        Some(announce::Change { kind, actor_id, user_ids: user.into_iter().collect() })
+        Some(announce::Change { kind, actor_id, user_ids: user.into_iter().collect(), note })
     }
 }
 
@@ -174,6 +185,13 @@ impl Way {
 }
 
 impl Edit {
+    /// Returns what the history says of it: the name is told rather than the picture, and of the rest
+    /// nothing.
+    fn note(&self) -> Option<Note> {
+        let renamed = self.name.clone().map(Note::GroupRenamed);
+        renamed.or_else(|| self.avatar_url.as_ref().map(|_| Note::PictureChanged))
+    }
+
     fn fields(&self) -> Document {
         let mut fields = Document::new();
         if let Some(name) = &self.name {
