@@ -11,7 +11,7 @@ use std::{
 
 use axum::{
     extract::FromRequestParts,
-    http::{header::AUTHORIZATION, request::Parts},
+    http::{HeaderMap, header::AUTHORIZATION, request::Parts},
 };
 use chat_kit::{
     caller::Caller, client::Channel, error::reason, id::UserId, session::SessionHash,
@@ -26,6 +26,7 @@ use crate::{
     clients::held,
     error::{ApiError, LOGIN_REASONS},
     http::RequestId,
+    limits,
     state::AppState,
 };
 
@@ -184,19 +185,23 @@ fn system_time(time: &Timestamp) -> SystemTime {
     from_timestamp(time).to_system_time()
 }
 
+/// Returns the token of a request.
+#[must_use]
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    header.and_then(|value| value.strip_prefix("Bearer ")).filter(|token| !token.is_empty())
+}
+
 impl FromRequestParts<AppState> for Identity {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
         let request_id = RequestId::of(parts);
-        let header = parts.headers.get(AUTHORIZATION);
-        let token = header
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.strip_prefix("Bearer "))
-            .filter(|token| !token.is_empty())
-            .ok_or_else(|| {
-                ApiError::login("unauthorized", "the header `Authorization: Bearer` is needed")
-            })?;
-        Ok(authenticate(state, token, &request_id).await?)
+        let token = bearer(&parts.headers).ok_or_else(|| {
+            ApiError::login("unauthorized", "the header `Authorization: Bearer` is needed")
+        })?;
+        let identity = authenticate(state, token, &request_id).await?;
+        limits::charge(state, parts, identity.user_id)?;
+        Ok(identity)
     }
 }

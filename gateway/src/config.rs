@@ -1,7 +1,12 @@
 //! The configuration of the process: the shared sections, the services behind the gateway, and what
 //! HTTP clients may do.
 
-use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::{
+    net::SocketAddr,
+    num::{NonZeroU32, NonZeroUsize},
+    path::PathBuf,
+    time::Duration,
+};
 
 use axum::http::HeaderValue;
 use chat_kit::config::{
@@ -41,6 +46,9 @@ pub struct Config {
     /// What HTTP clients may do.
     #[serde(default)]
     pub http: Http,
+    /// How often clients may ask.
+    #[serde(default)]
+    pub limits: Limits,
     /// The sessions of connected sockets.
     #[serde(default)]
     pub sessions: Sessions,
@@ -137,6 +145,47 @@ fn check_interval<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration
         return Err(de::Error::custom("sessions.check_interval is zero"));
     }
     Ok(interval)
+}
+
+/// How often clients may ask over HTTP. Every gateway counts for itself.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Requests of one user, of whatever kind.
+    pub requests: Rate,
+    /// Messages that one user sends by request.
+    pub messages: Rate,
+    /// Address books of one user.
+    pub contacts: Rate,
+    /// Requests of one address that are in nobody's name, such as logins.
+    pub addresses: Rate,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let rate = |per_minute, burst| {
+            let number = |number| NonZeroU32::new(number).expect("not zero");
+            Rate { per_minute: number(per_minute), burst: number(burst) }
+        };
+        Self {
+            // An idle mobile client makes up to some 60 in a minute, all at once.
+            requests: rate(600, 200),
+            messages: rate(120, 60),
+            contacts: rate(3, 10),
+            // Many users may share an address.
+            addresses: rate(1200, 300),
+        }
+    }
+}
+
+/// How often somebody may do something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rate {
+    /// How often in a minute, for as long as it may be.
+    pub per_minute: NonZeroU32,
+    /// How often at once, after a while without.
+    pub burst: NonZeroU32,
 }
 
 /// What HTTP clients may do.

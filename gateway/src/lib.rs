@@ -7,6 +7,7 @@ pub mod config;
 pub mod error;
 pub mod fanout;
 pub mod http;
+pub mod limits;
 mod metrics;
 pub mod router;
 pub mod routes;

@@ -31,7 +31,7 @@ use crate::{
     config::Config,
     error::ApiError,
     http::{RequestId, not_found},
-    metrics, routes,
+    limits, metrics, routes,
     state::AppState,
 };
 
@@ -50,7 +50,8 @@ pub fn router(state: AppState) -> Router {
         .map_response(preflight_has_no_content)
         .layer(cors(&config))
         .layer(middleware::from_fn_with_state(state.clone(), limit_time))
-        .layer(middleware::from_fn_with_state(state.clone(), limit_url));
+        .layer(middleware::from_fn_with_state(state.clone(), limit_url))
+        .layer(middleware::from_fn_with_state(state.clone(), limits::limit));
     let routes = routes::all()
         .router()
         .fallback(not_found)

@@ -8,6 +8,7 @@ use crate::{
     auth::{Sessions, Verifier},
     clients::Clients,
     config::Config,
+    limits::Limits,
 };
 
 /// What every handler shares; cheap to clone.
@@ -19,6 +20,8 @@ pub struct AppState {
     pub verifier: Arc<Verifier>,
     /// What the auth service said about sessions a moment ago.
     pub sessions: Sessions,
+    /// What clients have asked of late.
+    pub limits: Arc<Limits>,
     /// The configuration of the process.
     pub config: Arc<Config>,
     /// What the spans of this gateway call it.
@@ -37,6 +40,7 @@ impl AppState {
             clients: Clients::new(&config),
             verifier: Arc::new(Verifier::new(&config.token)),
             sessions: Sessions::new(config.http.hold),
+            limits: Arc::new(Limits::new(&config.limits)),
             part: format!("gateway {}", config.listen).into(),
             config: Arc::new(config),
             started: Instant::now(),

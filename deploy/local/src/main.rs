@@ -172,6 +172,7 @@ async fn start(
             token_secret,
             invite,
             otp: suite::development_otp(),
+            limits: suite::development_limits(),
             session_checks: chat_gateway::config::Sessions::default().check_interval,
             observer: None,
         };

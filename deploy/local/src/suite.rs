@@ -43,6 +43,8 @@ pub struct Options {
     pub invite: chat_conversation::Invite,
     /// How one-time passwords behave.
     pub otp: chat_auth::Otp,
+    /// How often clients may ask.
+    pub limits: chat_gateway::config::Limits,
     /// How often the gateways ask whether the sessions of their sockets live.
     pub session_checks: Duration,
     /// How many replicas of every service.
@@ -267,6 +269,7 @@ impl Shared {
             conversation,
             message,
             http: chat_gateway::config::Http::default(),
+            limits: self.options.limits.clone(),
             sessions: chat_gateway::config::Sessions {
                 check_interval: self.options.session_checks,
             },
@@ -287,6 +290,14 @@ impl Shared {
             database: Some(format!("{}{service}", self.options.database_prefix)),
         }
     }
+}
+
+/// Returns how often clients may ask on a developer's machine: as often as they like, since all that is
+/// tried out comes from few users and one address.
+#[must_use]
+pub fn development_limits() -> chat_gateway::config::Limits {
+    let rate = chat_gateway::limits::unlimited();
+    chat_gateway::config::Limits { requests: rate, messages: rate, contacts: rate, addresses: rate }
 }
 
 /// Returns how one-time passwords behave on a developer's machine: written to the log, echoed in the

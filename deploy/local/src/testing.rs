@@ -114,6 +114,7 @@ fn options(servers: &Servers, token_secret: &str) -> suite::Options {
         token_secret: SigningSecret::new(token_secret).expect("long and no sample"),
         invite: invite(),
         otp: suite::development_otp(),
+        limits: suite::development_limits(),
         session_checks: chat_gateway::config::Sessions::default().check_interval,
         replicas: 1,
         observer: None,

@@ -9,7 +9,7 @@ use axum::{
 };
 use chat_gateway::{
     AppState,
-    config::{Config, Http, Sessions, Token},
+    config::{Config, Http, Limits, Sessions, Token},
     router::router,
 };
 use chat_kit::config::{Nats, SigningSecret, Stop, Telemetry, Upstream};
@@ -40,6 +40,7 @@ pub fn config(auth: &str) -> Config {
         conversation: upstream(NOWHERE),
         message: upstream(NOWHERE),
         http: Http { hold: Duration::ZERO, ..Http::default() },
+        limits: Limits::default(),
         sessions: Sessions::default(),
     }
 }

@@ -2,5 +2,6 @@
 
 mod app;
 mod bodies;
+mod limits;
 mod routing;
 mod sessions;

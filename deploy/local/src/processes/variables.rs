@@ -5,6 +5,18 @@ use std::net::SocketAddr;
 use super::{Addresses, METRICS_PORTS, Options};
 use crate::child::Variables;
 
+/// The limits of a gateway.
+const LIMITS: [&str; 8] = [
+    "CHAT_LIMITS__REQUESTS__PER_MINUTE",
+    "CHAT_LIMITS__REQUESTS__BURST",
+    "CHAT_LIMITS__MESSAGES__PER_MINUTE",
+    "CHAT_LIMITS__MESSAGES__BURST",
+    "CHAT_LIMITS__CONTACTS__PER_MINUTE",
+    "CHAT_LIMITS__CONTACTS__BURST",
+    "CHAT_LIMITS__ADDRESSES__PER_MINUTE",
+    "CHAT_LIMITS__ADDRESSES__BURST",
+];
+
 /// Returns the variables of a service.
 pub(super) fn service(
     name: &str,
@@ -62,6 +74,9 @@ pub(super) fn gateway(address: SocketAddr, options: &Options, addresses: &Addres
         ("CHAT_CONVERSATION__URL", addresses.urls("conversation")),
         ("CHAT_MESSAGE__URL", addresses.urls("message")),
     ]);
+    // As `suite::development_limits` has them.
+    let limits = LIMITS.map(|key| (key, u32::MAX.to_string()));
+    variables.extend(limits);
     variables
 }
 
