@@ -43,6 +43,7 @@ impl Service {
         let least = if new.name.is_some() { 1 } else { 2 };
         let members = members(user, &new.member_ids, least, self.limits.members)?;
         self.check_existence(caller, &members).await?;
+        self.check_blocks(user, &members).await?;
         let name = new.name.unwrap_or_default();
         let group = Group {
             name_key: name.to_lowercase(),

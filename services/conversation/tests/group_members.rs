@@ -49,6 +49,26 @@ async fn adding_is_refused_with_its_reason_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn nobody_adds_whom_he_has_blocked_or_who_has_blocked_him() {
+    let suite = start().await;
+    let (ada, grace, direct) = suite.pair().await;
+    let [alan] = suite.users().await;
+    let club = suite.club(ada, "Chess", &[alan]).await;
+    let of_grace = suite.club(grace, "Go", &[]).await;
+    suite.set_status(&direct.id, "blocked").await;
+    suite.forget_commands();
+    let refused = club.add(ada, grace).await;
+    let message = assert_failed(refused, Code::PermissionDenied, "forbidden");
+    assert!(message.contains("blocked"), "{message}");
+    assert_failed(of_grace.add(grace, ada).await, Code::PermissionDenied, "forbidden");
+    suite.assert_indexed(&["find"]).await;
+    let made = suite.group(ada, ConversationId::new(), &[alan, grace]).await;
+    let message = assert_failed(made, Code::PermissionDenied, "forbidden");
+    assert!(message.contains(&grace.to_string()), "{message}");
+    club.add(alan, grace).await.expect("somebody else adds her");
+}
+
+#[tokio::test]
 async fn direct_conversation_is_no_group() {
     let suite = start().await;
     let (ada, grace, direct) = suite.pair().await;

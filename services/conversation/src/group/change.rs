@@ -36,7 +36,7 @@ impl Service {
         self.change(id, Change::Edit { by: user, edit }).await
     }
 
-    /// Adds a member, who must exist.
+    /// Adds a member, who must exist and must not have blocked the one who adds him, nor been blocked by him.
     pub(crate) async fn add_member(
         &self,
         caller: &Caller,
@@ -46,7 +46,17 @@ impl Service {
     ) -> Result<Conversation, Error> {
         let request = caller.request(GetUserRequest { user_id: user.to_string() });
         self.users.clone().get_user(request).await.map_err(Error::User)?;
+        self.check_blocks(by, &[user]).await?;
         self.change(id, Change::Add { by, user, most: self.limits.members.get() }).await
+    }
+
+    /// Refuses users whom `by` does not talk to, or who do not talk to him. A block that comes later than
+    /// this is one of a member.
+    pub(super) async fn check_blocks(&self, by: UserId, users: &[UserId]) -> Result<(), Error> {
+        match self.store.groups().blocked(by, users).await? {
+            Some(user) => Err(GroupError::Blocked(user).into()),
+            None => Ok(()),
+        }
     }
 
     /// Removes a member.

@@ -1,5 +1,6 @@
 //! What groups can fail with beside what all conversations can.
 
+use chat_kit::id::UserId;
 use tonic::Code;
 
 /// A refused change of a group.
@@ -35,6 +36,9 @@ pub(crate) enum GroupError {
     /// The one who is to be a plain member is the main administrator.
     #[error("the main administrator cannot be demoted; he may leave")]
     MainAdmin,
+    /// The one who is to be added and the one who adds do not talk to each other.
+    #[error("{0} cannot be added by you: one of you has blocked the other")]
+    Blocked(UserId),
     /// Nobody joins by himself.
     #[error("the group is not public: an invite link is needed, or a member who adds you")]
     NotPublic,
@@ -70,9 +74,11 @@ impl GroupError {
     pub(crate) fn code(self) -> Code {
         match self {
             Self::NotFound => Code::NotFound,
-            Self::AdminsOnly | Self::AdminsWrite | Self::MainAdmin | Self::NotPublic => {
-                Code::PermissionDenied
-            }
+            Self::AdminsOnly
+            | Self::AdminsWrite
+            | Self::MainAdmin
+            | Self::Blocked(_)
+            | Self::NotPublic => Code::PermissionDenied,
             Self::AlreadyMember | Self::AlreadyAdmin | Self::Full(_) => Code::AlreadyExists,
             Self::RemovedAdmin
             | Self::PromotedStranger
@@ -90,7 +96,11 @@ impl GroupError {
     pub(crate) fn reason(self) -> &'static str {
         match self {
             Self::NotFound => "not_found",
-            Self::AdminsOnly | Self::AdminsWrite | Self::MainAdmin | Self::NotPublic => "forbidden",
+            Self::AdminsOnly
+            | Self::AdminsWrite
+            | Self::MainAdmin
+            | Self::Blocked(_)
+            | Self::NotPublic => "forbidden",
             Self::AlreadyMember => "already_member",
             Self::AlreadyAdmin => "already_admin",
             Self::Full(_) => "group_full",
@@ -120,6 +130,7 @@ impl GroupError {
             | Self::AlreadyAdmin
             | Self::Full(_)
             | Self::MainAdmin
+            | Self::Blocked(_)
             | Self::NotPublic
             | Self::Contended
             | Self::NoRandomness => None,
@@ -142,6 +153,7 @@ mod tests {
             (GroupError::AdminsOnly, Code::PermissionDenied, "forbidden"),
             (GroupError::AdminsWrite, Code::PermissionDenied, "forbidden"),
             (GroupError::MainAdmin, Code::PermissionDenied, "forbidden"),
+            (GroupError::Blocked(UserId::new()), Code::PermissionDenied, "forbidden"),
             (GroupError::NotPublic, Code::PermissionDenied, "forbidden"),
             (GroupError::AlreadyMember, Code::AlreadyExists, "already_member"),
             (GroupError::AlreadyAdmin, Code::AlreadyExists, "already_admin"),
