@@ -140,9 +140,8 @@ fn about(method: &Method, path: &str) -> (String, About) {
     // The row's parameters, on the path that is asked for.
     let names = known.split('/').filter(|part| part.starts_with('{'));
     let mut names = names.collect::<Vec<_>>().into_iter();
-    let filled = path.split('/').map(|part| match part.starts_with('{') {
-        true => names.next().expect("as many parameters"),
-        false => part,
+    let filled = path.split('/').map(|part| {
+        if part.starts_with('{') { names.next().expect("as many parameters") } else { part }
     });
     (filled.collect::<Vec<_>>().join("/"), *about)
 }
