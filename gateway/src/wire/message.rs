@@ -11,10 +11,13 @@ use chat_proto::v1::{self as pb, mark_read_request, send_message_request::Target
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-pub(super) use self::render::AttachedFile;
 pub use self::{
     history::{Answer, Query, View},
     render::{addressed_to, client_id, history_item, live, payload, unified},
+};
+pub(super) use self::{
+    render::AttachedFile,
+    shown::{SYSTEM, old_type},
 };
 use crate::{
     error::ApiError,

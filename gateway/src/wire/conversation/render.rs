@@ -8,7 +8,13 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Answer;
-use crate::wire::{envelope, fields::iso, group::UnifiedRights, message::AttachedFile, user::Card};
+use crate::wire::{
+    envelope,
+    fields::iso,
+    group::UnifiedRights,
+    message::{self, AttachedFile},
+    user::Card,
+};
 
 /// The profiles of members, by id.
 #[derive(Clone, Debug, Default)]
@@ -174,6 +180,8 @@ struct LastMessage<'a> {
     text: &'a str,
     content: &'a str,
     r#type: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message_type: Option<&'static str>,
     status: &'static str,
     read_by: [&'a str; 0],
     deleted: bool,
@@ -213,7 +221,8 @@ fn last_message<'a>(
         to: others.find(|id| **id != last.sender_id).map(String::as_str),
         text: &last.content,
         content: &last.content,
-        r#type: &last.r#type,
+        r#type: message::old_type(&last.r#type),
+        message_type: (last.r#type == message::SYSTEM).then_some(message::SYSTEM),
         status: "sent",
         read_by: [],
         deleted: false,

@@ -302,6 +302,55 @@ fn profiles_of_large_groups_are_asked_for_in_parts() {
 }
 
 #[tokio::test]
+async fn what_happened_is_a_text_in_a_row_of_the_old_families() {
+    let mut conversation = lively();
+    conversation.last_message.as_mut().expect("a message").r#type = "system".to_owned();
+    let row = &listed(Answer::Enveloped, conversation.clone(), "").await["conversations"][0];
+    let last = &row["lastMessage"];
+    assert_eq!((&last["type"], &last["messageType"]), (&json!("text"), &json!("system")));
+    let unified = &listed(Answer::Unified, conversation, "").await["conversations"][0];
+    assert_eq!(unified["lastMessage"]["type"], "system");
+}
+
+#[tokio::test]
+async fn row_of_a_group_names_it() {
+    let group = pb::Group {
+        name: "Chess".to_owned(),
+        avatar_url: Some("a.png".to_owned()),
+        admin_id: CALLER.to_owned(),
+        admin_ids: vec![CALLER.to_owned()],
+        ..Default::default()
+    };
+    let named = pb::Conversation {
+        is_group: true,
+        participant_key: None,
+        group: Some(group.clone()),
+        ..lively()
+    };
+    for answer in [Answer::Bare, Answer::Enveloped] {
+        let listed = listed(answer, named.clone(), "").await;
+        let row = listed.get(0).unwrap_or(&listed["conversations"][0]);
+        assert_eq!((&row["name"], &row["avatar"]), (&json!("Chess"), &json!("a.png")));
+        assert_eq!((&row["group"], &row["groupId"]), (&json!(ID), &json!(ID)));
+        assert_eq!(row["admin"], CALLER);
+    }
+    let unified = &listed(Answer::Unified, named.clone(), "").await["conversations"][0];
+    let expected = json!({
+        "name": "Chess", "avatarUrl": "a.png", "mainAdminId": CALLER, "adminIds": [CALLER],
+        "settings": {
+            "onlyAdminsCanSend": false, "onlyAdminsCanAdd": false, "isPublic": false,
+        },
+    });
+    assert_eq!(unified["group"], expected);
+    let bare = pb::Group { name: String::new(), avatar_url: None, ..group };
+    let bare = pb::Conversation { group: Some(bare), ..named };
+    let row = &listed(Answer::Bare, bare, "").await[0];
+    for absent in ["name", "avatar"] {
+        assert!(row.get(absent).is_none(), "{absent}");
+    }
+}
+
+#[tokio::test]
 async fn group_names_no_recipient() {
     let group = pb::Conversation { is_group: true, participant_key: None, ..lively() };
     let row = &listed(Answer::Enveloped, group.clone(), "").await["conversations"][0];

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::parts::CALL_ACTIVITY;
 
 /// What no person wrote, in both vocabularies.
-const SYSTEM: &str = "system";
+pub(in crate::wire) const SYSTEM: &str = "system";
 
 /// Returns the type of a message as the old families know it: what says what happened is a text to them.
 pub(in crate::wire) fn old_type(kind: &str) -> &str {
