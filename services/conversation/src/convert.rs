@@ -198,6 +198,16 @@ pub(crate) fn listed(listed: Listed, user: UserId) -> pb::ListConversationsRespo
     }
 }
 
+/// Reads which conversation is meant.
+pub(crate) fn one(id: &str) -> Result<ConversationId, Error> {
+    conversation_id(id)
+}
+
+/// Writes a conversation as `user` sees it.
+pub(crate) fn found(found: Conversation, user: UserId) -> pb::GetConversationResponse {
+    pb::GetConversationResponse { conversation: Some(conversation(found, user)) }
+}
+
 /// Writes a conversation as everybody may see it.
 pub(crate) fn shown_to_all(found: Conversation) -> pb::Conversation {
     pb::Conversation {
@@ -219,7 +229,7 @@ pub(crate) fn shown_to_all(found: Conversation) -> pb::Conversation {
 
 fn conversation(mut found: Conversation, user: UserId) -> pb::Conversation {
     let own = user.to_string();
-    let cleared_seq = found.cleared.get(&own).map_or(0, |cleared| cleared.seq);
+    let cleared_seq = found.cleared_seq(user);
     let joined_seq = found.joined.get(&own).copied().unwrap_or_default();
     let last_message = found.last_message.take().filter(|last| last.seq > cleared_seq);
     let last_sent_at = found.last_sent.get(&own).copied();

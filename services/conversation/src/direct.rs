@@ -25,8 +25,8 @@ pub(crate) struct Opened {
 }
 
 impl Service {
-    /// Finds or makes the direct conversation of `user` and `peer`, whatever its status. Any number of
-    /// calls from both sides make one conversation.
+    /// Finds or makes the direct conversation of `user` and `peer`, whatever its status, and shows it in
+    /// his list. Any number of calls from both sides make one conversation.
     pub(crate) async fn open_direct(
         &self,
         caller: &Caller,
@@ -38,6 +38,7 @@ impl Service {
             && peer != user
             && let Some(conversation) = conversations.direct(user, peer).await?
         {
+            let conversation = self.show_again(user, conversation).await?;
             return Ok(Opened { conversation, is_new: false });
         }
         let peer = self.known_user(caller, user, peer).await?;
@@ -47,6 +48,7 @@ impl Service {
         if is_new {
             self.outbox.announce(new.0);
         }
+        let conversation = self.show_again(user, conversation).await?;
         Ok(Opened { conversation, is_new })
     }
 

@@ -16,6 +16,9 @@ pub(crate) enum Error {
     /// There is no such conversation.
     #[error("there is no such conversation")]
     ConversationNotFound,
+    /// There is no such conversation to look at.
+    #[error("there is no such conversation")]
+    NotFound,
     /// The caller is not a member.
     #[error("only members may do this")]
     NotAMember,
@@ -102,7 +105,7 @@ fn closed(status: ConversationStatus) -> &'static str {
 impl ServiceError for Error {
     fn code(&self) -> Code {
         match self {
-            Self::ConversationNotFound | Self::UserNotFound(_) => Code::NotFound,
+            Self::ConversationNotFound | Self::NotFound | Self::UserNotFound(_) => Code::NotFound,
             Self::ConversationIdInUse => Code::AlreadyExists,
             Self::NotAMember | Self::NotActive(_) | Self::ServicesOnly | Self::NotTheSender => {
                 Code::PermissionDenied
@@ -129,6 +132,7 @@ impl ServiceError for Error {
     fn reason(&self) -> &'static str {
         match self {
             Self::ConversationNotFound => "conversation_not_found",
+            Self::NotFound => "not_found",
             Self::UserNotFound(_) => "user_not_found",
             Self::ConversationIdInUse => "conversation_id_in_use",
             Self::NotAMember | Self::NotActive(_) | Self::ServicesOnly | Self::NotTheSender => {
@@ -166,6 +170,7 @@ impl ServiceError for Error {
             }
             Self::Group(error) => error.field(),
             Self::ConversationNotFound
+            | Self::NotFound
             | Self::NotAMember
             | Self::NotActive(_)
             | Self::ServicesOnly

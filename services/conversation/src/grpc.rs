@@ -63,6 +63,25 @@ impl ConversationService for Service {
         Ok(Response::new(convert::listed(page, user)))
     }
 
+    async fn get_conversation(
+        &self,
+        request: Request<pb::GetConversationRequest>,
+    ) -> Result<Response<pb::GetConversationResponse>, Status> {
+        let user = Caller::open(&request)?.user_id()?;
+        let id = convert::one(&request.into_inner().conversation_id)?;
+        Ok(Response::new(convert::found(self.get(user, id).await?, user)))
+    }
+
+    async fn clear_conversation(
+        &self,
+        request: Request<pb::ClearConversationRequest>,
+    ) -> Result<Response<pb::ClearConversationResponse>, Status> {
+        let user = Caller::open(&request)?.user_id()?;
+        let id = convert::one(&request.into_inner().conversation_id)?;
+        let hidden_count = self.clear(user, id).await?;
+        Ok(Response::new(pb::ClearConversationResponse { hidden_count }))
+    }
+
     async fn list_memberships(
         &self,
         request: Request<pb::ListMembershipsRequest>,

@@ -1,6 +1,7 @@
 //! The service's database: its collections and their indexes. No queries.
 
 pub(crate) mod audiences;
+pub(crate) mod clearing;
 pub(crate) mod conversations;
 pub(crate) mod groups;
 pub(crate) mod memberships;

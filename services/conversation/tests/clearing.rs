@@ -6,11 +6,13 @@ use chat_kit::{
     time::to_timestamp,
 };
 use chat_proto::v1::{
-    Act, Conversation, GetAudienceRequest, ListConversationsRequest, ListMembershipsRequest,
-    Membership, Preview, RecordActivityRequest,
+    Act, ClearConversationRequest, Conversation, GetAudienceRequest, GetConversationRequest,
+    ListConversationsRequest, ListMembershipsRequest, Membership, Preview, RecordActivityRequest,
+    ReplacePreviewRequest, open_direct_conversation_request::Peer,
 };
+use tonic::{Code, Status};
 
-use crate::support::{Suite, as_service, as_user, start};
+use crate::support::{Suite, as_service, as_user, assert_failed, by_id, start};
 
 async fn memberships(suite: &Suite, user: UserId) -> Vec<Membership> {
     let request = as_user(user, ListMembershipsRequest {});
@@ -63,9 +65,9 @@ async fn memberships_are_those_of_every_status_and_of_nobody_else() {
     }
     let (stranger, _, foreign) = suite.pair().await;
     let mut found = memberships(&suite, ada).await;
-    let by_id = |one: &Membership| one.conversation_id.clone();
-    found.sort_by_key(by_id);
-    expected.sort_by_key(by_id);
+    let by_name = |one: &Membership| one.conversation_id.clone();
+    found.sort_by_key(by_name);
+    expected.sort_by_key(by_name);
     assert_eq!(found, expected);
     let own = Membership { conversation_id: foreign.id, cleared_seq: 0 };
     assert_eq!(memberships(&suite, stranger).await, [own]);
@@ -137,9 +139,9 @@ async fn unread_counts_from_whatever_came_later_joining_or_clearing() {
     }
 }
 
-/// Shows a message of somebody in the list.
-async fn record(suite: &Suite, id: &str, sender: UserId, seq: i64) {
-    let preview = Preview {
+/// Returns how a message of somebody is shown.
+fn preview(sender: UserId, seq: i64) -> Preview {
+    Preview {
         message_id: MessageId::new().to_string(),
         seq,
         sender_id: sender.to_string(),
@@ -147,8 +149,156 @@ async fn record(suite: &Suite, id: &str, sender: UserId, seq: i64) {
         r#type: "text".to_owned(),
         created_at: Some(to_timestamp(DateTime::from_millis(1_000_000 + seq))),
         ..Default::default()
-    };
-    let request = RecordActivityRequest { conversation_id: id.to_owned(), preview: Some(preview) };
+    }
+}
+
+/// Shows a message of somebody in the list.
+async fn record(suite: &Suite, id: &str, sender: UserId, seq: i64) {
+    let preview = Some(preview(sender, seq));
+    let request = RecordActivityRequest { conversation_id: id.to_owned(), preview };
     let mut conversations = suite.conversations.clone();
     conversations.record_activity(as_service(request)).await.expect("recorded");
+}
+
+async fn clear(suite: &Suite, id: &str, user: UserId) -> Result<i64, Status> {
+    let request = as_user(user, ClearConversationRequest { conversation_id: id.to_owned() });
+    let answer = suite.conversations.clone().clear_conversation(request).await?;
+    Ok(answer.into_inner().hidden_count)
+}
+
+async fn get(suite: &Suite, id: &str, user: UserId) -> Result<Conversation, Status> {
+    let request = as_user(user, GetConversationRequest { conversation_id: id.to_owned() });
+    let answer = suite.conversations.clone().get_conversation(request).await?;
+    Ok(answer.into_inner().conversation.expect("a conversation"))
+}
+
+/// Returns the ids in a user's list.
+async fn listed(suite: &Suite, user: UserId) -> Vec<String> {
+    let request = as_user(user, ListConversationsRequest::default());
+    let mut conversations = suite.conversations.clone();
+    let page = conversations.list_conversations(request).await.expect("a page").into_inner();
+    page.conversations.into_iter().map(|found| found.id).collect()
+}
+
+#[tokio::test]
+async fn cleared_conversation_is_gone_until_its_next_message() {
+    let suite = start().await;
+    let (ada, grace, conversation) = suite.pair().await;
+    let id = &conversation.id;
+    record(&suite, id, ada, 3).await;
+    suite.forget_commands();
+    assert_eq!(clear(&suite, id, ada).await.expect("cleared"), 3);
+    assert_eq!(listed(&suite, ada).await, [""; 0]);
+    assert_eq!(listed(&suite, grace).await, [id.clone()]);
+    let seen = get(&suite, id, ada).await.expect("he is still a member");
+    assert_eq!((seen.last_message, seen.cleared_seq), (None, 3));
+    let seen = get(&suite, id, grace).await.expect("a member");
+    assert_eq!((seen.last_message.expect("a preview").seq, seen.cleared_seq), (3, 0));
+    assert_eq!(clear(&suite, id, ada).await.expect("again"), 0);
+
+    record(&suite, id, grace, 2).await;
+    assert_eq!(listed(&suite, ada).await, [""; 0], "an older one that comes late");
+    record(&suite, id, grace, 5).await;
+    let seen = row(&suite, ada).await;
+    assert_eq!((seen.last_message.expect("a preview").seq, seen.counted_after_seq), (5, 3));
+    assert_eq!(clear(&suite, id, ada).await.expect("cleared"), 2);
+    assert_eq!(clear(&suite, id, grace).await.expect("cleared"), 5);
+    suite.assert_indexed(&["findAndModify", "find", "update"]).await;
+}
+
+#[tokio::test]
+async fn group_is_cleared_like_any_other_and_he_stays_in_it() {
+    let suite = start().await;
+    let [ada, grace] = suite.users().await;
+    let group = suite.group(ada, ConversationId::new(), &[grace]).await.expect("a group");
+    record(&suite, &group.id, ada, 1).await;
+    assert_eq!(clear(&suite, &group.id, grace).await.expect("cleared"), 1);
+    assert_eq!(listed(&suite, grace).await, [""; 0]);
+    let seen = get(&suite, &group.id, grace).await.expect("a member");
+    assert_eq!(seen.member_ids, group.member_ids);
+    record(&suite, &group.id, ada, 2).await;
+    assert_eq!(listed(&suite, grace).await, [group.id]);
+}
+
+#[tokio::test]
+async fn opening_a_cleared_conversation_shows_it_without_its_past() {
+    let suite = start().await;
+    let (ada, phone) = suite.user().await;
+    let grace = suite.user().await.0;
+    let opened = suite.open(ada, by_id(grace)).await.expect("a conversation");
+    let id = opened.conversation.expect("a conversation").id;
+    record(&suite, &id, ada, 4).await;
+    for peer in [by_id(ada), Peer::Contact(phone)] {
+        clear(&suite, &id, grace).await.expect("cleared");
+        clear(&suite, &id, ada).await.expect("cleared");
+        let opened = suite.open(grace, peer).await.expect("a conversation");
+        assert!(!opened.created);
+        let opened = opened.conversation.expect("a conversation");
+        assert_eq!((&opened.id, opened.last_message, opened.cleared_seq), (&id, None, 4));
+        assert_eq!(listed(&suite, grace).await, [id.clone()]);
+        assert_eq!(listed(&suite, ada).await, [""; 0], "the other one's list is his own");
+    }
+}
+
+#[tokio::test]
+async fn edit_brings_nothing_back_and_deletion_neither() {
+    let suite = start().await;
+    let (ada, _, conversation) = suite.pair().await;
+    let id = conversation.id;
+    record(&suite, &id, ada, 1).await;
+    clear(&suite, &id, ada).await.expect("cleared");
+    let edited = Preview { change: 1, ..preview(ada, 1) };
+    for (change, preview) in [(1, Some(edited)), (2, None)] {
+        let request =
+            ReplacePreviewRequest { conversation_id: id.clone(), seq: 1, change, preview };
+        let mut conversations = suite.conversations.clone();
+        conversations.replace_preview(as_service(request)).await.expect("replaced");
+        assert_eq!(listed(&suite, ada).await, [""; 0]);
+    }
+    // The number of what was deleted is cleared, too.
+    record(&suite, &id, ada, 1).await;
+    assert_eq!(listed(&suite, ada).await, [""; 0]);
+    assert_eq!(get(&suite, &id, ada).await.expect("a member").cleared_seq, 1);
+}
+
+#[tokio::test]
+async fn message_beside_a_clearing_is_hidden_or_brings_the_conversation_back() {
+    let suite = start().await;
+    let (ada, grace, conversation) = suite.pair().await;
+    let id = &conversation.id;
+    for seq in 1..=30 {
+        let (cleared, ()) = tokio::join!(clear(&suite, id, ada), record(&suite, id, grace, seq));
+        cleared.expect("cleared");
+        let seen = get(&suite, id, ada).await.expect("a member");
+        if listed(&suite, ada).await.is_empty() {
+            assert_eq!((seen.cleared_seq, seen.last_message), (seq, None));
+        } else {
+            assert!(seen.cleared_seq < seq);
+            assert_eq!(seen.last_message.expect("a preview").seq, seq);
+        }
+    }
+}
+
+#[tokio::test]
+async fn stranger_neither_looks_nor_clears() {
+    let suite = start().await;
+    let (ada, grace, conversation) = suite.pair().await;
+    let id = &conversation.id;
+    record(&suite, id, ada, 1).await;
+    let removal = doc! { "$pull": { "member_ids": grace } };
+    let filter = doc! { "_id": id.parse::<ConversationId>().expect("an id") };
+    suite.stored().update_one(filter, removal).await.expect("a removal");
+    let before = suite.document(id).await;
+    for user in [UserId::new(), grace] {
+        assert_failed(get(&suite, id, user).await, Code::PermissionDenied, "forbidden");
+        assert_failed(clear(&suite, id, user).await, Code::PermissionDenied, "forbidden");
+    }
+    assert_eq!(suite.document(id).await, before);
+    for (id, code, reason) in [
+        (ConversationId::new().to_string(), Code::NotFound, "not_found"),
+        ("65f0".to_owned(), Code::InvalidArgument, "invalid_conversation_id"),
+    ] {
+        assert_failed(get(&suite, &id, ada).await, code, reason);
+        assert_failed(clear(&suite, &id, ada).await, code, reason);
+    }
 }

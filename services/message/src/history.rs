@@ -42,16 +42,23 @@ impl Service {
                 return Err(Error::Invalid { field: "target", message });
             }
         };
-        self.get_audience(caller, conversation, pb::Act::Read).await.map_err(not_found)?;
+        let audience = self.get_audience(caller, conversation, pb::Act::Read).await;
+        let cleared = audience.map_err(not_found)?.cleared_seq;
         let limit = match request.limit {
             0 => DEFAULT_LIMIT,
             limit => limit.min(MOST_MESSAGES),
         };
         let before = request.before.as_ref().map(from_timestamp);
         match request.position {
-            Some(Position::AfterSeq(seq)) => self.behind(conversation, seq, limit, before).await,
-            Some(Position::Page(page)) => self.page(conversation, page, limit, before).await,
-            None => self.page(conversation, 1, limit, before).await,
+            Some(Position::AfterSeq(seq)) => {
+                let mut page = self.behind(conversation, seq.max(cleared), limit, before).await?;
+                page.total_count = page.total_count.saturating_sub(cleared).max(0);
+                Ok(page)
+            }
+            Some(Position::Page(page)) => {
+                self.page(conversation, cleared, page, limit, before).await
+            }
+            None => self.page(conversation, cleared, 1, limit, before).await,
         }
     }
 
@@ -86,10 +93,12 @@ impl Service {
         Ok(Page { messages, total_count })
     }
 
-    /// Returns a page counted from the newest message. Numbers are dense, so a page is a range of them.
+    /// Returns a page counted from the newest message, of those behind the number up to which the history
+    /// is cleared. Numbers are dense, so a page is a range of them.
     async fn page(
         &self,
         conversation: ConversationId,
+        cleared: i64,
         page: u32,
         limit: u32,
         before: Option<DateTime>,
@@ -98,13 +107,16 @@ impl Service {
         if page <= 1 && before.is_none() {
             let mut messages = self.store.messages.newest(conversation, limit).await?;
             let total_count = messages.first().map_or(0, |newest| newest.seq);
+            let total_count = total_count.saturating_sub(cleared).max(0);
+            messages.retain(|message| message.seq > cleared);
             messages.reverse();
             return Ok(Page { messages, total_count });
         }
-        let total_count = self.store.messages.last_before(conversation, before).await?;
+        let last = self.store.messages.last_before(conversation, before).await?;
         let skipped = i64::from(page.max(1) - 1).saturating_mul(limit);
-        let to = total_count.saturating_sub(skipped);
-        let from = to.saturating_sub(limit).saturating_add(1).max(1);
+        let to = last.saturating_sub(skipped);
+        let from = to.saturating_sub(limit).max(cleared).max(0).saturating_add(1);
+        let total_count = last.saturating_sub(cleared).max(0);
         let messages = if to >= from {
             self.store.messages.range(conversation, from, to).await?
         } else {

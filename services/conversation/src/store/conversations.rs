@@ -45,6 +45,11 @@ pub(crate) struct Conversation {
     /// When each member last wrote, by his id.
     #[serde(default)]
     pub(crate) last_sent: HashMap<String, DateTime>,
+    /// The highest number whose message was edited or deleted.
+    pub(crate) replaced_seq: Option<i64>,
+    /// Whose list does not show it until its next message.
+    #[serde(default)]
+    pub(crate) hidden_for: Vec<UserId>,
     /// What each member has cleared, by his id.
     #[serde(default)]
     pub(crate) cleared: HashMap<String, Cleared>,
@@ -124,6 +129,17 @@ pub(crate) enum ConversationStatus {
 }
 
 impl Conversation {
+    /// Returns the number up to which a user has cleared his history; 0 if he has not.
+    pub(crate) fn cleared_seq(&self, user: UserId) -> i64 {
+        self.cleared.get(&user.to_string()).map_or(0, |cleared| cleared.seq)
+    }
+
+    /// Returns the highest number that was ever shown or replaced.
+    pub(crate) fn highest_seq(&self) -> i64 {
+        let shown = self.last_message.as_ref().map_or(0, |last| last.seq);
+        shown.max(self.replaced_seq.unwrap_or_default())
+    }
+
     /// Returns where a page ends that ends with this conversation.
     pub(crate) fn cursor(&self) -> Cursor {
         Cursor { last_message_at: self.last_message_at, updated_at: self.updated_at, id: self.id }
@@ -319,7 +335,9 @@ pub(super) fn list_keys() -> Document {
 /// Returns the filter of [`Conversations::page`]. A cursor makes one branch per key that may differ;
 /// each branch is a range of the list's index, and MongoDB merges them in its order.
 fn listed(member: UserId, status: ConversationStatus, after: Option<Cursor>) -> Document {
-    let own = doc! { "member_ids": member, "status": status.as_str() };
+    let own = doc! {
+        "member_ids": member, "status": status.as_str(), "hidden_for": { "$ne": member },
+    };
     let Some(cursor) = after else {
         return own;
     };

@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroUsize, slice};
 
-use bson::{DateTime, Document, RawArrayBuf, RawDocumentBuf, cstr, doc};
+use bson::{Bson, DateTime, Document, RawArrayBuf, RawDocumentBuf, cstr, doc};
 use chat_kit::{
     batch::{Batches, Bounds},
     id::{ConversationId, UserId},
@@ -184,11 +184,13 @@ fn recorded(preview: &Preview, now: DateTime) -> bson::error::Result<Vec<Documen
     let own_time = format!("last_sent.{}", preview.sender_id);
     // A literal, lest a text beginning with `$` be read as a field.
     let stored = bson::serialize_to_bson(preview)?;
-    let stored = bson::Bson::from(doc! { "$literal": stored });
+    let stored = Bson::from(doc! { "$literal": stored });
     Ok(vec![doc! { "$set": {
         "last_message": when_newer(stored, "last_message"),
         "last_message_at": when_newer(preview.created_at.into(), "last_message_at"),
         "updated_at": when_newer(now.into(), "updated_at"),
+        // Whoever has cleared the conversation sees it again.
+        "hidden_for": when_newer(Bson::Array(Vec::new()), "hidden_for"),
         &own_time: { "$max": [format!("${own_time}"), preview.created_at] },
     } }])
 }

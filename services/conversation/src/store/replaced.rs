@@ -49,7 +49,10 @@ fn replaced(replacement: &Replacement, now: DateTime) -> bson::error::Result<Vec
         { "$eq": ["$last_message.seq", seq] },
         { "$lt": [{ "$ifNull": ["$last_message.change", 0] }, change] },
     ] };
+    // Whoever has cleared the conversation sees it again.
+    let comes_back = preview.as_ref().is_some_and(|preview| preview.seq == *seq);
     let is_unheard_of = doc! { "$lt": [highest_seq(), seq] };
+    let shows_it_again = doc! { "$and": [comes_back, &is_unheard_of] };
     let takes_effect = doc! { "$or": [is_shown, is_unheard_of] };
     let then = |new, field| doc! { "$cond": [&takes_effect, new, format!("${field}")] };
     let shown = match preview {
@@ -62,6 +65,7 @@ fn replaced(replacement: &Replacement, now: DateTime) -> bson::error::Result<Vec
         "last_message": then(shown, "last_message"),
         "last_message_at": then(shown_at, "last_message_at"),
         "updated_at": then(now.into(), "updated_at"),
+        "hidden_for": { "$cond": [shows_it_again, [], "$hidden_for"] },
         "replaced_seq": { "$max": ["$last_message.seq", "$replaced_seq", seq] },
     } }])
 }

@@ -2,6 +2,7 @@
 //! real MongoDB and a real NATS with databases of their own per test.
 
 mod announce;
+mod cleared;
 mod history;
 mod load;
 mod order;

@@ -68,6 +68,8 @@ handing_on! {
     create_group(CreateGroupRequest) -> CreateGroupResponse;
     find_direct_conversation(FindDirectConversationRequest) -> FindDirectConversationResponse;
     list_conversations(ListConversationsRequest) -> ListConversationsResponse;
+    get_conversation(GetConversationRequest) -> GetConversationResponse;
+    clear_conversation(ClearConversationRequest) -> ClearConversationResponse;
     list_memberships(ListMembershipsRequest) -> ListMembershipsResponse;
     get_audience(GetAudienceRequest) -> GetAudienceResponse;
     record_activity(RecordActivityRequest) -> RecordActivityResponse;

@@ -1,0 +1,70 @@
+//! What a member has cleared for himself, and what brings it back into his list.
+
+use bson::{DateTime, Document, RawDocumentBuf, doc};
+use chat_kit::{
+    id::{ConversationId, UserId},
+    mongo::within,
+};
+use mongodb::options::{Hint, ReturnDocument};
+
+use super::{
+    conversations::{COLLECTION, Conversation, Conversations},
+    previews::highest_seq,
+    read,
+};
+use crate::error::Error;
+
+impl Conversations {
+    /// Returns a conversation.
+    pub(crate) async fn get(&self, id: ConversationId) -> Result<Option<Conversation>, Error> {
+        parsed(within(self.documents().find_one(doc! { "_id": id })).await?)
+    }
+
+    /// Clears a conversation for a member up to the newest message that is known. Returns it as it was
+    /// before, if he is one.
+    pub(crate) async fn clear(
+        &self,
+        id: ConversationId,
+        member: UserId,
+        now: DateTime,
+    ) -> Result<Option<Conversation>, Error> {
+        let cleared = format!("cleared.{member}");
+        let seq = doc! { "$max": [format!("${cleared}.seq"), highest_seq()] };
+        let hidden_for = doc! { "$ifNull": ["$hidden_for", []] };
+        let update = vec![doc! { "$set": {
+            cleared: { "seq": seq, "at": now },
+            "hidden_for": { "$setUnion": [hidden_for, [member]] },
+        } }];
+        let documents = self.documents();
+        let update = documents.find_one_and_update(of(id, member), update).hint(by_id());
+        parsed(within(update).await?)
+    }
+
+    /// Puts a conversation into a member's list again. Returns it as it is then, if he is one.
+    pub(crate) async fn show_again(
+        &self,
+        id: ConversationId,
+        member: UserId,
+    ) -> Result<Option<Conversation>, Error> {
+        let update = doc! { "$pull": { "hidden_for": member } };
+        let documents = self.documents();
+        let update = documents
+            .find_one_and_update(of(id, member), update)
+            .hint(by_id())
+            .return_document(ReturnDocument::After);
+        parsed(within(update).await?)
+    }
+}
+
+fn of(id: ConversationId, member: UserId) -> Document {
+    doc! { "_id": id, "member_ids": member }
+}
+
+/// The index of the ids, which decides alone where a filter says more than the id.
+fn by_id() -> Hint {
+    Hint::Keys(doc! { "_id": 1 })
+}
+
+fn parsed(found: Option<RawDocumentBuf>) -> Result<Option<Conversation>, Error> {
+    found.map(|raw| read(COLLECTION, &raw)).transpose()
+}
