@@ -52,7 +52,11 @@ const ROUTES: &[(&str, &str, About)] = &[
     ("GET", "/messages", Object("?conversation={conversation}", "")),
     ("POST", "/api/messages", Object("", r#"{"conversationId":"{conversation}","content":"hi"}"#)),
     ("GET", "/api/messages/conversation/{conversation}", Object("", "")),
+    ("PATCH", "/api/messages/{message}", Object("", r#"{"text":"mine"}"#)),
+    ("DELETE", "/api/messages/{message}", Object("", "")),
     ("PATCH", "/api/messages/{message}/read", Object("", "")),
+    ("PUT", "/api/messages/{message}/reactions/{reaction}", Object("", "")),
+    ("DELETE", "/api/messages/{message}/reactions/{reaction}", Object("", "")),
     ("GET", "/api/users", Caller),
     ("GET", "/users", Caller),
     ("GET", "/api/users/search", Caller),
@@ -103,6 +107,7 @@ impl Scene {
         text.replace("{conversation}", &self.conversation)
             .replace("{message}", &self.message)
             .replace("{user}", &self.user)
+            .replace("{reaction}", "ok")
     }
 
     /// Asks, and expects a refusal that tells nothing.

@@ -8,7 +8,9 @@ mod proxy;
 
 mod announcing;
 mod authorization;
+mod deletions;
 mod drain;
+mod edits;
 mod fanout;
 mod groups;
 mod idle_load;
@@ -20,6 +22,7 @@ mod membership;
 mod official_clients;
 mod order;
 mod privacy;
+mod reactions;
 mod reading;
 mod repetition;
 mod replies;

@@ -18,8 +18,10 @@ pub const LOGIN_REASONS: [&str; 4] =
     ["unauthorized", "invalid_token", "invalid_session", "user_not_found"];
 
 /// Reasons whose status is not the one of their gRPC code.
-const STATUS_OF_REASON: [(&str, StatusCode); 2] = [
+const STATUS_OF_REASON: [(&str, StatusCode); 4] = [
     ("too_long", StatusCode::PAYLOAD_TOO_LARGE),
+    ("message_deleted", StatusCode::CONFLICT),
+    ("too_many_reactions", StatusCode::CONFLICT),
     // The answer to a login: no session is there to be forgotten.
     ("invalid_credentials", StatusCode::UNAUTHORIZED),
 ];
@@ -198,6 +200,8 @@ mod tests {
             (Code::InvalidArgument, "validation_error", 400),
             (Code::InvalidArgument, "too_long", 413),
             (Code::FailedPrecondition, "expired_otp", 400),
+            (Code::FailedPrecondition, "message_deleted", 409),
+            (Code::FailedPrecondition, "too_many_reactions", 409),
             (Code::PermissionDenied, "forbidden", 403),
             (Code::NotFound, "user_not_found", 404),
             (Code::AlreadyExists, "phone_taken", 409),

@@ -2,9 +2,11 @@
 //! conversation. Who hears is decided by the services and travels inside the event.
 
 mod cause;
+mod change;
 mod emit;
 mod entry;
 mod gap;
+mod latest;
 mod receipt;
 mod replay;
 mod seen;
@@ -41,11 +43,12 @@ use crate::{
     metrics::{Cut, FANOUT},
     socket::Sockets,
     state::AppState,
-    wire::event::Notice,
+    wire::event::{Change, Notice},
 };
 use cause::Cause;
 use entry::{Entry, Pending, make_room};
 use gap::{Gap, MOST_CALLS, MOST_FETCHED};
+use latest::Latest;
 use replay::{Replayed, Replays};
 use seen::Seen;
 use window::{Offered, Window};
@@ -82,6 +85,7 @@ struct Fanout {
     sockets: Sockets,
     windows: HashMap<ConversationId, Entry>,
     seen: Seen,
+    latest: Latest,
     /// Windows that the metrics know of.
     counted: u32,
     /// Gaps in the order in which their waiting ends: all wait equally long.
@@ -118,6 +122,7 @@ pub async fn run(
         sockets,
         windows: HashMap::new(),
         seen: Seen::default(),
+        latest: Latest::default(),
         counted: 0,
         timers: VecDeque::new(),
         places: Arc::new(Semaphore::new(MOST_WAITING_IN_ALL)),
@@ -162,6 +167,18 @@ impl Fanout {
             Some(Payload::MessageCreated(pb::MessageCreated { message: Some(message) })) => {
                 let recipients = recipients(&event.id, &event.recipient_ids);
                 self.deliver(message, recipients, &Arc::new(cause));
+            }
+            Some(Payload::MessageEdited(pb::MessageEdited { message, change })) => {
+                let recipients = recipients(&event.id, &event.recipient_ids);
+                self.hear_change(Change::Edited, change, message, recipients, &Arc::new(cause));
+            }
+            Some(Payload::MessageDeleted(pb::MessageDeleted { message, change })) => {
+                let recipients = recipients(&event.id, &event.recipient_ids);
+                self.hear_change(Change::Deleted, change, message, recipients, &Arc::new(cause));
+            }
+            Some(Payload::MessageReacted(pb::MessageReacted { message, change })) => {
+                let recipients = recipients(&event.id, &event.recipient_ids);
+                self.hear_change(Change::Reacted, change, message, recipients, &Arc::new(cause));
             }
             Some(Payload::SessionRevoked(revoked)) => self.end_session(&revoked),
             Some(Payload::ReadAdvanced(advanced)) => {
@@ -244,6 +261,7 @@ impl Fanout {
             entry.heard_at = Instant::now();
             entry.window.pass(message.seq);
         }
+        self.release(conversation);
     }
 
     fn open(&mut self, conversation: ConversationId, message: &pb::Message) {
@@ -298,9 +316,14 @@ impl Fanout {
         }
     }
 
-    /// Fetches the gap whose time is over, if it is still there and somebody here hears what waits.
     fn end_wait(&mut self) {
         let Some((end, conversation)) = self.timers.pop_front() else { return };
+        self.fetch(end, conversation);
+        self.release(conversation);
+    }
+
+    /// Fetches a gap whose time is over, if it is still there and somebody here hears what waits.
+    fn fetch(&mut self, end: Instant, conversation: ConversationId) {
         let Some(entry) = self.windows.get_mut(&conversation) else { return };
         if !matches!(entry.pending, Pending::Wait(own) if own == end) {
             return;
@@ -338,6 +361,12 @@ impl Fanout {
     }
 
     fn close_gap(&mut self, filled: Filled) {
+        let conversation = filled.conversation;
+        self.fill(filled);
+        self.release(conversation);
+    }
+
+    fn fill(&mut self, filled: Filled) {
         let Filled { conversation, since, messages, recipients, cause } = filled;
         let Some(entry) = self.windows.get_mut(&conversation) else { return };
         if !matches!(entry.pending, Pending::Fetch(own, _) if own == since) {

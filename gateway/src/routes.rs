@@ -57,7 +57,17 @@ fn messages(routes: Routes) -> Routes {
         .get(&["/messages"], messages::history_bare)
         .post(&["/api/messages", "/messages"], messages::send)
         .get(&["/api/messages/conversation/{id}"], messages::history_of)
+        .patch(&["/api/messages/{id}", "/messages/{id}"], messages::edit)
+        .delete(&["/api/messages/{id}", "/messages/{id}"], messages::delete)
         .patch(&["/api/messages/{id}/read", "/messages/{id}/read"], messages::mark_read)
+        .put(
+            &["/api/messages/{id}/reactions/{reaction}", "/messages/{id}/reactions/{reaction}"],
+            messages::react,
+        )
+        .delete(
+            &["/api/messages/{id}/reactions/{reaction}", "/messages/{id}/reactions/{reaction}"],
+            messages::take_back,
+        )
 }
 
 fn users(routes: Routes) -> Routes {

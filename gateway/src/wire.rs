@@ -29,7 +29,11 @@
 //! | `call.duration_seconds` | the digits that `callDuration` begins with | `callDuration`, as text |
 //! | `location`, `contact_card` | `metadata.location`, `metadata.contact` | the same |
 //! | `mention_ids` | `mentions` | `mentions` |
-//! | not deleted | – | `deleted`, `isDeleted` |
+//! | new `content` | `text`, `content` | `text`, `content` |
+//! | `edited_at` | – | `edited`, `editedAt` |
+//! | `deleted_at` | – | `deleted`, `isDeleted`, `deletedAt` |
+//! | `for_caller_alone` | `deleteForBoth` is `false` | – |
+//! | `reactions` | – | `reactions`, each with a `timestamp` |
 //! | `created_at` | – | `createdAt`; in live events also `lastMessageAt` |
 //! | **conversation** | | |
 //! | `id` | `conversationId`, `conversation` | `_id` |

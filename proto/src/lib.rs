@@ -3,7 +3,7 @@
 pub mod subject;
 
 /// The generated messages, clients and servers of the package `chat.v1`.
-#[expect(clippy::pedantic, clippy::large_enum_variant, reason = "generated")]
+#[expect(clippy::pedantic, reason = "generated")]
 pub mod v1 {
     tonic::include_proto!("chat.v1");
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use chat_kit::id::ConversationId;
 use tokio::{task::AbortHandle, time::Instant};
 
-use super::{Item, window::Window};
+use super::{Item, change::Held, window::Window};
 
 /// A window with what the fan-out knows about it.
 pub struct Entry {
@@ -17,6 +17,8 @@ pub struct Entry {
     pub heard_at: Instant,
     /// What is done about its gap.
     pub pending: Pending,
+    /// Changes of messages that are not emitted yet.
+    pub held: Vec<Held>,
 }
 
 /// What is done about the gap of a window.
@@ -33,7 +35,7 @@ impl Entry {
     /// Puts a window together with what is known of it now.
     pub fn new(window: Window<Item>) -> Self {
         let now = Instant::now();
-        Self { window, opened_at: now, heard_at: now, pending: Pending::Nothing }
+        Self { window, opened_at: now, heard_at: now, pending: Pending::Nothing, held: Vec::new() }
     }
 
     /// Does no more about a gap that is closed, or given up.
@@ -59,7 +61,8 @@ pub fn make_room(windows: &mut HashMap<ConversationId, Entry>, most: usize) {
     let middle = heard.len() / 2;
     let (_, oldest, _) = heard.select_nth_unstable(middle);
     let oldest = *oldest;
-    windows.retain(|_, entry| entry.is_pending() || entry.heard_at > oldest);
+    windows
+        .retain(|_, entry| entry.is_pending() || !entry.held.is_empty() || entry.heard_at > oldest);
 }
 
 #[cfg(test)]
@@ -77,7 +80,10 @@ mod tests {
             let pending = if number == 0 { Pending::Wait(heard_at) } else { Pending::Nothing };
             let window = Window::opening();
             let id = ConversationId::new();
-            windows.insert(id, Entry { window, opened_at: heard_at, heard_at, pending });
+            windows.insert(
+                id,
+                Entry { window, opened_at: heard_at, heard_at, pending, held: Vec::new() },
+            );
             ids.push(id);
         }
         assert_eq!(windows.len(), 10);

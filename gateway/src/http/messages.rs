@@ -58,6 +58,56 @@ pub async fn history_of(
     page(&state, dialect, &identity, query, View::Of(conversation)).await
 }
 
+/// Gives the caller's message in the path another text.
+pub async fn edit(
+    State(state): State<AppState>,
+    Declared(dialect): Declared,
+    identity: Identity,
+    InPath(id): InPath,
+    Body(edit): Body<message::Edit>,
+) -> Result<Response, ApiError> {
+    let request = identity.caller.request(edit.into_request(&id)?);
+    let edited = state.clients.message.clone().edit_message(request).await?.into_inner();
+    message::answer_edited(dialect, edited.message.as_ref(), &identity.user_id.to_string())
+}
+
+/// Deletes the message in the path, for everybody or for the caller.
+pub async fn delete(
+    State(state): State<AppState>,
+    Declared(dialect): Declared,
+    identity: Identity,
+    InPath(id): InPath,
+    Body(delete): Body<message::Delete>,
+) -> Result<Response, ApiError> {
+    let request = identity.caller.request(delete.into_request(&id)?);
+    let deleted = state.clients.message.clone().delete_message(request).await?.into_inner();
+    message::answer_deleted(dialect, deleted.message.as_ref())
+}
+
+/// Adds the reaction in the path to the message in the path.
+pub async fn react(
+    State(state): State<AppState>,
+    Declared(dialect): Declared,
+    identity: Identity,
+    InPath((id, reaction)): InPath<(String, String)>,
+) -> Result<Response, ApiError> {
+    let request = identity.caller.request(message::reaction(&id, reaction)?);
+    let reacted = state.clients.message.clone().add_reaction(request).await?.into_inner();
+    message::answer_reacted(dialect, reacted.message.as_ref())
+}
+
+/// Takes the reaction in the path back from the message in the path.
+pub async fn take_back(
+    State(state): State<AppState>,
+    Declared(dialect): Declared,
+    identity: Identity,
+    InPath((id, reaction)): InPath<(String, String)>,
+) -> Result<Response, ApiError> {
+    let request = identity.caller.request(message::taken_back(&id, reaction)?);
+    let reacted = state.clients.message.clone().remove_reaction(request).await?.into_inner();
+    message::answer_reacted(dialect, reacted.message.as_ref())
+}
+
 /// Says that the caller has read the conversation up to the message in the path.
 pub async fn mark_read(
     State(state): State<AppState>,

@@ -1,6 +1,7 @@
 //! The names and bodies under which an event reaches a socket, by its dialect and by whether its user
 //! wrote the message. A body is encoded at most once per spelling, however many sockets hear it.
 
+mod change;
 mod notice;
 mod reading;
 
@@ -10,6 +11,7 @@ use chat_kit::id::UserId;
 use chat_proto::v1 as pb;
 use serde_json::value::RawValue;
 
+pub use self::change::{Change, ChangeToReader, MessageChanged};
 pub use self::notice::Notice;
 pub use self::reading::ReadAdvanced;
 use super::{Dialect, message, socket};

@@ -1,5 +1,6 @@
 //! Messages: what clients send and ask for, and how a stored message looks to each family.
 
+mod change;
 mod history;
 mod parts;
 mod render;
@@ -8,12 +9,16 @@ mod shown;
 use axum::response::Response;
 use chat_kit::id::{MessageId, UserId};
 use chat_proto::v1::{self as pb, mark_read_request, send_message_request::Target};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 pub use self::{
+    change::{
+        Delete, Edit, answer_deleted, answer_edited, answer_reacted, deleted, edited, reaction,
+        taken_back, unified_left, unified_reactions,
+    },
     history::{Answer, Query, View},
-    render::{addressed_to, client_id, history_item, live, payload, unified},
+    render::{addressed_to, client_id, history_item, live, payload, unified, unified_received},
 };
 pub(super) use self::{
     render::AttachedFile,
@@ -276,6 +281,10 @@ fn client_id_text(value: Value) -> Result<Option<String>, ApiError> {
         Value::String(text) if text.is_empty() => Ok(None),
         scalar => Ok(Some(scalar.to_string())),
     }
+}
+
+fn value(body: impl Serialize) -> Value {
+    serde_json::to_value(body).expect("structs with text keys are JSON")
 }
 
 #[cfg(test)]

@@ -217,8 +217,66 @@ impl From<Message> for pb::Message {
             contact_card: message.contact.map(Into::into),
             system: message.system.map(Into::into),
             mention_ids: message.mention_ids.iter().map(ToString::to_string).collect(),
+            edited_at: message.edited_at.map(to_timestamp),
             deleted_at: message.deleted_at.map(to_timestamp),
+            change: message.change,
+            reactions: message.reactions.into_iter().map(Into::into).collect(),
         }
+    }
+}
+
+/// Longest reaction, in characters.
+const LONGEST_REACTION: usize = 32;
+
+/// Checks the new text of a message.
+pub fn new_content(content: String, longest: usize) -> Result<String, Error> {
+    if content.trim().is_empty() {
+        return Err(invalid("content", "an edited message needs a text; delete it to remove it"));
+    }
+    if content.encode_utf16().count() > longest {
+        return Err(Error::TooLong { limit: longest });
+    }
+    Ok(content)
+}
+
+/// Checks a reaction.
+pub fn reaction(text: &str) -> Result<&str, Error> {
+    let is_one = !text.trim().is_empty()
+        && text.chars().count() <= LONGEST_REACTION
+        && !text.chars().any(char::is_control);
+    if is_one {
+        return Ok(text);
+    }
+    let message = format!("a reaction is a sign or a word of 1 to {LONGEST_REACTION} characters");
+    Err(invalid("reaction", &message))
+}
+
+/// Writes a message for one of its readers: of what he has deleted for himself he sees what is left of any
+/// deleted message.
+#[must_use]
+pub fn seen_by(reader: UserId, message: Message) -> pb::Message {
+    if message.deleted_at.is_none() && message.deleted_for.contains(&reader) {
+        let deleted_at = message.changed_at.map(to_timestamp);
+        return pb::Message { deleted_at, ..left_of(&message) };
+    }
+    message.into()
+}
+
+/// Returns what is left of a message for somebody who does not see it any more.
+#[must_use]
+pub fn left_of(message: &Message) -> pb::Message {
+    pb::Message {
+        id: message.id.to_string(),
+        conversation_id: message.conversation_id.to_string(),
+        seq: message.seq,
+        sender_id: message.sender_id.to_string(),
+        recipient_id: message.recipient_id.map(|id| id.to_string()),
+        r#type: message.kind.as_str().to_owned(),
+        created_at: Some(to_timestamp(message.created_at)),
+        previous_created_at: message.previous_created_at.map(to_timestamp),
+        deleted_at: message.deleted_at.map(to_timestamp),
+        change: message.change,
+        ..pb::Message::default()
     }
 }
 
@@ -278,7 +336,7 @@ pub fn preview(message: &Message) -> pb::Preview {
         r#type: message.kind.as_str().to_owned(),
         created_at: Some(to_timestamp(message.created_at)),
         attachment: message.attachment.clone().map(Into::into),
-        change: 0,
+        change: message.change,
     }
 }
 

@@ -40,6 +40,15 @@ pub enum Error {
     /// There is no such message.
     #[error("there is no such message")]
     MessageNotFound,
+    /// Somebody else wrote the message.
+    #[error("only the sender of a message can do this")]
+    NotTheSender,
+    /// The message is deleted, and cannot be changed any more.
+    #[error("the message is deleted")]
+    MessageDeleted,
+    /// The message has as many reactions as it may.
+    #[error("the message has too many reactions already")]
+    TooManyReactions,
     /// The id of the message is another message's.
     #[error("message_id is in use, make a new one")]
     MessageIdInUse,
@@ -84,6 +93,8 @@ impl ServiceError for Error {
             | Self::InvalidConversationId
             | Self::TooLong { .. } => Code::InvalidArgument,
             Self::NotFound | Self::MessageNotFound => Code::NotFound,
+            Self::NotTheSender => Code::PermissionDenied,
+            Self::MessageDeleted | Self::TooManyReactions => Code::FailedPrecondition,
             Self::MessageIdInUse => Code::AlreadyExists,
             Self::Contended
             | Self::Overloaded
@@ -103,6 +114,9 @@ impl ServiceError for Error {
             Self::InvalidConversationId => "invalid_conversation_id",
             Self::TooLong { .. } => "too_long",
             Self::NotFound | Self::MessageNotFound => "not_found",
+            Self::NotTheSender => "forbidden",
+            Self::MessageDeleted => "message_deleted",
+            Self::TooManyReactions => "too_many_reactions",
             Self::MessageIdInUse => "message_id_in_use",
             Self::Contended | Self::Batch(BatchError::Late) | Self::Publish(_) | Self::Stopping => {
                 error::UNAVAILABLE
@@ -123,6 +137,9 @@ impl ServiceError for Error {
             Self::TooLong { .. } => Some("content"),
             Self::MessageIdInUse | Self::MessageNotFound => Some("message_id"),
             Self::NotFound
+            | Self::NotTheSender
+            | Self::MessageDeleted
+            | Self::TooManyReactions
             | Self::Contended
             | Self::Overloaded
             | Self::Damaged { .. }

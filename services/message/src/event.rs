@@ -18,12 +18,24 @@ pub fn created_entry(id: MessageId, now: DateTime) -> OutboxEntry {
 /// Builds the event of an outbox entry.
 #[must_use]
 pub fn build(entry: &OutboxEntry, message: Message, recipient_ids: Vec<String>) -> pb::Event {
-    let occurred_at = Some(to_timestamp(message.created_at));
-    let payload = match entry.kind {
+    let (created_at, change) = (message.created_at, entry.change());
+    let changed_at = message.changed_at.unwrap_or(created_at);
+    let message = Some(message.into());
+    let (occurred_at, payload) = match entry.kind {
         OutboxKind::Created => {
-            Payload::MessageCreated(pb::MessageCreated { message: Some(message.into()) })
+            (created_at, Payload::MessageCreated(pb::MessageCreated { message }))
+        }
+        OutboxKind::Edited => {
+            (changed_at, Payload::MessageEdited(pb::MessageEdited { message, change }))
+        }
+        OutboxKind::Deleted => {
+            (changed_at, Payload::MessageDeleted(pb::MessageDeleted { message, change }))
+        }
+        OutboxKind::Reacted => {
+            (changed_at, Payload::MessageReacted(pb::MessageReacted { message, change }))
         }
     };
+    let occurred_at = Some(to_timestamp(occurred_at));
     pb::Event { id: entry.event_id.clone(), occurred_at, recipient_ids, payload: Some(payload) }
 }
 

@@ -6,6 +6,7 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     Service,
+    change::Changer,
     convert::{self, NewMessage, NewSystemMessage},
 };
 
@@ -30,10 +31,11 @@ impl MessageService for Service {
         request: Request<pb::ListMessagesRequest>,
     ) -> Result<Response<pb::ListMessagesResponse>, Status> {
         let caller = Caller::open(&request)?;
-        caller.user_id()?;
-        let page = self.list(&caller, request.into_inner()).await?;
-        let messages = page.messages.into_iter().map(Into::into).collect();
+        let reader = caller.user_id()?;
+        let page = self.list(&caller, reader, request.into_inner()).await?;
         let total_count = page.total_count;
+        let seen = |message| convert::seen_by(reader, message);
+        let messages = page.messages.into_iter().map(seen).collect();
         Ok(Response::new(pb::ListMessagesResponse { messages, total_count }))
     }
 
@@ -81,4 +83,57 @@ impl MessageService for Service {
             is_repetition: sent.is_repetition,
         }))
     }
+
+    async fn edit_message(
+        &self,
+        request: Request<pb::EditMessageRequest>,
+    ) -> Result<Response<pb::EditMessageResponse>, Status> {
+        let (changer, request) = changer(request, |request| &request.message_id)?;
+        let content = convert::new_content(request.content, self.max_content_length.get())?;
+        let message = Some(self.edit(changer, content).await?.into());
+        Ok(Response::new(pb::EditMessageResponse { message }))
+    }
+
+    async fn delete_message(
+        &self,
+        request: Request<pb::DeleteMessageRequest>,
+    ) -> Result<Response<pb::DeleteMessageResponse>, Status> {
+        let (changer, request) = changer(request, |request| &request.message_id)?;
+        let deleted = if request.for_caller_alone {
+            self.delete_for_caller(changer).await?
+        } else {
+            self.delete(changer).await?
+        };
+        let message = Some(convert::left_of(&deleted));
+        Ok(Response::new(pb::DeleteMessageResponse { message }))
+    }
+
+    async fn add_reaction(
+        &self,
+        request: Request<pb::AddReactionRequest>,
+    ) -> Result<Response<pb::AddReactionResponse>, Status> {
+        let (changer, request) = changer(request, |request| &request.message_id)?;
+        let reaction = convert::reaction(&request.reaction)?;
+        let message = Some(self.react(changer, reaction).await?.into());
+        Ok(Response::new(pb::AddReactionResponse { message }))
+    }
+
+    async fn remove_reaction(
+        &self,
+        request: Request<pb::RemoveReactionRequest>,
+    ) -> Result<Response<pb::RemoveReactionResponse>, Status> {
+        let (changer, request) = changer(request, |request| &request.message_id)?;
+        let reaction = convert::reaction(&request.reaction)?;
+        let message = Some(self.take_back(changer, reaction).await?.into());
+        Ok(Response::new(pb::RemoveReactionResponse { message }))
+    }
+}
+
+/// Opens a call that changes a message.
+fn changer<T>(request: Request<T>, message: fn(&T) -> &String) -> Result<(Changer, T), Status> {
+    let caller = Caller::open(&request)?;
+    let user = caller.user_id()?;
+    let request = request.into_inner();
+    let message = convert::id("message_id", message(&request))?;
+    Ok((Changer { caller, user, message }, request))
 }

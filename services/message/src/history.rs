@@ -1,14 +1,22 @@
 //! Reading a conversation: pages for its members, and gaps for the services that announce.
 
 use bson::DateTime;
-use chat_kit::{caller::Caller, id::ConversationId, time::from_timestamp};
+use chat_kit::{
+    caller::Caller,
+    id::{ConversationId, UserId},
+    time::from_timestamp,
+};
 use chat_proto::v1::{
     self as pb,
     list_messages_request::{Position, Target},
 };
 use tonic::Code;
 
-use crate::{Service, convert, error::Error, store::messages::Message};
+use crate::{
+    Service, convert,
+    error::Error,
+    store::messages::{Hidden, Message},
+};
 
 /// Messages of a page where the caller names no number.
 const DEFAULT_LIMIT: u32 = 50;
@@ -24,11 +32,23 @@ pub struct Page {
     pub total_count: i64,
 }
 
+/// What somebody reads of a conversation.
+struct Reading {
+    conversation: ConversationId,
+    reader: UserId,
+    /// What lies up to this number is cleared from his history.
+    cleared: i64,
+    limit: i64,
+    before: Option<DateTime>,
+    show_deleted: bool,
+}
+
 impl Service {
-    /// Returns a page of a conversation that the caller is a member of.
+    /// Returns a page of a conversation that `reader`, who calls, is a member of.
     pub async fn list(
         &self,
         caller: &Caller,
+        reader: UserId,
         request: pb::ListMessagesRequest,
     ) -> Result<Page, Error> {
         let conversation = match request.target {
@@ -48,17 +68,18 @@ impl Service {
             0 => DEFAULT_LIMIT,
             limit => limit.min(MOST_MESSAGES),
         };
-        let before = request.before.as_ref().map(from_timestamp);
+        let reading = Reading {
+            conversation,
+            reader,
+            cleared,
+            limit: limit.into(),
+            before: request.before.as_ref().map(from_timestamp),
+            show_deleted: request.show_deleted,
+        };
         match request.position {
-            Some(Position::AfterSeq(seq)) => {
-                let mut page = self.behind(conversation, seq.max(cleared), limit, before).await?;
-                page.total_count = page.total_count.saturating_sub(cleared).max(0);
-                Ok(page)
-            }
-            Some(Position::Page(page)) => {
-                self.page(conversation, cleared, page, limit, before).await
-            }
-            None => self.page(conversation, cleared, 1, limit, before).await,
+            Some(Position::AfterSeq(seq)) => self.behind(&reading, seq).await,
+            Some(Position::Page(page)) => self.page(&reading, page).await,
+            None => self.page(&reading, 1).await,
         }
     }
 
@@ -75,54 +96,59 @@ impl Service {
         }
     }
 
-    async fn behind(
-        &self,
-        conversation: ConversationId,
-        seq: i64,
-        limit: u32,
-        before: Option<DateTime>,
-    ) -> Result<Page, Error> {
-        let seq = seq.max(0);
-        let total_count = self.store.messages.last_before(conversation, before).await?;
-        let to = seq.saturating_add(i64::from(limit)).min(total_count);
-        let messages = if to > seq {
-            self.store.messages.range(conversation, seq + 1, to).await?
-        } else {
-            Vec::new()
-        };
-        Ok(Page { messages, total_count })
+    async fn behind(&self, reading: &Reading, seq: i64) -> Result<Page, Error> {
+        let (last, hidden) = self.extent(reading).await?;
+        let seq = seq.max(reading.cleared);
+        let to = hidden.up(seq, reading.limit).min(last);
+        self.span(reading, &hidden, seq, to, last).await
     }
 
-    /// Returns a page counted from the newest message, of those behind the number up to which the history
-    /// is cleared. Numbers are dense, so a page is a range of them.
-    async fn page(
-        &self,
-        conversation: ConversationId,
-        cleared: i64,
-        page: u32,
-        limit: u32,
-        before: Option<DateTime>,
-    ) -> Result<Page, Error> {
-        let limit = i64::from(limit);
-        if page <= 1 && before.is_none() {
-            let mut messages = self.store.messages.newest(conversation, limit).await?;
-            let total_count = messages.first().map_or(0, |newest| newest.seq);
-            let total_count = total_count.saturating_sub(cleared).max(0);
-            messages.retain(|message| message.seq > cleared);
-            messages.reverse();
-            return Ok(Page { messages, total_count });
-        }
-        let last = self.store.messages.last_before(conversation, before).await?;
-        let skipped = i64::from(page.max(1) - 1).saturating_mul(limit);
-        let to = last.saturating_sub(skipped);
-        let from = to.saturating_sub(limit).max(cleared).max(0).saturating_add(1);
-        let total_count = last.saturating_sub(cleared).max(0);
-        let messages = if to >= from {
-            self.store.messages.range(conversation, from, to).await?
-        } else {
-            Vec::new()
+    /// Returns a page counted from the newest message. Numbers are dense, so a page is a range of them,
+    /// stretched by what its reader does not see.
+    async fn page(&self, reading: &Reading, page: u32) -> Result<Page, Error> {
+        let (last, hidden) = self.extent(reading).await?;
+        let skipped = i64::from(page.max(1) - 1).saturating_mul(reading.limit);
+        let to = hidden.down(last, skipped);
+        let after = hidden.down(to, reading.limit).max(reading.cleared);
+        self.span(reading, &hidden, after, to, last).await
+    }
+
+    /// Returns the last number of what is read, and those that its reader does not see.
+    async fn extent(&self, reading: &Reading) -> Result<(i64, Hidden), Error> {
+        let &Reading { conversation, reader, cleared, before, show_deleted, .. } = reading;
+        let messages = &self.store.messages;
+        let hidden = async {
+            if show_deleted {
+                Ok(Hidden::default())
+            } else {
+                messages.hidden_from(reader, conversation, cleared).await
+            }
         };
-        Ok(Page { messages, total_count })
+        let last = messages.last_before(conversation, before);
+        let (last, mut hidden) = tokio::try_join!(last, hidden)?;
+        hidden.cut(last);
+        Ok((last, hidden))
+    }
+
+    /// Returns what a reader sees between two numbers, of which the second is included.
+    async fn span(
+        &self,
+        reading: &Reading,
+        hidden: &Hidden,
+        after: i64,
+        to: i64,
+        last: i64,
+    ) -> Result<Page, Error> {
+        let total_count = (last - reading.cleared - hidden.count()).max(0);
+        if to <= after {
+            return Ok(Page { messages: Vec::new(), total_count });
+        }
+        let found = self.store.messages.range(reading.conversation, after + 1, to).await?;
+        let is_seen = |message: &Message| {
+            reading.show_deleted
+                || message.deleted_at.is_none() && !message.deleted_for.contains(&reading.reader)
+        };
+        Ok(Page { messages: found.into_iter().filter(is_seen).collect(), total_count })
     }
 }
 

@@ -1,5 +1,7 @@
 //! The message service: messages, their order, their storage and their announcement.
 
+mod announce;
+pub mod change;
 pub mod config;
 pub mod convert;
 pub mod error;

@@ -21,7 +21,6 @@ use tracing::Instrument as _;
 use crate::{
     Service,
     error::Error,
-    event,
     metrics::OUTBOX,
     store::messages::{Message, OutboxEntry},
 };
@@ -157,12 +156,8 @@ impl Service {
         let conversation_id = message.conversation_id;
         // Asked again: a member added since may hear it, a removed one does not.
         let audience = self.get_audience(caller, conversation_id, pb::Act::Deliver).await?;
-        self.record_activity(message).await?;
-        let id = message.id;
-        let event = event::build(&entry, message.clone(), audience.member_ids);
-        self.publisher.publish(&event, &caller.request_id).await?;
-        tracing::info!(%id, event_id = entry.event_id, "relay announced");
-        self.outbox.announced(id, entry.event_id);
+        self.announce_entry(caller, message, &entry, &audience.member_ids).await?;
+        tracing::info!(id = %message.id, event_id = entry.event_id, "relay announced");
         Ok(())
     }
 }

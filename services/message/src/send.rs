@@ -120,7 +120,8 @@ impl Service {
         let service = self.clone();
         let work = async move {
             match service.commit(sender, &new, &audience).await {
-                Ok((sent, Some(turn))) => {
+                Ok((mut sent, Some(turn))) => {
+                    service.check_quote(&mut sent.message).await;
                     service.announce(&caller, sent, audience.member_ids, turn, answer).await;
                 }
                 Ok((sent, None)) => drop(answer.send(Ok(sent))),
@@ -226,6 +227,17 @@ impl Service {
         Err(Error::Contended)
     }
 
+    /// Forgets what a stored message quotes if that was deleted meanwhile. Where nobody can say, it is not
+    /// shown now.
+    async fn check_quote(&self, message: &mut Message) {
+        if let Err(error) = self.forget_stale_quote(message).await {
+            tracing::warn!(id = %message.id, %error, "a quote cannot be checked");
+            if let Some(reply) = &mut message.reply {
+                (reply.quote, reply.given) = (None, None);
+            }
+        }
+    }
+
     /// Answers and announces a stored message. From here on nothing fails the call: what is not
     /// announced now stays in the outbox, and a relay announces it.
     async fn announce(
@@ -291,6 +303,13 @@ fn numbered(sender: UserId, new: &NewMessage, audience: &Audience, last: Option<
         contact: parts.contact,
         mention_ids: parts.mention_ids,
         system: parts.system,
+        reactions: Vec::new(),
+        versions: Vec::new(),
+        edited_at: None,
+        change: 0,
+        changed_at: None,
+        deleted_for: Vec::new(),
+        is_hidden: false,
         deleted_at: None,
         client_id: new.client_id.clone(),
         created_at: earliest.map_or(now, |earliest| now.max(earliest)),

@@ -33,9 +33,12 @@ impl<'a> Notice<'a> {
             | Payload::RequestAccepted(_)
             | Payload::RequestDeclined(_)
             | Payload::ProfileUpdated(_) => true,
-            Payload::MessageCreated(_) | Payload::SessionRevoked(_) | Payload::ReadAdvanced(_) => {
-                false
-            }
+            Payload::MessageCreated(_)
+            | Payload::MessageEdited(_)
+            | Payload::MessageDeleted(_)
+            | Payload::MessageReacted(_)
+            | Payload::SessionRevoked(_)
+            | Payload::ReadAdvanced(_) => false,
         };
         is_notice.then(|| Self { payload, old: OnceCell::new(), unified: OnceCell::new() })
     }
@@ -105,7 +108,12 @@ fn unified_name(payload: &Payload) -> Option<&'static str> {
         Payload::RequestAccepted(_) => "request:accepted",
         Payload::RequestDeclined(_) => "request:declined",
         Payload::ProfileUpdated(_) => "profile:updated",
-        Payload::MessageCreated(_) | Payload::SessionRevoked(_) | Payload::ReadAdvanced(_) => {
+        Payload::MessageCreated(_)
+        | Payload::MessageEdited(_)
+        | Payload::MessageDeleted(_)
+        | Payload::MessageReacted(_)
+        | Payload::SessionRevoked(_)
+        | Payload::ReadAdvanced(_) => {
             return None;
         }
     })
@@ -166,9 +174,12 @@ fn unified_body(payload: &Payload) -> Value {
         Payload::ProfileUpdated(updated) => {
             json!({ "user": updated.user.as_ref().map(user::unified) })
         }
-        Payload::MessageCreated(_) | Payload::SessionRevoked(_) | Payload::ReadAdvanced(_) => {
-            Value::Null
-        }
+        Payload::MessageCreated(_)
+        | Payload::MessageEdited(_)
+        | Payload::MessageDeleted(_)
+        | Payload::MessageReacted(_)
+        | Payload::SessionRevoked(_)
+        | Payload::ReadAdvanced(_) => Value::Null,
     }
 }
 

@@ -8,7 +8,7 @@ use chat_proto::v1::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::render::{HistoryItem, Unified};
+use super::render::{HistoryItem, UnifiedItem};
 use crate::{
     error::ApiError,
     wire::{Dialect, envelope, fields},
@@ -92,6 +92,8 @@ impl Query {
             limit,
             before: before.transpose()?,
             position: Some(after.map_or(Position::Page(page), Position::AfterSeq)),
+            // New clients count the numbers, and see that none is missing.
+            show_deleted: dialect == Dialect::Unified,
         };
         let answer = match (dialect, is_bare) {
             (Dialect::Unified, _) => {
@@ -174,7 +176,7 @@ impl Answer {
             }),
             Self::Unified { page, caller } => {
                 let caller = caller.to_string();
-                let seen = |message| Unified::seen_by(&caller, message);
+                let seen = |message| UnifiedItem::seen_by(&caller, message);
                 envelope::ok(Enveloped {
                     messages: messages.iter().map(seen).collect(),
                     pagination: page.map(|(page, limit)| Pagination::new(total, page, limit)),

@@ -4,7 +4,11 @@ use chat_proto::v1 as pb;
 use serde::Serialize;
 use serde_json::{Value, value::RawValue};
 
-use super::shown::{OldParts, UnifiedParts, old_type};
+use super::{
+    change::{Left, OldReaction, UnifiedReaction, old_reactions, reactions},
+    shown::{OldParts, UnifiedParts, old_type},
+    value,
+};
 use crate::wire::fields::iso;
 
 /// A message as both old families read it.
@@ -93,15 +97,25 @@ struct Live<'a> {
 
 /// A message in the history.
 #[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct HistoryItem<'a> {
     #[serde(flatten)]
     payload: Payload<'a>,
     edited: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    edited_at: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reactions: Vec<OldReaction<'a>>,
 }
 
 impl<'a> From<&'a pb::Message> for HistoryItem<'a> {
     fn from(message: &'a pb::Message) -> Self {
-        Self { payload: message.into(), edited: false }
+        Self {
+            payload: message.into(),
+            edited: message.edited_at.is_some(),
+            edited_at: iso(message.edited_at.as_ref()),
+            reactions: old_reactions(message),
+        }
     }
 }
 
@@ -143,6 +157,29 @@ pub(super) struct Unified<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     client_id: Option<Value>,
     created_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    edited_at: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reactions: Vec<UnifiedReaction<'a>>,
+}
+
+/// A message in the history as new clients read it, or what is left of it.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+#[expect(clippy::large_enum_variant, reason = "most are messages")]
+pub(super) enum UnifiedItem<'a> {
+    Message(Unified<'a>),
+    Left(Left<'a>),
+}
+
+impl<'a> UnifiedItem<'a> {
+    /// Shows a message to one of its readers.
+    pub(super) fn seen_by(reader: &str, message: &'a pb::Message) -> Self {
+        match message.deleted_at {
+            None => Self::Message(Unified::seen_by(reader, message)),
+            Some(_) => Self::Left(message.into()),
+        }
+    }
 }
 
 impl<'a> From<&'a pb::Message> for Unified<'a> {
@@ -158,6 +195,8 @@ impl<'a> From<&'a pb::Message> for Unified<'a> {
             parts: message.into(),
             client_id: client_id(message),
             created_at: iso(message.created_at.as_ref()),
+            edited_at: iso(message.edited_at.as_ref()),
+            reactions: reactions(message),
         }
     }
 }
@@ -214,6 +253,12 @@ pub fn unified(message: &pb::Message) -> Value {
     value(Unified::from(message))
 }
 
+/// Returns a message as new clients read it that did not send it.
+#[must_use]
+pub fn unified_received(message: &pb::Message) -> Value {
+    value(Unified::seen_by("", message))
+}
+
 /// Returns the id that the sender's client gave, as it gave it.
 #[must_use]
 pub fn client_id(message: &pb::Message) -> Option<Value> {
@@ -225,8 +270,4 @@ pub fn client_id(message: &pb::Message) -> Option<Value> {
             None
         }
     }
-}
-
-fn value(body: impl Serialize) -> Value {
-    serde_json::to_value(body).expect("structs with text keys are JSON")
 }

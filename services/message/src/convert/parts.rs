@@ -1,14 +1,17 @@
 //! The parts of a message beside its text: checked on the way in, written on the way out. Every text has
 //! its bound, since whatever is stored is sent to every member.
 
-use chat_kit::id::{MessageId, UserId};
+use chat_kit::{
+    id::{MessageId, UserId},
+    time::to_timestamp,
+};
 use chat_proto::v1 as pb;
 
 use super::{id, invalid};
 use crate::{
     error::Error,
     store::messages::{
-        Attachment, Call, ContactCard, Forwarding, Location, Quote, Reply, SystemNote,
+        Attachment, Call, ContactCard, Forwarding, Location, Quote, Reaction, Reply, SystemNote,
     },
 };
 
@@ -213,5 +216,15 @@ impl From<SystemNote> for pb::SystemNote {
     fn from(note: SystemNote) -> Self {
         let user_ids = note.user_ids.iter().map(ToString::to_string).collect();
         Self { kind: note.kind, user_ids }
+    }
+}
+
+impl From<Reaction> for pb::Reaction {
+    fn from(reaction: Reaction) -> Self {
+        Self {
+            user_id: reaction.user_id.to_string(),
+            reaction: reaction.reaction,
+            created_at: Some(to_timestamp(reaction.at)),
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! The collection `messages`: its documents, their indexes and every query on them.
 
+mod changes;
+mod hidden;
 mod parts;
 mod states;
 
@@ -19,8 +21,10 @@ use mongodb::{
 };
 use serde::{Deserialize, Serialize};
 
+pub use self::hidden::Hidden;
 pub use self::parts::{
-    Attachment, Call, ContactCard, Forwarding, Kind, Location, Quote, Reply, SystemNote,
+    Attachment, Call, ContactCard, Forwarding, Kind, Location, Quote, Reaction, Reply, SystemNote,
+    Version,
 };
 pub use self::states::{MOST_UNREAD, Place};
 use super::inserts::{Inserts, inserts};
@@ -35,6 +39,8 @@ const MOST_COUNTED: i64 = 10_000;
 pub(super) const CLIENT_ID_INDEX: &str = "sender_client_id";
 /// Name of the index that makes a number count once.
 pub(super) const SEQ_INDEX: &str = "conversation_seq";
+/// Name of the index of what is deleted for anybody.
+const HIDDEN_INDEX: &str = "conversation_hidden";
 /// Name of the index that MongoDB makes on `_id`.
 pub(super) const ID_INDEX: &str = "_id_";
 
@@ -93,6 +99,27 @@ pub struct Message {
     /// What happened, where it was not written.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub system: Option<SystemNote>,
+    /// What members think of it, oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub reactions: Vec<Reaction>,
+    /// What it said before, oldest first: the first text and the newest of the others.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub versions: Vec<Version>,
+    /// When its text was last changed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub edited_at: Option<DateTime>,
+    /// Number of its last change; 0 before the first.
+    #[serde(default)]
+    pub change: i64,
+    /// When it last changed for anybody.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub changed_at: Option<DateTime>,
+    /// Who has deleted it for himself.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub deleted_for: Vec<UserId>,
+    /// Whether it is deleted for anybody: such messages have an index of their own.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub is_hidden: bool,
     /// When it was deleted for everybody; nothing of what it said is left then.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub deleted_at: Option<DateTime>,
@@ -118,6 +145,34 @@ pub struct OutboxEntry {
 pub enum OutboxKind {
     /// The message was stored.
     Created,
+    /// Its text changed.
+    Edited,
+    /// It was deleted for everybody.
+    Deleted,
+    /// A reaction came or went.
+    Reacted,
+}
+
+impl OutboxKind {
+    /// Returns the kind as it is stored, and stands in the ids of events.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Edited => "edited",
+            Self::Deleted => "deleted",
+            Self::Reacted => "reacted",
+        }
+    }
+}
+
+impl OutboxEntry {
+    /// Returns the number of the change, with which the event's id ends.
+    #[must_use]
+    pub fn change(&self) -> i64 {
+        let number = self.event_id.rsplit(':').next();
+        number.and_then(|number| number.parse().ok()).unwrap_or(0)
+    }
 }
 
 /// The last number given in a conversation, and when.
@@ -246,18 +301,8 @@ impl Messages {
         to: i64,
     ) -> Result<Vec<Message>, Error> {
         let mut filter = numbered(conversation, from, to);
-        // As [`OutboxKind::Created`] is stored.
-        filter.insert("outbox.kind", "created");
+        filter.insert("outbox.kind", OutboxKind::Created.as_str());
         self.read(filter, doc! { "seq": 1 }, to.saturating_sub(from).saturating_add(1)).await
-    }
-
-    /// Returns the newest messages, newest first.
-    pub async fn newest(
-        &self,
-        conversation: ConversationId,
-        limit: i64,
-    ) -> Result<Vec<Message>, Error> {
-        self.read(doc! { "conversation_id": conversation }, doc! { "seq": -1 }, limit).await
     }
 
     /// Takes up the oldest announcement that has been waiting since before `cutoff`, so that no other
@@ -341,7 +386,7 @@ fn parse(document: Document) -> Result<Message, Error> {
 }
 
 /// The indexes, in the order in which a violation of several is to be named.
-fn indexes() -> [IndexModel; 4] {
+fn indexes() -> [IndexModel; 6] {
     let unique = |name: &str| IndexOptions::builder().name(name.to_owned()).unique(true);
     [
         IndexModel::builder()
@@ -357,6 +402,23 @@ fn indexes() -> [IndexModel; 4] {
             .options(unique(SEQ_INDEX).build())
             .build(),
         IndexModel::builder().keys(doc! { "conversation_id": 1, "created_at": 1 }).build(),
+        IndexModel::builder()
+            .keys(doc! { "conversation_id": 1, "reply.to": 1 })
+            .options(
+                IndexOptions::builder()
+                    .partial_filter_expression(doc! { "reply.to": { "$exists": true } })
+                    .build(),
+            )
+            .build(),
+        IndexModel::builder()
+            .keys(doc! { "conversation_id": 1, "seq": 1 })
+            .options(
+                IndexOptions::builder()
+                    .name(HIDDEN_INDEX.to_owned())
+                    .partial_filter_expression(doc! { "is_hidden": true })
+                    .build(),
+            )
+            .build(),
         IndexModel::builder()
             .keys(doc! { "outbox.at": 1 })
             .options(

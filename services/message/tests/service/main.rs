@@ -3,11 +3,14 @@
 
 mod announce;
 mod cleared;
+mod deletions;
+mod edits;
 mod history;
 mod load;
 mod order;
 mod parts;
 mod queries;
+mod reactions;
 mod receipts;
 mod repeat;
 mod send;

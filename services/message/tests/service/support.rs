@@ -197,6 +197,13 @@ pub fn stored_message(conversation_id: ConversationId, sender_id: UserId, seq: i
         contact: None,
         mention_ids: Vec::new(),
         system: None,
+        reactions: Vec::new(),
+        versions: Vec::new(),
+        edited_at: None,
+        change: 0,
+        changed_at: None,
+        deleted_for: Vec::new(),
+        is_hidden: false,
         deleted_at: None,
         outbox: Vec::new(),
     }

@@ -1,5 +1,6 @@
 //! The parts of a stored message beside its text.
 
+use bson::DateTime;
 use chat_kit::id::{MessageId, UserId};
 use serde::{Deserialize, Serialize};
 
@@ -151,4 +152,24 @@ pub struct ContactCard {
     /// E-mail address.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub email: Option<String>,
+}
+
+/// What a member thinks of a message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reaction {
+    /// Who.
+    pub user_id: UserId,
+    /// A sign or a short word.
+    pub reaction: String,
+    /// When he said so.
+    pub at: DateTime,
+}
+
+/// What a message said before it was edited.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Version {
+    /// The text.
+    pub content: String,
+    /// Since when it said so.
+    pub at: DateTime,
 }

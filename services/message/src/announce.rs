@@ -1,0 +1,130 @@
+//! Announcing what a document's outbox holds, in its order: first whoever reads lists and quotes sees the
+//! change, then the members hear of it. Every step may be repeated; what fails is left to the relay.
+
+use std::time::Duration;
+
+use chat_kit::caller::Caller;
+use chat_proto::v1 as pb;
+use tokio::sync::oneshot;
+
+use crate::{
+    Service, convert,
+    error::Error,
+    event,
+    store::messages::{Message, OutboxEntry, OutboxKind},
+};
+
+/// How long an answer waits for the announcement of its change.
+const ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often a preview is put right that changed while it was put there.
+const PREVIEW_ATTEMPTS: usize = 5;
+
+impl Service {
+    /// Announces a change that is stored. From here on nothing fails the call, which waits for the
+    /// announcement for a while, so that what is read after its answer shows the change.
+    pub(crate) async fn announce_change(
+        &self,
+        caller: &Caller,
+        changed: &Message,
+        member_ids: Vec<String>,
+    ) {
+        let (done, announced) = oneshot::channel();
+        let (service, caller, message) = (self.clone(), caller.clone(), changed.clone());
+        let work = async move {
+            let entries = message.outbox.clone();
+            for entry in entries {
+                let announced = service.announce_entry(&caller, &message, &entry, &member_ids);
+                if let Err(error) = announced.await {
+                    tracing::warn!(id = %message.id, %error, "announcement is left to the relay");
+                    break;
+                }
+            }
+            // The caller may have gone away.
+            done.send(()).ok();
+        };
+        self.life.spawn_work(tracing::Instrument::in_current_span(work));
+        tokio::time::timeout(ANNOUNCE_TIMEOUT, announced).await.ok();
+    }
+
+    /// Announces one change of a document, which may have changed again since.
+    pub(crate) async fn announce_entry(
+        &self,
+        caller: &Caller,
+        message: &Message,
+        entry: &OutboxEntry,
+        member_ids: &[String],
+    ) -> Result<(), Error> {
+        let mut message = message.clone();
+        match entry.kind {
+            OutboxKind::Created => {
+                self.forget_stale_quote(&mut message).await?;
+                self.record_activity(&message).await?;
+            }
+            OutboxKind::Edited => self.refresh_preview(caller, &message).await?,
+            OutboxKind::Deleted => {
+                let (conversation, id) = (message.conversation_id, message.id);
+                self.store.messages.forget_quotes(conversation, id).await?;
+                self.refresh_preview(caller, &message).await?;
+            }
+            OutboxKind::Reacted => {}
+        }
+        let id = message.id;
+        let event = event::build(entry, message, member_ids.to_vec());
+        self.publisher.publish(&event, &caller.request_id).await?;
+        self.outbox.announced(id, entry.event_id.clone());
+        Ok(())
+    }
+
+    /// Forgets what a new message quotes if that was deleted since it was read. Whoever deletes a message
+    /// forgets its quotes after it is deleted: so either he finds this one, or it is found here.
+    pub(crate) async fn forget_stale_quote(&self, message: &mut Message) -> Result<(), Error> {
+        let Some(reply) = &mut message.reply else { return Ok(()) };
+        if reply.quote.is_none() && reply.given.is_none() {
+            return Ok(());
+        }
+        let answered = self.store.messages.by_id(reply.to).await?;
+        if answered.is_some_and(|answered| answered.deleted_at.is_none()) {
+            return Ok(());
+        }
+        (reply.quote, reply.given) = (None, None);
+        self.store.messages.forget_quote(message.id).await?;
+        Ok(())
+    }
+
+    /// Shows in the conversation's list what a changed message, or the one before it, says now.
+    async fn refresh_preview(&self, caller: &Caller, changed: &Message) -> Result<(), Error> {
+        let messages = &self.store.messages;
+        let mut changed = changed.clone();
+        for _ in 0..PREVIEW_ATTEMPTS {
+            let shown = match changed.deleted_at {
+                None => Some(changed.clone()),
+                Some(_) => messages.newest_left(changed.conversation_id, changed.seq).await?,
+            };
+            self.replace_preview(caller, &changed, shown.as_ref()).await?;
+            let Some(shown) = shown.filter(|shown| shown.id != changed.id) else { return Ok(()) };
+            // A message that changes before it is shown has nothing to replace: so it is looked at again.
+            match messages.by_id(shown.id).await? {
+                Some(now) if now.change != shown.change => changed = now,
+                _ => return Ok(()),
+            }
+        }
+        Err(Error::Contended)
+    }
+
+    async fn replace_preview(
+        &self,
+        caller: &Caller,
+        changed: &Message,
+        shown: Option<&Message>,
+    ) -> Result<(), Error> {
+        let service = Caller::service("message", &caller.request_id);
+        let request = service.request(pb::ReplacePreviewRequest {
+            conversation_id: changed.conversation_id.to_string(),
+            seq: changed.seq,
+            change: changed.change,
+            preview: shown.map(convert::preview),
+        });
+        let replaced = self.conversation.clone().replace_preview(request).await;
+        replaced.map(drop).map_err(Error::Upstream)
+    }
+}
