@@ -93,7 +93,7 @@ async fn memberships_are_the_newest_500_in_the_order_of_their_messages() {
     let found = memberships(&suite, user).await;
     stored.reverse();
     let expected = stored.iter().take(500).map(|one| one.get_object_id("_id").expect("an id"));
-    let expected: Vec<String> = expected.map(|id| id.to_hex()).collect();
+    let expected: Vec<String> = expected.map(ObjectId::to_hex).collect();
     let found: Vec<String> = found.into_iter().map(|one| one.conversation_id).collect();
     assert_eq!(found, expected);
     assert_eq!(suite.queries().len(), 1);
@@ -189,7 +189,7 @@ async fn cleared_conversation_is_gone_until_its_next_message() {
     suite.forget_commands();
     assert_eq!(clear(&suite, id, ada).await.expect("cleared"), 3);
     assert_eq!(listed(&suite, ada).await, [""; 0]);
-    assert_eq!(listed(&suite, grace).await, [id.clone()]);
+    assert_eq!(listed(&suite, grace).await, std::slice::from_ref(id));
     let seen = get(&suite, id, ada).await.expect("he is still a member");
     assert_eq!((seen.last_message, seen.cleared_seq), (None, 3));
     let seen = get(&suite, id, grace).await.expect("a member");
@@ -235,7 +235,7 @@ async fn opening_a_cleared_conversation_shows_it_without_its_past() {
         assert!(!opened.created);
         let opened = opened.conversation.expect("a conversation");
         assert_eq!((&opened.id, opened.last_message, opened.cleared_seq), (&id, None, 4));
-        assert_eq!(listed(&suite, grace).await, [id.clone()]);
+        assert_eq!(listed(&suite, grace).await, std::slice::from_ref(&id));
         assert_eq!(listed(&suite, ada).await, [""; 0], "the other one's list is his own");
     }
 }
