@@ -47,6 +47,8 @@ const ROUTES: &[(&str, &str, About)] = &[
     ("GET", "/api/conversations", Caller),
     ("POST", "/api/conversations", Caller),
     ("GET", "/conversations", Caller),
+    ("GET", "/api/conversations/{conversation}", Object("", "")),
+    ("DELETE", "/api/conversations/{conversation}", Object("", "")),
     ("POST", "/api/conversations/contacts/sync", Caller),
     ("GET", "/api/messages", Object("?conversation={conversation}", "")),
     ("GET", "/messages", Object("?conversation={conversation}", "")),

@@ -47,7 +47,9 @@ fn conversations(routes: Routes) -> Routes {
     routes
         .get(&["/api/conversations"], conversations::list)
         .get(&["/conversations"], conversations::list_bare)
-        .post(&["/api/conversations"], conversations::open)
+        .post(&["/api/conversations", "/conversations"], conversations::open)
+        .get(&["/api/conversations/{id}", "/conversations/{id}"], conversations::get)
+        .delete(&["/api/conversations/{id}", "/conversations/{id}"], conversations::clear)
         .post(&["/api/conversations/contacts/sync", "/contacts/sync"], contacts::sync)
 }
 

@@ -37,12 +37,15 @@
 //! | `created_at` | – | `createdAt`; in live events also `lastMessageAt` |
 //! | **conversation** | | |
 //! | `id` | `conversationId`, `conversation` | `_id` |
-//! | `member_ids` | `participants`, `members`, else `otherUserId` | `participants`, `members` |
+//! | `member_ids` | `participants`, `members`, `memberIds`, else `otherUserId` | `participants`, `members` |
 //! | `is_group` | `type` is `group` | `isGroup` |
 //! | `status` | `status` | `status` |
 //! | `created_by`, `participant_key` | – | `createdBy`, `participantKey` |
 //! | `last_message` | – | `lastMessage`, `lastMessageAt`, `lastPreview`, `lastFrom` |
 //! | `last_sent_at` | – | `lastOutgoingAt` |
+//! | cursors: `delivered_at`, `read_at` | – | `deliveredUpTo`, `readUpTo`, by the member's id |
+//! | `unread_count` | – | `unreadCount` |
+//! | `hidden_count` | – | `messagesHidden` |
 //! | the caller | `me` | – |
 //! | **group**, whose `id` is that of its conversation | | |
 //! | `id` | `groupId`, `conversationId` | `_id`, `conversation`, `conversationId`; in a conversation `group`, `groupId` |

@@ -3,14 +3,14 @@
 use axum::{extract::State, response::Response};
 use chat_proto::v1::{self as pb, GetUsersRequest};
 
-use super::{Body, Query};
+use super::{Body, InPath, Query};
 use crate::{
     auth::Identity,
     error::ApiError,
     state::AppState,
     wire::{
         Declared, Dialect,
-        conversation::{self, Opening, Users, View},
+        conversation::{self, Opening, States, Users, View},
     },
 };
 
@@ -22,10 +22,48 @@ pub async fn open(
     Body(body): Body<conversation::Open>,
 ) -> Result<Response, ApiError> {
     let opening = body.into_request(identity.user_id)?;
-    let (found, created) = opened(&state, &identity, opening).await?;
-    let wanted = conversation::members(std::slice::from_ref(&found));
-    let users = users(&state, &identity, wanted).await?;
-    Ok(conversation::opened(dialect, created, &found, &users))
+    let (mut found, created) = opened(&state, &identity, opening).await?;
+    // Of one that was made just now there is nothing to say.
+    let asked = if created { &[] } else { std::slice::from_ref(&found) };
+    let (mut states, users) = tokio::try_join!(
+        states(&state, &identity, asked),
+        users(&state, &identity, conversation::users_of(dialect, &found)),
+    )?;
+    states.settle(std::slice::from_mut(&mut found));
+    Ok(conversation::opened(dialect, created, &found, &states, &users))
+}
+
+/// Returns a conversation.
+pub async fn get(
+    State(state): State<AppState>,
+    Declared(dialect): Declared,
+    identity: Identity,
+    InPath(id): InPath,
+) -> Result<Response, ApiError> {
+    let request = pb::GetConversationRequest { conversation_id: conversation::id(&id)? };
+    let request = identity.caller.request(request);
+    let found = state.clients.conversation.clone().get_conversation(request).await?.into_inner();
+    let found = found.conversation.ok_or_else(|| ApiError::incomplete("conversation"))?;
+    let mut found = [found];
+    let (mut states, users) = tokio::try_join!(
+        states(&state, &identity, &found),
+        users(&state, &identity, conversation::users_of(dialect, &found[0])),
+    )?;
+    states.settle(&mut found);
+    Ok(conversation::details(dialect, &found[0], &states, &users))
+}
+
+/// Hides a conversation and its history from the caller.
+pub async fn clear(
+    State(state): State<AppState>,
+    Declared(dialect): Declared,
+    identity: Identity,
+    InPath(id): InPath,
+) -> Result<Response, ApiError> {
+    let request = pb::ClearConversationRequest { conversation_id: conversation::id(&id)? };
+    let request = identity.caller.request(request);
+    let cleared = state.clients.conversation.clone().clear_conversation(request).await?;
+    Ok(conversation::cleared(dialect, cleared.get_ref()))
 }
 
 /// Returns the conversation that was asked for, and whether it was made just now.
@@ -79,9 +117,27 @@ async fn page(
     let (request, answer) = query.into_request(view, dialect, identity.user_id)?;
     let request = identity.caller.request(request);
     let mut client = state.clients.conversation.clone();
-    let listed = client.list_conversations(request).await?.into_inner();
-    let users = users(state, identity, answer.users_of(&listed.conversations)).await?;
-    Ok(answer.write(&listed, &users))
+    let mut listed = client.list_conversations(request).await?.into_inner();
+    let (mut states, users) = tokio::try_join!(
+        states(state, identity, &listed.conversations),
+        users(state, identity, answer.users_of(&listed.conversations)),
+    )?;
+    states.settle(&mut listed.conversations);
+    Ok(answer.write(&listed, &states, &users))
+}
+
+/// Fetches what conversations show beside themselves, all with one call.
+async fn states(
+    state: &AppState,
+    identity: &Identity,
+    conversations: &[pb::Conversation],
+) -> Result<States, ApiError> {
+    let Some(wanted) = conversation::states_of(conversations) else {
+        return Ok(States::default());
+    };
+    let wanted = identity.caller.request(wanted);
+    let found = state.clients.message.clone().get_list_states(wanted).await?;
+    Ok(found.into_inner().into())
 }
 
 /// Fetches the profiles that an answer shows.

@@ -1,6 +1,7 @@
 //! Conversations: what clients ask for, and how a conversation looks to each family.
 
 mod render;
+mod state;
 
 use axum::{http::StatusCode, response::Response};
 use chat_kit::id::{ConversationId, UserId};
@@ -8,13 +9,16 @@ use chat_proto::v1::{self as pb, open_direct_conversation_request::Peer};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::{Value, json};
 
-pub use self::render::Users;
+pub use self::{
+    render::Users,
+    state::{States, states_of},
+};
 use super::{Dialect, envelope, fields};
 use crate::error::ApiError;
 
 /// Page of a client that pages but does not say how long.
 const DEFAULT_LIMIT: u32 = 50;
-/// What a client gets that never pages.
+/// What a client gets that never pages, and the longest page of the old families.
 const WHOLE_LIST: u32 = 500;
 
 /// Most profiles asked for in one call; the user service answers for as many by default.
@@ -37,6 +41,8 @@ pub struct Open {
     participants: Option<Vec<String>>,
     #[serde(deserialize_with = "ids")]
     members: Option<Vec<String>>,
+    #[serde(deserialize_with = "ids")]
+    member_ids: Option<Vec<String>>,
     other_user_id: Option<String>,
     r#type: Option<String>,
 }
@@ -69,7 +75,7 @@ impl Open {
             Some("group") => true,
             Some(_) => return Err(ApiError::validation("type is one of direct, group")),
         };
-        let lists = [self.participants, self.members];
+        let lists = [self.participants, self.members, self.member_ids];
         let listed = lists.into_iter().flatten().find(|list| !list.is_empty());
         let listed =
             listed.unwrap_or_else(|| fields::first([self.other_user_id]).into_iter().collect());
@@ -102,21 +108,62 @@ pub fn opened(
     dialect: Dialect,
     created: bool,
     conversation: &pb::Conversation,
+    states: &States,
     users: &Users,
 ) -> Response {
-    #[derive(Serialize)]
-    struct One<T> {
-        conversation: T,
-    }
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
+    let conversation = match dialect {
+        Dialect::Unified => json!(render::Unified::with_state(conversation, states)),
+        _ => json!(render::document(conversation, states, users)),
+    };
+    envelope::with_status(status, One { conversation })
+}
+
+#[derive(Serialize)]
+struct One {
+    conversation: Value,
+}
+
+/// Reads the id of the conversation that a path names.
+pub fn id(text: &str) -> Result<String, ApiError> {
+    let id: Result<ConversationId, _> = text.parse();
+    id.map(|id| id.to_string()).map_err(|_| ApiError::invalid_id("conversationId"))
+}
+
+/// Returns the requests for the profiles that an answer with one conversation shows.
+#[must_use]
+pub fn users_of(dialect: Dialect, conversation: &pb::Conversation) -> Vec<pb::GetUsersRequest> {
     match dialect {
-        Dialect::Unified => {
-            envelope::with_status(status, One { conversation: render::Unified::from(conversation) })
+        Dialect::Unified => Vec::new(),
+        _ => members(std::slice::from_ref(conversation)),
+    }
+}
+
+/// Answers with a conversation.
+#[must_use]
+pub fn details(
+    dialect: Dialect,
+    conversation: &pb::Conversation,
+    states: &States,
+    users: &Users,
+) -> Response {
+    let conversation = match dialect {
+        Dialect::Unified => json!(render::Unified::with_state(conversation, states)),
+        _ => render::details(conversation, states, users),
+    };
+    envelope::ok(One { conversation })
+}
+
+/// Answers that a conversation is cleared.
+#[must_use]
+pub fn cleared(dialect: Dialect, response: &pb::ClearConversationResponse) -> Response {
+    let count = response.hidden_count;
+    match dialect {
+        Dialect::Unified => envelope::ok(json!({ "hiddenCount": count })),
+        _ => {
+            let message = "the conversation is cleared";
+            envelope::ok(json!({ "message": message, "messagesHidden": count }))
         }
-        _ => envelope::with_status(
-            status,
-            One { conversation: render::document(conversation, users) },
-        ),
     }
 }
 
@@ -180,11 +227,13 @@ impl Query {
             (Dialect::Electron, _, _) | (_, View::ByQuery, None) => Answer::Enveloped,
             (_, View::Bare, _) | (_, View::ByQuery, Some(_)) => Answer::Bare,
         };
-        let default = match answer {
-            Answer::Unified => DEFAULT_LIMIT,
-            Answer::Bare | Answer::Enveloped => WHOLE_LIST,
+        let limit = match answer {
+            Answer::Unified => fields::page_limit(self.limit, DEFAULT_LIMIT),
+            Answer::Bare | Answer::Enveloped => {
+                let asked = self.limit.map(|limit| limit.clamp(1, WHOLE_LIST.into()));
+                asked.and_then(|limit| u32::try_from(limit).ok()).unwrap_or(WHOLE_LIST)
+            }
         };
-        let limit = fields::page_limit(self.limit, default);
         let request = pb::ListConversationsRequest {
             status: status(fields::first([self.status]).as_deref())?.into(),
             page: Some(pb::PageRequest { limit, cursor: self.cursor.unwrap_or_default() }),
@@ -219,8 +268,13 @@ impl Answer {
 
     /// Writes the list in this shape.
     #[must_use]
-    pub fn write(self, response: &pb::ListConversationsResponse, users: &Users) -> Response {
-        render::list(self, response, users)
+    pub fn write(
+        self,
+        response: &pb::ListConversationsResponse,
+        states: &States,
+        users: &Users,
+    ) -> Response {
+        render::list(self, response, states, users)
     }
 }
 

@@ -1,5 +1,7 @@
 //! How a conversation looks: to the old families with every spelling, to new clients with one.
 
+mod last;
+
 use std::collections::HashMap;
 
 use axum::{http::StatusCode, response::Response};
@@ -7,14 +9,8 @@ use chat_proto::v1 as pb;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::Answer;
-use crate::wire::{
-    envelope,
-    fields::iso,
-    group::UnifiedRights,
-    message::{self, AttachedFile},
-    user::Card,
-};
+use super::{Answer, States, state::Times};
+use crate::wire::{envelope, fields::iso, group::UnifiedRights, user::Card};
 
 /// The profiles of members, by id.
 #[derive(Clone, Debug, Default)]
@@ -37,10 +33,6 @@ impl Users {
     }
 }
 
-/// A JSON object without fields: times by member are not known yet.
-#[derive(Debug, Serialize)]
-struct NoTimes {}
-
 /// A conversation as both old families read it; `M` is a member, `L` the newest message.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -60,8 +52,8 @@ pub(super) struct Document<'a, M, L> {
     #[serde(skip_serializing_if = "Option::is_none")]
     last_message_at: Option<String>,
     hidden_for: [&'a str; 0],
-    delivered_up_to: NoTimes,
-    read_up_to: NoTimes,
+    delivered_up_to: Times<'a>,
+    read_up_to: Times<'a>,
     #[serde(flatten)]
     group: Option<InGroup<'a>>,
     created_at: Option<String>,
@@ -97,6 +89,7 @@ impl<'a> InGroup<'a> {
 impl<'a, M, L> Document<'a, M, L> {
     fn new(
         conversation: &'a pb::Conversation,
+        states: &'a States,
         member: impl Fn(&'a str) -> M,
         last_message: Option<L>,
     ) -> Self {
@@ -116,8 +109,8 @@ impl<'a, M, L> Document<'a, M, L> {
             last_message,
             last_message_at: last.and_then(|last| iso(last.created_at.as_ref())),
             hidden_for: [],
-            delivered_up_to: NoTimes {},
-            read_up_to: NoTimes {},
+            delivered_up_to: states.delivered(conversation),
+            read_up_to: states.read(conversation),
             group: InGroup::new(conversation),
             created_at: iso(conversation.created_at.as_ref()),
             updated_at: iso(conversation.updated_at.as_ref()),
@@ -128,15 +121,23 @@ impl<'a, M, L> Document<'a, M, L> {
 /// Returns an opened conversation: members with profiles, the newest message as an id.
 pub(super) fn document<'a>(
     conversation: &'a pb::Conversation,
+    states: &'a States,
     users: &'a Users,
 ) -> Document<'a, Card<'a>, &'a str> {
-    let last = conversation.last_message.as_ref();
-    Document::new(conversation, |id| users.card(id), last.map(|last| last.message_id.as_str()))
+    Document::new(conversation, states, |id| users.card(id), row_id(conversation))
+}
+
+/// Returns a conversation that was asked for: members with profiles, the newest message as a document.
+pub(super) fn details(conversation: &pb::Conversation, states: &States, users: &Users) -> Value {
+    let last = last::in_details(conversation);
+    let document = Document::new(conversation, states, |id| users.card(id), last);
+    json!(Item::new(conversation, states, document))
 }
 
 /// Returns the conversation of a group that was made just now: members as ids, and no message yet.
 pub(super) fn made_group(conversation: &pb::Conversation) -> Value {
-    let mut document = json!(Document::new(conversation, |id| id, None::<&str>));
+    let states = States::default();
+    let mut document = json!(Document::new(conversation, &states, |id| id, None::<&str>));
     document["lastMessageAt"] = Value::Null;
     document
 }
@@ -150,94 +151,24 @@ struct Item<'a, M, L> {
     last_preview: &'a str,
     last_from: &'a str,
     last_outgoing_at: Option<String>,
+    unread_count: u32,
 }
 
 impl<'a, M, L> Item<'a, M, L> {
-    fn new(conversation: &'a pb::Conversation, document: Document<'a, M, L>) -> Self {
+    fn new(
+        conversation: &'a pb::Conversation,
+        states: &States,
+        document: Document<'a, M, L>,
+    ) -> Self {
         let last = conversation.last_message.as_ref();
         Self {
             document,
             last_preview: last.map_or("", |last| last.content.as_str()),
             last_from: last.map_or("", |last| last.sender_id.as_str()),
             last_outgoing_at: iso(conversation.last_sent_at.as_ref()),
+            unread_count: states.unread(conversation),
         }
     }
-}
-
-/// The newest message inside a row. What no service knows of messages yet is the same for all.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[expect(clippy::struct_excessive_bools, reason = "each is a field of its own on the wire")]
-struct LastMessage<'a> {
-    #[serde(rename = "_id")]
-    id: &'a str,
-    conversation: &'a str,
-    conversation_id: &'a str,
-    from: Card<'a>,
-    sender: Card<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    to: Option<&'a str>,
-    text: &'a str,
-    content: &'a str,
-    r#type: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    message_type: Option<&'static str>,
-    status: &'static str,
-    read_by: [&'a str; 0],
-    deleted: bool,
-    is_deleted: bool,
-    deleted_for: [&'a str; 0],
-    edited: bool,
-    forwarded: bool,
-    call_activity: bool,
-    is_video_call: bool,
-    reactions: [&'a str; 0],
-    voice: Voice,
-    #[serde(flatten)]
-    file: Option<AttachedFile<'a>>,
-    created_at: Option<String>,
-    updated_at: Option<String>,
-}
-
-/// The curve of a recording.
-#[derive(Debug, Serialize)]
-struct Voice {
-    waveform: [u8; 0],
-}
-
-fn last_message<'a>(
-    conversation: &'a pb::Conversation,
-    users: &'a Users,
-) -> Option<LastMessage<'a>> {
-    let last = conversation.last_message.as_ref()?;
-    let file = last.attachment.as_ref();
-    let mut others = conversation.member_ids.iter().filter(|_| !conversation.is_group);
-    Some(LastMessage {
-        id: &last.message_id,
-        conversation: &conversation.id,
-        conversation_id: &conversation.id,
-        from: users.card(&last.sender_id),
-        sender: users.card(&last.sender_id),
-        to: others.find(|id| **id != last.sender_id).map(String::as_str),
-        text: &last.content,
-        content: &last.content,
-        r#type: message::old_type(&last.r#type),
-        message_type: (last.r#type == message::SYSTEM).then_some(message::SYSTEM),
-        status: "sent",
-        read_by: [],
-        deleted: false,
-        is_deleted: false,
-        deleted_for: [],
-        edited: false,
-        forwarded: false,
-        call_activity: false,
-        is_video_call: false,
-        reactions: [],
-        voice: Voice { waveform: [] },
-        file: file.map(|attachment| AttachedFile::new(attachment, &last.r#type)),
-        created_at: iso(last.created_at.as_ref()),
-        updated_at: iso(last.created_at.as_ref()),
-    })
 }
 
 /// A conversation as new clients read it.
@@ -256,6 +187,10 @@ pub(super) struct Unified<'a> {
     last_message: Option<UnifiedPreview<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_sent_at: Option<String>,
+    #[serde(skip_serializing_if = "is_zero")]
+    cleared_seq: i64,
+    #[serde(flatten)]
+    state: Option<UnifiedState<'a>>,
     created_at: Option<String>,
     updated_at: Option<String>,
 }
@@ -292,10 +227,53 @@ impl<'a> From<&'a pb::Conversation> for Unified<'a> {
             group: conversation.group.as_ref().map(Into::into),
             last_message,
             last_sent_at: iso(conversation.last_sent_at.as_ref()),
+            cleared_seq: conversation.cleared_seq,
+            state: None,
             created_at: iso(conversation.created_at.as_ref()),
             updated_at: iso(conversation.updated_at.as_ref()),
         }
     }
+}
+
+impl<'a> Unified<'a> {
+    /// Shows a conversation with what its reader has heard and read of it.
+    pub(super) fn with_state(conversation: &'a pb::Conversation, states: &'a States) -> Self {
+        let cursors = states.cursors(conversation).map(|cursor| UnifiedCursor {
+            user_id: &cursor.user_id,
+            delivered_seq: cursor.delivered_seq,
+            delivered_at: iso(cursor.delivered_at.as_ref()),
+            read_seq: cursor.read_seq,
+            read_at: iso(cursor.read_at.as_ref()),
+        });
+        let state =
+            UnifiedState { unread_count: states.unread(conversation), cursors: cursors.collect() };
+        Self { state: Some(state), ..Self::from(conversation) }
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the macro hands a reference over")]
+fn is_zero(number: &i64) -> bool {
+    *number == 0
+}
+
+/// How far members have heard and read, and what the reader has not, as new clients read it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct UnifiedState<'a> {
+    unread_count: u32,
+    cursors: Vec<UnifiedCursor<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct UnifiedCursor<'a> {
+    user_id: &'a str,
+    delivered_seq: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delivered_at: Option<String>,
+    read_seq: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    read_at: Option<String>,
 }
 
 fn status(conversation: &pb::Conversation) -> &'static str {
@@ -314,38 +292,33 @@ struct Page<'a, T> {
     next_cursor: Option<&'a str>,
 }
 
-#[derive(Serialize)]
-struct Whole<T> {
-    conversations: Vec<T>,
-}
-
 pub(super) fn list(
     answer: Answer,
     response: &pb::ListConversationsResponse,
+    states: &States,
     users: &Users,
 ) -> Response {
+    let next = response.page.as_ref().map(|page| page.next_cursor.as_str());
+    let next_cursor = next.filter(|cursor| !cursor.is_empty());
     let rows = response.conversations.iter();
     match answer {
         Answer::Bare => {
             let row = |row| {
                 let last = row_id(row);
-                Item::new(row, Document::new(row, |id| id, last))
+                Item::new(row, states, Document::new(row, states, |id| id, last))
             };
             envelope::json(StatusCode::OK, &rows.map(row).collect::<Vec<_>>())
         }
         Answer::Enveloped => {
             let row = |row| {
-                let last = last_message(row, users);
-                Item::new(row, Document::new(row, |id| users.card(id), last))
+                let last = last::in_list(row, users);
+                Item::new(row, states, Document::new(row, states, |id| users.card(id), last))
             };
-            envelope::ok(Whole { conversations: rows.map(row).collect() })
+            envelope::ok(Page { conversations: rows.map(row).collect(), next_cursor })
         }
         Answer::Unified => {
-            let next = response.page.as_ref().map(|page| page.next_cursor.as_str());
-            envelope::ok(Page {
-                conversations: rows.map(Unified::from).collect(),
-                next_cursor: next.filter(|cursor| !cursor.is_empty()),
-            })
+            let rows = rows.map(|row| Unified::with_state(row, states));
+            envelope::ok(Page { conversations: rows.collect(), next_cursor })
         }
     }
 }

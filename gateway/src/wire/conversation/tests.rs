@@ -25,6 +25,7 @@ fn every_spelling_names_the_one_other_member() {
         json!({ "participants": [OTHER] }),
         json!({ "participants": [CALLER, OTHER, OTHER], "type": "direct" }),
         json!({ "members": [OTHER, CALLER] }),
+        json!({ "memberIds": [OTHER] }),
         json!({ "participants": [OTHER], "members": [THIRD], "otherUserId": THIRD }),
         json!({ "participants": [], "members": null, "otherUserId": OTHER }),
         json!({ "participants": OTHER }),
@@ -91,6 +92,15 @@ fn parameters_and_path_decide_the_shape() {
         (View::ByQuery, Dialect::Undeclared, me.as_str(), Answer::Bare, 500),
         (View::ByQuery, Dialect::Flutter, "", Answer::Enveloped, 500),
         (View::ByQuery, Dialect::Electron, me.as_str(), Answer::Enveloped, 500),
+        (View::ByQuery, Dialect::Undeclared, "status=active", Answer::Enveloped, 500),
+        (View::ByQuery, Dialect::Flutter, me.as_str(), Answer::Bare, 500),
+        (View::ByQuery, Dialect::Electron, "", Answer::Enveloped, 500),
+        (View::ByQuery, Dialect::Electron, "limit=200", Answer::Enveloped, 200),
+        (View::ByQuery, Dialect::Undeclared, "limit=501", Answer::Enveloped, 500),
+        (View::ByQuery, Dialect::Undeclared, "limit=-3", Answer::Enveloped, 1),
+        (View::ByQuery, Dialect::Unified, me.as_str(), Answer::Unified, 50),
+        (View::Bare, Dialect::Unified, "", Answer::Unified, 50),
+        (View::Bare, Dialect::Flutter, me.as_str(), Answer::Bare, 500),
         (View::Bare, Dialect::Undeclared, "", Answer::Bare, 500),
         (View::Bare, Dialect::Electron, me.as_str(), Answer::Enveloped, 500),
         (View::ByQuery, Dialect::Unified, "", Answer::Unified, 50),
@@ -171,10 +181,20 @@ async fn body(response: Response) -> Value {
 }
 
 async fn listed(answer: Answer, conversation: pb::Conversation, cursor: &str) -> Value {
+    listed_with(answer, conversation, States::default(), cursor).await
+}
+
+async fn listed_with(
+    answer: Answer,
+    conversation: pb::Conversation,
+    mut states: States,
+    cursor: &str,
+) -> Value {
     let page = pb::PageResponse { next_cursor: cursor.to_owned() };
-    let response =
+    let mut response =
         pb::ListConversationsResponse { conversations: vec![conversation], page: Some(page) };
-    body(answer.write(&response, &users())).await
+    states.settle(&mut response.conversations);
+    body(answer.write(&response, &states, &users())).await
 }
 
 #[tokio::test]
@@ -185,11 +205,11 @@ async fn mobile_row_has_ids_and_times() {
         "hiddenFor": [], "deliveredUpTo": {}, "readUpTo": {},
         "lastMessage": LAST, "lastMessageAt": "1970-01-01T00:00:02.005Z",
         "lastPreview": "hi", "lastFrom": OTHER, "lastOutgoingAt": "1970-01-01T00:00:01.005Z",
-        "createdAt": "1970-01-01T00:00:00.005Z", "updatedAt": "1970-01-01T00:00:01.005Z",
+        "unreadCount": 0, "createdAt": "1970-01-01T00:00:00.005Z", "updatedAt": "1970-01-01T00:00:01.005Z",
     }]);
     assert_eq!(listed(Answer::Bare, lively(), "").await, row);
     let quiet = listed(Answer::Bare, quiet(), "").await;
-    for absent in ["lastMessage", "lastMessageAt", "unreadCount"] {
+    for absent in ["lastMessage", "lastMessageAt"] {
         assert!(quiet[0].get(absent).is_none(), "{absent}");
     }
     assert_eq!((&quiet[0]["lastPreview"], &quiet[0]["lastFrom"]), (&json!(""), &json!("")));
@@ -254,7 +274,7 @@ async fn new_clients_read_one_spelling() {
             "id": LAST, "seq": 3, "senderId": OTHER, "content": "hi", "type": "text",
             "createdAt": "1970-01-01T00:00:02.005Z",
         },
-        "lastSentAt": "1970-01-01T00:00:01.005Z",
+        "lastSentAt": "1970-01-01T00:00:01.005Z", "unreadCount": 0, "cursors": [],
         "createdAt": "1970-01-01T00:00:00.005Z", "updatedAt": "1970-01-01T00:00:01.005Z",
     }]});
     assert_eq!(listed, expected);
@@ -265,14 +285,16 @@ async fn new_clients_read_one_spelling() {
 #[tokio::test]
 async fn opened_conversation_is_new_or_not() {
     for (created, status) in [(true, 201), (false, 200)] {
-        let response = opened(Dialect::Undeclared, created, &lively(), &users());
+        let states = States::default();
+        let response = opened(Dialect::Undeclared, created, &lively(), &states, &users());
         assert_eq!(response.status().as_u16(), status);
         let conversation = &body(response).await["conversation"];
         assert_eq!(conversation["_id"], ID);
         assert_eq!(conversation["lastMessage"], LAST);
         assert_eq!(conversation["members"][1]["_id"], OTHER);
         assert!(conversation.get("lastPreview").is_none());
-        let unified = body(opened(Dialect::Unified, created, &lively(), &users())).await;
+        let unified = opened(Dialect::Unified, created, &lively(), &states, &users());
+        let unified = body(unified).await;
         assert_eq!(unified["conversation"]["memberIds"], json!([CALLER, OTHER]));
     }
 }
@@ -362,3 +384,5 @@ async fn group_names_no_recipient() {
     let unified = &listed(Answer::Unified, group, "").await["conversations"][0];
     assert_eq!(unified["isGroup"], true);
 }
+
+mod states;
