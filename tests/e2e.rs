@@ -8,6 +8,7 @@ mod proxy;
 
 mod announcing;
 mod authorization;
+mod clearing;
 mod deletions;
 mod drain;
 mod edits;

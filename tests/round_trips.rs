@@ -47,3 +47,51 @@ async fn warm_send_costs_three_round_trips() {
     assert!(names.len() <= 3, "{names:?}");
     assert!(names.contains(&"message insert".to_owned()), "{names:?}");
 }
+
+/// Commands that answer a request for a list, and those of no relay.
+const READS: [&str; 3] = ["find", "aggregate", "getMore"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn list_costs_the_same_however_long_it_is() {
+    let commands: Arc<Mutex<Vec<String>>> = Arc::default();
+    let seen = Arc::clone(&commands);
+    let suite = testing::suite(|options| {
+        options.observer = Some(EventHandler::callback(move |event| {
+            if let CommandEvent::Started(started) = event
+                && READS.contains(&started.command_name.as_str())
+            {
+                let database = started.db.rsplit('-').next().unwrap_or_default();
+                let command = format!("{database} {}", started.command_name);
+                seen.lock().expect("not poisoned").push(command);
+            }
+        }));
+    })
+    .await;
+    let one = Person::new(suite.gateways[0]).await;
+    let other = Person::new(suite.gateways[1]).await;
+    let bare = format!("/api/conversations?me={}", one.id);
+    let paths = [bare.as_str(), "/api/conversations", "/conversations?clientType=unified"];
+    let mut costs = Vec::new();
+    for count in [5, 50] {
+        let listed = one.get(&bare).await.as_array().expect("a list").len();
+        for _ in listed..count {
+            let conversation = one.group(&[&other]).await;
+            other.send(&conversation, "hi").await;
+        }
+        for path in paths {
+            commands.lock().expect("not poisoned").clear();
+            let list = one.get(path).await;
+            let mut read = commands.lock().expect("not poisoned").clone();
+            let rows = list.as_array().or(list["conversations"].as_array()).expect("a list");
+            assert_eq!(rows.len(), count, "{path}");
+            // Who asks is looked up at his own times.
+            read.retain(|command| !command.starts_with("auth"));
+            read.sort();
+            costs.push(read);
+        }
+    }
+    let (few, many) = costs.split_at(paths.len());
+    assert_eq!(few, many);
+    assert!(few[0].len() <= 6, "{:?}", few[0]);
+    assert!(few[0].iter().any(|command| command.starts_with("message")), "{:?}", few[0]);
+}
