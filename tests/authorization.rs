@@ -50,6 +50,8 @@ const ROUTES: &[(&str, &str, About)] = &[
     ("GET", "/api/conversations/{conversation}", Object("", "")),
     ("DELETE", "/api/conversations/{conversation}", Object("", "")),
     ("POST", "/api/conversations/contacts/sync", Caller),
+    ("GET", "/api/conversations/{conversation}", Object("", "")),
+    ("DELETE", "/api/conversations/{conversation}", Object("", "")),
     ("GET", "/api/messages", Object("?conversation={conversation}", "")),
     ("GET", "/messages", Object("?conversation={conversation}", "")),
     ("POST", "/api/messages", Object("", r#"{"conversationId":"{conversation}","content":"hi"}"#)),

@@ -1,12 +1,16 @@
 //! Who may act in a conversation, and who hears of it. Decided here alone.
 
-use chat_kit::{caller::Actor, id::ConversationId};
+use chat_kit::{
+    caller::Actor,
+    id::{ConversationId, UserId},
+};
 use chat_proto::v1::Act;
 
 use crate::{
     Service,
     error::Error,
     group::GroupError,
+    request::RequestError,
     store::conversations::{Audience, ConversationStatus},
 };
 
@@ -42,6 +46,14 @@ fn permit(actor: &Actor, act: Act, audience: &Audience) -> Result<(), Error> {
             Actor::User { .. } => Err(Error::ServicesOnly),
         },
         Act::Read | Act::Post if !is_member => Err(Error::NotAMember),
+        Act::Post if audience.status == ConversationStatus::Pending => {
+            let has_asked = |by: UserId| matches!(actor, Actor::User { id, .. } if *id == by);
+            let refusal = match audience.requester() {
+                Some(requester) if !has_asked(requester) => RequestError::ToAnswer,
+                Some(_) | None => RequestError::Unanswered,
+            };
+            Err(refusal.into())
+        }
         Act::Post if audience.status != ConversationStatus::Active => {
             Err(Error::NotActive(audience.status))
         }
@@ -57,8 +69,6 @@ fn permit(actor: &Actor, act: Act, audience: &Audience) -> Result<(), Error> {
 mod tests {
     use std::collections::HashMap;
 
-    use chat_kit::id::UserId;
-
     use super::*;
     use crate::store::conversations::Rights;
 
@@ -71,6 +81,8 @@ mod tests {
             member_ids: vec![UserId::new(), member],
             status,
             participant_key: None,
+            created_by: None,
+            requested_by: None,
             group: None,
             cleared: HashMap::new(),
         }
@@ -124,6 +136,8 @@ mod tests {
                 member_ids: vec![admin, member],
                 status: ConversationStatus::Active,
                 participant_key: None,
+                created_by: None,
+                requested_by: None,
                 group: Some(Rights { admin_ids: vec![admin], only_admins_can_send }),
                 cleared: HashMap::new(),
             };

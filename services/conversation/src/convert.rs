@@ -1,6 +1,7 @@
 //! Requests to validated input, documents to protobuf. Pure.
 
 pub(crate) mod group;
+pub(crate) mod request;
 
 use chat_kit::{
     caller::Actor,
@@ -60,7 +61,7 @@ pub(crate) fn texts(users: &[UserId]) -> Vec<String> {
     users.iter().map(UserId::to_string).collect()
 }
 
-fn conversation_id(text: &str) -> Result<ConversationId, Error> {
+pub(crate) fn conversation_id(text: &str) -> Result<ConversationId, Error> {
     text.parse().map_err(|_| Error::InvalidConversationId)
 }
 
@@ -215,7 +216,8 @@ pub(crate) fn shown_to_all(found: Conversation) -> pb::Conversation {
         status: pb::ConversationStatus::from(found.status).into(),
         last_sent_at: None,
         member_ids: found.member_ids.iter().map(UserId::to_string).collect(),
-        created_by: found.created_by.map(|id| id.to_string()),
+        created_by: made_by(&found).map(|id| id.to_string()),
+        accepted_at: found.accepted_at.map(to_timestamp),
         participant_key: found.participant_key,
         last_message: None,
         created_at: Some(to_timestamp(found.created_at)),
@@ -227,7 +229,16 @@ pub(crate) fn shown_to_all(found: Conversation) -> pb::Conversation {
     }
 }
 
-fn conversation(mut found: Conversation, user: UserId) -> pb::Conversation {
+/// Who asked counts while it is not accepted: he need not be who made it.
+fn made_by(found: &Conversation) -> Option<UserId> {
+    match found.status {
+        ConversationStatus::Pending | ConversationStatus::Declined => found.requester(),
+        ConversationStatus::Active | ConversationStatus::Blocked => found.created_by,
+    }
+}
+
+/// Writes a conversation as `user` sees it.
+pub(crate) fn conversation(mut found: Conversation, user: UserId) -> pb::Conversation {
     let own = user.to_string();
     let cleared_seq = found.cleared_seq(user);
     let joined_seq = found.joined.get(&own).copied().unwrap_or_default();

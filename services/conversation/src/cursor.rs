@@ -8,7 +8,7 @@ use chat_kit::id::ConversationId;
 use crate::error::Error;
 
 /// Hex characters of an instant and of an id.
-const INSTANT: usize = 16;
+pub(crate) const INSTANT: usize = 16;
 const ID: usize = 24;
 
 /// The keys of the last conversation on a page, in the order of the list.
@@ -59,7 +59,7 @@ impl fmt::Display for Cursor {
     }
 }
 
-fn instant(text: &str) -> Option<DateTime> {
+pub(crate) fn instant(text: &str) -> Option<DateTime> {
     let bits = u64::from_str_radix(text, 16).ok()?;
     Some(DateTime::from_millis(bits.cast_signed()))
 }

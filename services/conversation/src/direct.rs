@@ -63,7 +63,12 @@ impl Service {
     }
 
     /// Returns the id of a user who exists and is not `user`.
-    async fn known_user(&self, caller: &Caller, user: UserId, peer: Peer) -> Result<UserId, Error> {
+    pub(crate) async fn known_user(
+        &self,
+        caller: &Caller,
+        user: UserId,
+        peer: Peer,
+    ) -> Result<UserId, Error> {
         let mut users = self.users.clone();
         let found = match peer {
             Peer::Id(id) if id == user => return Err(Error::OwnConversation),

@@ -8,7 +8,7 @@ use chat_kit::{
 };
 use tonic::{Code, Status};
 
-use crate::{group::GroupError, store::conversations::ConversationStatus};
+use crate::{group::GroupError, request::RequestError, store::conversations::ConversationStatus};
 
 /// A failure of the conversation service.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +49,9 @@ pub(crate) enum Error {
     /// What groups can fail with.
     #[error(transparent)]
     Group(#[from] GroupError),
+    /// What chat requests can fail with.
+    #[error(transparent)]
+    Request(#[from] RequestError),
     /// A field that is needed is not there.
     #[error("`{0}` is missing")]
     Missing(&'static str),
@@ -119,6 +122,7 @@ impl ServiceError for Error {
             | Self::InvalidId(_)
             | Self::InvalidConversationId => Code::InvalidArgument,
             Self::Group(error) => error.code(),
+            Self::Request(error) => error.code(),
             Self::User(status) => status.code(),
             Self::Mongo(error) if error.is_transient() => Code::Unavailable,
             Self::Batch(BatchError::Full | BatchError::Late) => Code::Unavailable,
@@ -145,6 +149,7 @@ impl ServiceError for Error {
             | Self::Invalid(_)
             | Self::TooMany { .. } => "validation_error",
             Self::Group(error) => error.reason(),
+            Self::Request(error) => error.reason(),
             Self::InvalidId(_) => "invalid_id",
             Self::InvalidConversationId => "invalid_conversation_id",
             Self::User(_) | Self::Batch(BatchError::Late) => UNAVAILABLE,
@@ -175,6 +180,7 @@ impl ServiceError for Error {
             | Self::NotActive(_)
             | Self::ServicesOnly
             | Self::NotTheSender
+            | Self::Request(_)
             | Self::User(_)
             | Self::NoUserInAnswer
             | Self::Mongo(_)

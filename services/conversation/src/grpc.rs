@@ -13,7 +13,7 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     Service,
-    convert::{self, group as groups},
+    convert::{self, group as groups, request as requests},
     store::groups::Way,
 };
 
@@ -51,6 +51,60 @@ impl ConversationService for Service {
         let id = self.find_direct(user, peer).await?;
         let conversation_id = id.map(|id| id.to_string());
         Ok(Response::new(FindDirectConversationResponse { conversation_id }))
+    }
+
+    async fn request_chat(
+        &self,
+        request: Request<pb::RequestChatRequest>,
+    ) -> Result<Response<pb::RequestChatResponse>, Status> {
+        let caller = Caller::open(&request)?;
+        let user = caller.user_id()?;
+        let peer = requests::requested(request.into_inner())?;
+        let found = self.request_chat(&caller, user, peer).await?;
+        let conversation = Some(convert::conversation(found, user));
+        Ok(Response::new(pb::RequestChatResponse { conversation }))
+    }
+
+    async fn accept_chat(
+        &self,
+        request: Request<pb::AcceptChatRequest>,
+    ) -> Result<Response<pb::AcceptChatResponse>, Status> {
+        let user = Caller::open(&request)?.user_id()?;
+        let id = convert::conversation_id(&request.into_inner().conversation_id)?;
+        let conversation = Some(convert::conversation(self.accept_chat(user, id).await?, user));
+        Ok(Response::new(pb::AcceptChatResponse { conversation }))
+    }
+
+    async fn decline_chat(
+        &self,
+        request: Request<pb::DeclineChatRequest>,
+    ) -> Result<Response<pb::DeclineChatResponse>, Status> {
+        let user = Caller::open(&request)?.user_id()?;
+        let id = convert::conversation_id(&request.into_inner().conversation_id)?;
+        let conversation = Some(convert::conversation(self.decline_chat(user, id).await?, user));
+        Ok(Response::new(pb::DeclineChatResponse { conversation }))
+    }
+
+    async fn start_chat(
+        &self,
+        request: Request<pb::StartChatRequest>,
+    ) -> Result<Response<pb::StartChatResponse>, Status> {
+        let caller = Caller::open(&request)?;
+        let user = caller.user_id()?;
+        let peer = requests::started(request.into_inner())?;
+        let found = self.start_chat(&caller, user, peer).await?;
+        let conversation = Some(convert::conversation(found, user));
+        Ok(Response::new(pb::StartChatResponse { conversation }))
+    }
+
+    async fn list_chat_requests(
+        &self,
+        request: Request<pb::ListChatRequestsRequest>,
+    ) -> Result<Response<pb::ListChatRequestsResponse>, Status> {
+        let user = Caller::open(&request)?.user_id()?;
+        let wanted = requests::page(request.into_inner(), &self.limits)?;
+        let listed = self.list_requests(user, &wanted).await?;
+        Ok(Response::new(requests::listed(listed, user)))
     }
 
     async fn list_conversations(

@@ -15,6 +15,7 @@ mod grpc;
 mod invite;
 mod list;
 mod partners;
+mod request;
 mod store;
 
 use chat_kit::{

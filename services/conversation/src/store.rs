@@ -8,6 +8,7 @@ pub(crate) mod memberships;
 pub(crate) mod partners;
 pub(crate) mod previews;
 pub(crate) mod replaced;
+pub(crate) mod requests;
 
 use bson::{RawBsonRef, RawDocument};
 use mongodb::Database;
@@ -19,6 +20,7 @@ use conversations::Conversations;
 use groups::Groups;
 use partners::Partners;
 use previews::Previews;
+use requests::Requests;
 
 /// The database of the conversation service.
 #[derive(Clone, Debug)]
@@ -29,6 +31,7 @@ pub(crate) struct Store {
     partners: Partners,
     audiences: Audiences,
     previews: Previews,
+    requests: Requests,
 }
 
 impl Store {
@@ -40,6 +43,7 @@ impl Store {
             partners: Partners::new(&database),
             audiences: Audiences::new(&database),
             previews: Previews::new(&database),
+            requests: Requests::new(&database),
             database,
         }
     }
@@ -47,7 +51,8 @@ impl Store {
     /// Makes the indexes that are not there yet.
     pub(crate) async fn create_indexes(&self) -> anyhow::Result<()> {
         self.conversations.create_indexes().await?;
-        self.groups.create_indexes().await
+        self.groups.create_indexes().await?;
+        self.requests.create_indexes().await
     }
 
     pub(crate) fn database(&self) -> &Database {
@@ -60,6 +65,10 @@ impl Store {
 
     pub(crate) fn groups(&self) -> &Groups {
         &self.groups
+    }
+
+    pub(crate) fn requests(&self) -> &Requests {
+        &self.requests
     }
 
     pub(crate) fn partners(&self) -> &Partners {

@@ -77,7 +77,7 @@ async fn nobody_posts_in_a_declined_conversation() {
         }
     }
     messages.dedup();
-    assert_eq!(messages.len(), 3, "{messages:?}");
+    assert_eq!(messages.len(), 4, "each side of a request waits for another: {messages:?}");
 }
 
 #[tokio::test]

@@ -15,4 +15,5 @@ mod list;
 mod open;
 mod partners;
 mod preview;
+mod requests;
 mod support;

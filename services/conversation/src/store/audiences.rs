@@ -61,6 +61,7 @@ impl Audiences {
 async fn find(documents: Collection<RawDocumentBuf>, wanted: Vec<Wanted>) -> Vec<Found> {
     let mut parts = doc! {
         "member_ids": 1, "status": 1, "participant_key": 1,
+        "created_by": 1, "requested_by": 1,
         "group.admin_ids": 1, "group.only_admins_can_send": 1,
     };
     for user in wanted.iter().filter_map(|(_, user)| *user) {

@@ -39,6 +39,10 @@ pub(crate) struct Conversation {
     #[serde(default)]
     pub(crate) is_group: bool,
     pub(crate) created_by: Option<UserId>,
+    /// Who asked to chat last.
+    pub(crate) requested_by: Option<UserId>,
+    /// When that was accepted.
+    pub(crate) accepted_at: Option<DateTime>,
     pub(crate) last_message: Option<Preview>,
     /// Stored as null before the first message: the list's index holds it in either case.
     pub(crate) last_message_at: Option<DateTime>,
@@ -104,6 +108,8 @@ pub(crate) struct Audience {
     pub(crate) member_ids: Vec<UserId>,
     pub(crate) status: ConversationStatus,
     pub(crate) participant_key: Option<String>,
+    pub(crate) created_by: Option<UserId>,
+    pub(crate) requested_by: Option<UserId>,
     pub(crate) group: Option<Rights>,
     /// What those who asked have cleared, by their ids.
     #[serde(default)]
@@ -140,6 +146,11 @@ impl Conversation {
         shown.max(self.replaced_seq.unwrap_or_default())
     }
 
+    /// Returns who asked for a conversation that is pending or declined. Who made it asked first.
+    pub(crate) fn requester(&self) -> Option<UserId> {
+        self.requested_by.or(self.created_by)
+    }
+
     /// Returns where a page ends that ends with this conversation.
     pub(crate) fn cursor(&self) -> Cursor {
         Cursor { last_message_at: self.last_message_at, updated_at: self.updated_at, id: self.id }
@@ -147,6 +158,11 @@ impl Conversation {
 }
 
 impl Audience {
+    /// Returns who asked for a conversation that is pending.
+    pub(crate) fn requester(&self) -> Option<UserId> {
+        self.requested_by.or(self.created_by)
+    }
+
     pub(crate) fn is_direct(&self) -> bool {
         self.participant_key.is_some()
     }
@@ -249,7 +265,11 @@ impl Conversations {
     }
 
     /// Returns the document that a filter finds, inserted by this call if there is none.
-    async fn upsert(&self, filter: Document, insert: Document) -> Result<Conversation, Error> {
+    pub(super) async fn upsert(
+        &self,
+        filter: Document,
+        insert: Document,
+    ) -> Result<Conversation, Error> {
         let insert = doc! { "$setOnInsert": insert };
         let mut attempt = 1;
         let opened = loop {

@@ -89,5 +89,10 @@ handing_on! {
     join_by_invite(JoinByInviteRequest) -> JoinByInviteResponse;
     join_public_group(JoinPublicGroupRequest) -> JoinPublicGroupResponse;
     filter_partners(FilterPartnersRequest) -> FilterPartnersResponse;
+    request_chat(RequestChatRequest) -> RequestChatResponse;
+    accept_chat(AcceptChatRequest) -> AcceptChatResponse;
+    decline_chat(DeclineChatRequest) -> DeclineChatResponse;
+    start_chat(StartChatRequest) -> StartChatResponse;
+    list_chat_requests(ListChatRequestsRequest) -> ListChatRequestsResponse;
     list_partners(ListPartnersRequest) -> ListPartnersResponse;
 }
