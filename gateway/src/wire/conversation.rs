@@ -111,12 +111,12 @@ pub fn opened(
     states: &States,
     users: &Users,
 ) -> Response {
-    let status = if created { StatusCode::CREATED } else { StatusCode::OK };
+    let code = if created { StatusCode::CREATED } else { StatusCode::OK };
     let conversation = match dialect {
         Dialect::Unified => json!(render::Unified::with_state(conversation, states)),
         _ => json!(render::document(conversation, states, users)),
     };
-    envelope::with_status(status, One { conversation })
+    envelope::with_status(code, One { conversation })
 }
 
 #[derive(Serialize)]
@@ -158,13 +158,11 @@ pub fn details(
 #[must_use]
 pub fn cleared(dialect: Dialect, response: &pb::ClearConversationResponse) -> Response {
     let count = response.hidden_count;
-    match dialect {
-        Dialect::Unified => envelope::ok(json!({ "hiddenCount": count })),
-        _ => {
-            let message = "the conversation is cleared";
-            envelope::ok(json!({ "message": message, "messagesHidden": count }))
-        }
+    if dialect == Dialect::Unified {
+        return envelope::ok(json!({ "hiddenCount": count }));
     }
+    let message = "the conversation is cleared";
+    envelope::ok(json!({ "message": message, "messagesHidden": count }))
 }
 
 /// Returns a conversation as new clients read it.

@@ -153,7 +153,7 @@ impl Step {
 }
 
 fn answer(kind: ChangeKind, by: UserId, found: &Conversation) -> Change {
-    Change { kind, actor_id: by, user_ids: found.requester().into_iter().collect() }
+    Change { kind, actor_id: by, user_ids: found.requester().into_iter().collect(), note: None }
 }
 
 /// Returns the keys of the list's index, which the list names as a hint.
