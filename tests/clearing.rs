@@ -164,6 +164,28 @@ async fn lists_say_what_is_unread_and_how_far_others_have_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn message_deleted_for_oneself_is_not_shown_in_the_own_list() {
+    let suite = testing::suite(|_| {}).await;
+    let [a, b] = [suite.gateways[0], suite.gateways[1]];
+    let (ada, grace) = (Person::new(a).await, Person::new(b).await);
+    let conversation = ada.open(&grace).await;
+    let first = say(&ada, &conversation, "first").await;
+    let second = say(&ada, &conversation, "second").await;
+    for (message, left, unread) in [(&second, "first", 1), (&first, "", 0)] {
+        let path = format!("/api/messages/{}", text(&message["_id"]));
+        grace.ok(Method::DELETE, &path, json!({ "deleteForBoth": false })).await;
+        let row = &rows(&grace.at(a)).await[0];
+        assert_eq!((&row["lastPreview"], &row["unreadCount"]), (&json!(left), &json!(unread)));
+        let path = format!("/api/conversations/{conversation}");
+        assert_eq!(grace.get(&path).await["conversation"]["lastPreview"], left);
+        let list = grace.get("/api/conversations").await;
+        let shown = &list["conversations"][0]["lastMessage"];
+        assert_eq!(shown["content"].as_str().unwrap_or_default(), left);
+        assert_eq!(rows(&ada).await[0]["lastPreview"], "second", "the other one's list is his own");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn each_family_gets_its_shape_of_the_list() {
     let suite = testing::suite(|_| {}).await;
     let (ada, grace) = (Person::new(suite.gateways[0]).await, Person::new(suite.gateways[1]).await);

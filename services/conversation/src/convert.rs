@@ -151,6 +151,7 @@ fn preview(preview: pb::Preview, limits: &Limits) -> Result<Preview, Error> {
         created_at: from_timestamp(&created_at),
         attachment: preview.attachment.map(Into::into),
         change: preview.change,
+        edited_at: preview.edited_at.as_ref().map(from_timestamp),
     };
     Ok(preview)
 }
@@ -285,6 +286,7 @@ impl From<Preview> for pb::Preview {
             created_at: Some(to_timestamp(preview.created_at)),
             attachment: preview.attachment.map(Into::into),
             change: preview.change,
+            edited_at: preview.edited_at.map(to_timestamp),
         }
     }
 }
@@ -336,6 +338,7 @@ mod tests {
             created_at: Some(prost_types::Timestamp::default()),
             attachment: None,
             change: 0,
+            edited_at: None,
         }
     }
 

@@ -25,6 +25,7 @@ fn preview(sender: UserId, seq: i64, content: &str) -> Preview {
         created_at: Some(to_timestamp(bson::DateTime::from_millis(1_000_000 + seq))),
         attachment: None,
         change: 0,
+        edited_at: None,
     }
 }
 

@@ -44,9 +44,13 @@ impl Story {
     }
 
     async fn record(&self, seq: usize) {
+        self.record_as(self.messages[seq].clone()).await;
+    }
+
+    async fn record_as(&self, preview: Preview) {
         let request = RecordActivityRequest {
             conversation_id: self.conversation.clone(),
-            preview: Some(self.messages[seq].clone()),
+            preview: Some(preview),
         };
         let mut conversations = self.suite.conversations.clone();
         conversations.record_activity(as_service(request)).await.expect("recorded");
@@ -118,6 +122,15 @@ async fn message_deleted_before_it_is_shown_never_is() {
     story.delete(3, Some(2)).await;
     story.record(3).await;
     story.assert_shown(Some(&story.messages[2])).await;
+}
+
+#[tokio::test]
+async fn preview_made_after_the_deletion_gives_way_to_it() {
+    let story = Story::begin().await;
+    story.record(1).await;
+    story.record_as(story.edited(2, 1)).await;
+    story.delete(2, Some(1)).await;
+    story.assert_shown(Some(&story.messages[1])).await;
 }
 
 #[tokio::test]

@@ -337,6 +337,7 @@ pub fn preview(message: &Message) -> pb::Preview {
         created_at: Some(to_timestamp(message.created_at)),
         attachment: message.attachment.clone().map(Into::into),
         change: message.change,
+        edited_at: message.edited_at.map(to_timestamp),
     }
 }
 

@@ -89,6 +89,7 @@ fn preview(message: pb::Message) -> pb::Preview {
         r#type: message.r#type,
         created_at: message.created_at,
         attachment: message.attachment,
-        change: 0,
+        change: message.change,
+        edited_at: message.edited_at,
     }
 }

@@ -165,6 +165,7 @@ fn lively() -> pb::Conversation {
         created_at: Some(at(2)),
         attachment: None,
         change: 0,
+        edited_at: None,
     };
     pb::Conversation { last_message: Some(last_message), last_sent_at: Some(at(1)), ..quiet() }
 }

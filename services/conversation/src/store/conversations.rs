@@ -81,6 +81,8 @@ pub(crate) struct Preview {
     /// Number of the change by which the message became like this.
     #[serde(default)]
     pub(crate) change: i64,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) edited_at: Option<DateTime>,
 }
 
 /// How much of the history a member has cleared for himself.

@@ -212,6 +212,7 @@ mod tests {
             created_at: DateTime::now(),
             attachment: None,
             change: 0,
+            edited_at: None,
         };
         let update = recorded(&preview, DateTime::now()).expect("an update");
         let set = update[0].get_document("$set").expect("a stage");

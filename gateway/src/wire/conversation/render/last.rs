@@ -37,6 +37,8 @@ pub(super) struct LastMessage<'a, P> {
     is_deleted: bool,
     deleted_for: [&'a str; 0],
     edited: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    edited_at: Option<String>,
     forwarded: bool,
     call_activity: bool,
     is_video_call: bool,
@@ -92,7 +94,8 @@ fn new<'a, P>(
         deleted: false,
         is_deleted: false,
         deleted_for: [],
-        edited: last.change > 0,
+        edited: last.edited_at.is_some(),
+        edited_at: iso(last.edited_at.as_ref()),
         forwarded: false,
         call_activity: false,
         is_video_call: false,
@@ -100,6 +103,6 @@ fn new<'a, P>(
         voice: Voice { waveform: [] },
         file: file.map(|attachment| AttachedFile::new(attachment, &last.r#type)),
         created_at: iso(last.created_at.as_ref()),
-        updated_at: iso(last.created_at.as_ref()),
+        updated_at: iso(last.edited_at.as_ref().or(last.created_at.as_ref())),
     })
 }

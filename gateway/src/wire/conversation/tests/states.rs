@@ -143,13 +143,19 @@ async fn details_have_profiles_and_the_newest_message_with_ids() {
 }
 
 #[tokio::test]
-async fn what_says_what_happened_is_a_text_to_the_old_families() {
+async fn newest_message_is_edited_where_its_text_was_and_not_by_other_changes() {
     let mut conversation = lively();
-    conversation.last_message.as_mut().expect("a message").r#type = "system".to_owned();
+    conversation.last_message.as_mut().expect("a message").change = 4;
     let row = &listed(Answer::Enveloped, conversation.clone(), "").await["conversations"][0];
-    assert_eq!(row["lastMessage"]["type"], "text");
-    let row = &listed(Answer::Unified, conversation, "").await["conversations"][0];
-    assert_eq!(row["lastMessage"]["type"], "system");
+    assert_eq!(row["lastMessage"]["edited"], false);
+    conversation.last_message.as_mut().expect("a message").edited_at = Some(at(9));
+    let row = &listed(Answer::Enveloped, conversation, "").await["conversations"][0];
+    let last = &row["lastMessage"];
+    let time = json!("1970-01-01T00:00:09.005Z");
+    assert_eq!(
+        (&last["edited"], &last["editedAt"], &last["updatedAt"]),
+        (&json!(true), &time, &time)
+    );
 }
 
 #[tokio::test]
