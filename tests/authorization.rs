@@ -50,8 +50,11 @@ const ROUTES: &[(&str, &str, About)] = &[
     ("GET", "/api/conversations/{conversation}", Object("", "")),
     ("DELETE", "/api/conversations/{conversation}", Object("", "")),
     ("POST", "/api/conversations/contacts/sync", Caller),
-    ("GET", "/api/conversations/{conversation}", Object("", "")),
-    ("DELETE", "/api/conversations/{conversation}", Object("", "")),
+    ("POST", "/api/conversations/contacts/start-chat", Caller),
+    ("GET", "/api/conversations/chat-requests", Caller),
+    ("POST", "/api/conversations/chat-requests", Caller),
+    ("POST", "/api/conversations/chat-requests/{conversation}/accept", Object("", "")),
+    ("POST", "/api/conversations/chat-requests/{conversation}/decline", Object("", "")),
     ("GET", "/api/messages", Object("?conversation={conversation}", "")),
     ("GET", "/messages", Object("?conversation={conversation}", "")),
     ("POST", "/api/messages", Object("", r#"{"conversationId":"{conversation}","content":"hi"}"#)),
@@ -130,10 +133,10 @@ impl Scene {
 /// Returns the row of a route. The old paths have the rows of the common ones, whose names their
 /// parameters have.
 fn about(method: &Method, path: &str) -> (String, About) {
-    let common = match path.strip_prefix("/contacts/") {
-        Some(rest) => format!("/api/conversations/contacts/{rest}"),
-        None => path.to_owned(),
-    };
+    let is_of_conversations =
+        ["/contacts/", "/chat-requests"].iter().any(|old| path.starts_with(old));
+    let common =
+        if is_of_conversations { format!("/api/conversations{path}") } else { path.to_owned() };
     let shape = |path: &str| -> Vec<String> {
         let parts = path.split('/');
         parts.map(|part| if part.starts_with('{') { "{}" } else { part }.to_owned()).collect()

@@ -27,6 +27,7 @@ mod reactions;
 mod reading;
 mod repetition;
 mod replies;
+mod requests;
 mod round_trips;
 mod sessions;
 mod starting;

@@ -9,6 +9,7 @@ mod device;
 pub mod groups;
 pub mod health;
 pub mod messages;
+pub mod requests;
 pub mod users;
 
 use axum::{

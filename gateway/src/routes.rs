@@ -9,7 +9,7 @@ use axum::{
 };
 
 use crate::{
-    http::{auth, contacts, conversations, groups, health, messages, users},
+    http::{auth, contacts, conversations, groups, health, messages, requests, users},
     state::AppState,
 };
 
@@ -51,6 +51,21 @@ fn conversations(routes: Routes) -> Routes {
         .get(&["/api/conversations/{id}", "/conversations/{id}"], conversations::get)
         .delete(&["/api/conversations/{id}", "/conversations/{id}"], conversations::clear)
         .post(&["/api/conversations/contacts/sync", "/contacts/sync"], contacts::sync)
+        .post(
+            &["/api/conversations/contacts/start-chat", "/contacts/start-chat"],
+            requests::start_chat,
+        )
+        .post(&["/api/conversations/chat-requests", "/chat-requests"], requests::create)
+        .get(&["/api/conversations/chat-requests"], requests::list)
+        .get(&["/chat-requests"], requests::list_bare)
+        .post(
+            &["/api/conversations/chat-requests/{id}/accept", "/chat-requests/{id}/accept"],
+            requests::accept,
+        )
+        .post(
+            &["/api/conversations/chat-requests/{id}/decline", "/chat-requests/{id}/decline"],
+            requests::decline,
+        )
 }
 
 fn messages(routes: Routes) -> Routes {

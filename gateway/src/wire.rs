@@ -46,7 +46,9 @@
 //! | cursors: `delivered_at`, `read_at` | – | `deliveredUpTo`, `readUpTo`, by the member's id |
 //! | `unread_count` | – | `unreadCount` |
 //! | `hidden_count` | – | `messagesHidden` |
-//! | the caller | `me` | – |
+//! | the caller | `me`; `from` where somebody is asked to chat | – |
+//! | peer `contact` | `toPhone`, else `toContact`, any JSON scalar | – |
+//! | `accepted_at` | – | `lastMessageAt` before the first message |
 //! | **group**, whose `id` is that of its conversation | | |
 //! | `id` | `groupId`, `conversationId` | `_id`, `conversation`, `conversationId`; in a conversation `group`, `groupId` |
 //! | `member_ids` | `participants`, `members`, `memberIds` | `participants`, `members` |
@@ -84,6 +86,7 @@ pub mod group;
 pub mod handshake;
 pub mod health;
 pub mod message;
+pub mod request;
 pub mod socket;
 pub mod user;
 

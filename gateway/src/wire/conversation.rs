@@ -175,6 +175,14 @@ pub(super) fn made_group(conversation: &pb::Conversation) -> Value {
     render::made_group(conversation)
 }
 
+/// Returns a conversation by itself as the old families read it, with a member as `member` writes him.
+pub(super) fn plain<'a, M: Serialize>(
+    conversation: &'a pb::Conversation,
+    member: impl Fn(&'a str) -> M,
+) -> Value {
+    render::plain(conversation, member)
+}
+
 /// By which path the list is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum View {
@@ -240,7 +248,7 @@ impl Query {
     }
 }
 
-fn status(text: Option<&str>) -> Result<pb::ConversationStatus, ApiError> {
+pub(super) fn status(text: Option<&str>) -> Result<pb::ConversationStatus, ApiError> {
     Ok(match text {
         None | Some("active") => pb::ConversationStatus::Active,
         Some("pending") => pb::ConversationStatus::Pending,

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 pub use self::render::Shape;
-pub(super) use self::render::UnifiedRights;
+pub(super) use self::render::{Card, UnifiedRights};
 use super::{
     Dialect,
     conversation::{self, Users},

@@ -107,7 +107,9 @@ impl<'a, M, L> Document<'a, M, L> {
             created_by: conversation.created_by.as_deref(),
             participant_key: conversation.participant_key.as_deref(),
             last_message,
-            last_message_at: last.and_then(|last| iso(last.created_at.as_ref())),
+            last_message_at: iso(last
+                .and_then(|last| last.created_at.as_ref())
+                .or(conversation.accepted_at.as_ref())),
             hidden_for: [],
             delivered_up_to: states.delivered(conversation),
             read_up_to: states.read(conversation),
@@ -136,9 +138,19 @@ pub(super) fn details(conversation: &pb::Conversation, states: &States, users: &
 
 /// Returns the conversation of a group that was made just now: members as ids, and no message yet.
 pub(super) fn made_group(conversation: &pb::Conversation) -> Value {
-    let states = States::default();
-    let mut document = json!(Document::new(conversation, &states, |id| id, None::<&str>));
-    document["lastMessageAt"] = Value::Null;
+    plain(conversation, |id| id)
+}
+
+/// Returns a conversation by itself, whose time is null before its first message.
+pub(super) fn plain<'a, M: Serialize>(
+    conversation: &'a pb::Conversation,
+    member: impl Fn(&'a str) -> M,
+) -> Value {
+    let mut document =
+        json!(Document::new(conversation, &States::default(), member, row_id(conversation)));
+    if let Some(fields) = document.as_object_mut() {
+        fields.entry("lastMessageAt").or_insert(Value::Null);
+    }
     document
 }
 

@@ -31,7 +31,7 @@ impl Shape {
 /// A profile inside a group; what is not set is left out.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Card<'a> {
+pub(in crate::wire) struct Card<'a> {
     #[serde(rename = "_id")]
     id: &'a str,
     name: &'a str,
@@ -54,7 +54,7 @@ struct Presence {
 
 impl<'a> Card<'a> {
     /// Shows somebody by his id where his profile is not there.
-    fn new(users: &'a Users, id: &'a str, with_presence: bool) -> Self {
+    pub(in crate::wire) fn new(users: &'a Users, id: &'a str, with_presence: bool) -> Self {
         let user = users.get(id);
         let avatar = user.and_then(|user| user.avatar_url.as_deref());
         Self {

@@ -1,0 +1,248 @@
+//! Chat requests: what clients ask for, and how requests look to each family.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+
+use axum::{http::StatusCode, response::Response};
+use chat_kit::id::UserId;
+use chat_proto::v1::{self as pb, request_chat_request, start_chat_request};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{
+    Dialect,
+    conversation::{self, Users, View},
+    envelope, fields,
+    group::Card,
+    user,
+};
+use crate::error::ApiError;
+
+/// Page of a client that pages but does not say how long.
+const DEFAULT_LIMIT: u32 = 50;
+/// What a client gets that never pages.
+const WHOLE_LIST: u32 = 500;
+
+/// Who is asked to chat, in every spelling. The contact is a phone, an e-mail address or a user id.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Ask {
+    #[serde(deserialize_with = "fields::text")]
+    from: Option<String>,
+    #[serde(deserialize_with = "fields::text")]
+    to_phone: Option<String>,
+    #[serde(deserialize_with = "fields::text")]
+    to_contact: Option<String>,
+}
+
+impl Ask {
+    /// Makes the canonical request.
+    pub fn into_request(self, caller: UserId) -> Result<pb::RequestChatRequest, ApiError> {
+        let contact = self.into_contact(caller)?;
+        let peer = Some(request_chat_request::Peer::Contact(contact));
+        Ok(pb::RequestChatRequest { peer })
+    }
+
+    /// Makes the canonical request to start without asking.
+    pub fn into_start(self, caller: UserId) -> Result<pb::StartChatRequest, ApiError> {
+        let contact = self.into_contact(caller)?;
+        let peer = Some(start_chat_request::Peer::Contact(contact));
+        Ok(pb::StartChatRequest { peer })
+    }
+
+    fn into_contact(self, caller: UserId) -> Result<String, ApiError> {
+        // New clients use the canonical name and need not say who they are.
+        let is_canonical = self.to_phone.is_none() && self.to_contact.is_some();
+        let contact = fields::first([self.to_phone, self.to_contact]);
+        match (fields::first([self.from]), contact) {
+            (Some(from), Some(contact)) => {
+                is_caller("from", &from, caller)?;
+                Ok(contact)
+            }
+            (None, Some(contact)) if is_canonical => Ok(contact),
+            _ => {
+                let message = "from, your own user id, and toPhone, a phone, an e-mail address or a user \
+                               id, are needed";
+                Err(ApiError::new(StatusCode::BAD_REQUEST, "missing_fields", message))
+            }
+        }
+    }
+}
+
+fn is_caller(field: &str, text: &str, caller: UserId) -> Result<(), ApiError> {
+    if fields::user_id(field, text)? != caller {
+        return Err(ApiError::forbidden(format!("{field} is not the caller")));
+    }
+    Ok(())
+}
+
+/// An answer to a request.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Reply {
+    me: Option<String>,
+}
+
+impl Reply {
+    /// Returns the canonical id of the conversation in the path.
+    pub fn into_id(self, id: &str, caller: UserId) -> Result<String, ApiError> {
+        if let Some(me) = fields::first([self.me]) {
+            is_caller("me", &me, caller)?;
+        }
+        let id = id.parse::<chat_kit::id::ConversationId>();
+        id.map(|id| id.to_string()).map_err(|_| ApiError::invalid_id("the id of a request"))
+    }
+}
+
+/// The parameters of the list.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Query {
+    me: Option<String>,
+    status: Option<String>,
+    #[serde(deserialize_with = "fields::whole")]
+    limit: Option<i64>,
+    cursor: Option<String>,
+}
+
+/// The shape of the answer to a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// A list alone.
+    Bare,
+    /// An envelope.
+    Enveloped,
+    /// The canonical envelope.
+    Unified,
+}
+
+impl Query {
+    /// Makes the canonical request.
+    pub fn into_request(
+        self,
+        answer: Answer,
+        caller: UserId,
+    ) -> Result<pb::ListChatRequestsRequest, ApiError> {
+        if let Some(me) = fields::first([self.me]) {
+            is_caller("me", &me, caller)?;
+        }
+        let default = match answer {
+            Answer::Unified => DEFAULT_LIMIT,
+            Answer::Bare | Answer::Enveloped => WHOLE_LIST,
+        };
+        let status = match fields::first([self.status]) {
+            None => pb::ConversationStatus::Pending,
+            status => conversation::status(status.as_deref())?,
+        };
+        let limit = fields::page_limit(self.limit, default);
+        let page = Some(pb::PageRequest { limit, cursor: self.cursor.unwrap_or_default() });
+        Ok(pb::ListChatRequestsRequest { status: status.into(), page })
+    }
+}
+
+impl Answer {
+    /// Decides the shape by path and dialect.
+    #[must_use]
+    pub fn new(view: View, dialect: Dialect) -> Self {
+        match (dialect, view) {
+            (Dialect::Unified, _) => Self::Unified,
+            (Dialect::Electron, _) | (_, View::ByQuery) => Self::Enveloped,
+            (_, View::Bare) => Self::Bare,
+        }
+    }
+
+    /// Returns the requests for the profiles that this shape shows, if it shows any.
+    #[must_use]
+    pub fn users_of(self, conversations: &[pb::Conversation]) -> Vec<pb::GetUsersRequest> {
+        match self {
+            Self::Unified => Vec::new(),
+            Self::Bare | Self::Enveloped => conversation::members(conversations),
+        }
+    }
+
+    /// Writes the list in this shape.
+    #[must_use]
+    pub fn write(self, listed: &pb::ListChatRequestsResponse, users: &Users) -> Response {
+        #[derive(Serialize)]
+        struct Whole {
+            conversations: Vec<Value>,
+        }
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Page<'a> {
+            conversations: Vec<Value>,
+            next_cursor: Option<&'a str>,
+        }
+        let rows = listed.conversations.iter();
+        let old = |row| conversation::plain(row, |id| Card::new(users, id, false));
+        match self {
+            Self::Bare => envelope::json(StatusCode::OK, &rows.map(old).collect::<Vec<_>>()),
+            Self::Enveloped => envelope::ok(Whole { conversations: rows.map(old).collect() }),
+            Self::Unified => {
+                let next = listed.page.as_ref().map(|page| page.next_cursor.as_str());
+                envelope::ok(Page {
+                    conversations: rows.map(conversation::unified).collect(),
+                    next_cursor: next.filter(|cursor| !cursor.is_empty()),
+                })
+            }
+        }
+    }
+}
+
+/// Takes out what is for partners alone: who asks shows himself to the one he asks, and sees no more of
+/// him before he is accepted.
+pub fn conceal(users: &mut [pb::User], caller: UserId, conversations: &[pb::Conversation]) {
+    let mut shown = BTreeSet::new();
+    for conversation in conversations {
+        match conversation.status() {
+            pb::ConversationStatus::Active => shown.extend(conversation.member_ids.iter().cloned()),
+            _ => shown.extend(conversation.created_by.clone()),
+        }
+    }
+    user::conceal(users, caller, &shown);
+}
+
+#[derive(Serialize)]
+struct Old {
+    ok: bool,
+    conversation: Value,
+}
+
+#[derive(Serialize)]
+struct Canonical {
+    conversation: Value,
+}
+
+/// Answers with the conversation of a request.
+pub fn one(dialect: Dialect, found: Option<pb::Conversation>) -> Result<Response, ApiError> {
+    let found = found.ok_or_else(|| ApiError::incomplete("conversation"))?;
+    if dialect == Dialect::Unified {
+        return Ok(envelope::ok(Canonical { conversation: conversation::unified(&found) }));
+    }
+    let conversation = conversation::plain(&found, |id| id);
+    Ok(envelope::ok(Old { ok: true, conversation }))
+}
+
+/// Answers with a conversation that was started: to the old families a part of it.
+pub fn started(dialect: Dialect, found: Option<pb::Conversation>) -> Result<Response, ApiError> {
+    const SHOWN: [&str; 8] = [
+        "_id",
+        "participants",
+        "members",
+        "status",
+        "createdBy",
+        "lastMessageAt",
+        "createdAt",
+        "updatedAt",
+    ];
+    if dialect == Dialect::Unified {
+        return one(dialect, found);
+    }
+    let found = found.ok_or_else(|| ApiError::incomplete("conversation"))?;
+    let whole = conversation::plain(&found, |id| id);
+    let shown = SHOWN.map(|field| (field, whole.get(field).cloned().unwrap_or(Value::Null)));
+    let conversation = json!(std::collections::BTreeMap::from(shown));
+    Ok(envelope::ok(Old { ok: true, conversation }))
+}
