@@ -59,6 +59,7 @@ const ROUTES: &[(&str, &str, About)] = &[
     ("GET", "/messages", Object("?conversation={conversation}", "")),
     ("POST", "/api/messages", Object("", r#"{"conversationId":"{conversation}","content":"hi"}"#)),
     ("GET", "/api/messages/conversation/{conversation}", Object("", "")),
+    ("GET", "/api/messages/search", Caller),
     ("PATCH", "/api/messages/{message}", Object("", r#"{"text":"mine"}"#)),
     ("DELETE", "/api/messages/{message}", Object("", "")),
     ("PATCH", "/api/messages/{message}/read", Object("", "")),

@@ -58,6 +58,18 @@ pub async fn history_of(
     page(&state, dialect, &identity, query, View::Of(conversation)).await
 }
 
+/// Finds the caller's messages by their words.
+pub async fn search(
+    State(state): State<AppState>,
+    Declared(dialect): Declared,
+    identity: Identity,
+    Query(search): Query<message::Search>,
+) -> Result<Response, ApiError> {
+    let request = identity.caller.request(search.into_request(dialect));
+    let found = state.clients.message.clone().search_messages(request).await?;
+    Ok(message::answer_found(dialect, found.get_ref(), &identity.user_id.to_string()))
+}
+
 /// Gives the caller's message in the path another text.
 pub async fn edit(
     State(state): State<AppState>,

@@ -4,6 +4,7 @@ mod change;
 mod history;
 mod parts;
 mod render;
+mod search;
 mod shown;
 
 use axum::response::Response;
@@ -19,6 +20,7 @@ pub use self::{
     },
     history::{Answer, Query, View},
     render::{addressed_to, client_id, history_item, live, payload, unified, unified_received},
+    search::{Search, answer_found},
 };
 pub(super) use self::{
     render::AttachedFile,

@@ -4,7 +4,7 @@ mod parts;
 
 use std::str::FromStr;
 
-use bson::oid::ObjectId;
+use bson::{DateTime, oid::ObjectId};
 use chat_kit::{
     id::{ConversationId, InvalidId, MessageId, UserId},
     time::to_timestamp,
@@ -15,6 +15,7 @@ pub use self::parts::Parts;
 use self::parts::label;
 use crate::{
     error::Error,
+    search::{Found, Position},
     states::{Row, State},
     store::{
         messages::{Kind, Message, SystemNote},
@@ -222,6 +223,27 @@ impl From<Message> for pb::Message {
             change: message.change,
             reactions: message.reactions.into_iter().map(Into::into).collect(),
         }
+    }
+}
+
+/// Reads the cursor of a page of what was found; empty for the first.
+pub fn position(cursor: &str) -> Result<Option<Position>, Error> {
+    if cursor.is_empty() {
+        return Ok(None);
+    }
+    let parsed = cursor.split_once('-').and_then(|(millis, id)| {
+        Some((DateTime::from_millis(millis.parse().ok()?), id.parse().ok()?))
+    });
+    parsed.map(Some).ok_or_else(|| invalid("page.cursor", "the cursor is none of this list's"))
+}
+
+/// Writes what was found.
+#[must_use]
+pub fn found(found: Found) -> pb::SearchMessagesResponse {
+    let next = found.next.map(|(at, id)| format!("{}-{id}", at.timestamp_millis()));
+    pb::SearchMessagesResponse {
+        messages: found.messages.into_iter().map(Into::into).collect(),
+        page: Some(pb::PageResponse { next_cursor: next.unwrap_or_default() }),
     }
 }
 

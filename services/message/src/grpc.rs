@@ -127,6 +127,16 @@ impl MessageService for Service {
         let message = Some(self.take_back(changer, reaction).await?.into());
         Ok(Response::new(pb::RemoveReactionResponse { message }))
     }
+
+    async fn search_messages(
+        &self,
+        request: Request<pb::SearchMessagesRequest>,
+    ) -> Result<Response<pb::SearchMessagesResponse>, Status> {
+        let caller = Caller::open(&request)?;
+        let reader = caller.user_id()?;
+        let found = self.search(&caller, reader, request.into_inner()).await?;
+        Ok(Response::new(convert::found(found)))
+    }
 }
 
 /// Opens a call that changes a message.

@@ -14,9 +14,11 @@ mod peers;
 mod previews;
 pub mod queue;
 pub mod receipts;
+pub mod search;
 pub mod send;
 pub mod states;
 pub mod store;
+pub mod words;
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 

@@ -22,6 +22,7 @@ use crate::{
     event,
     queue::Turn,
     store::messages::{Inserted, Last, Message, Quote},
+    words,
 };
 
 /// How long numbers and first messages are looked for before the caller is told to try again.
@@ -286,6 +287,7 @@ impl Service {
 fn numbered(sender: UserId, new: &NewMessage, audience: &Audience, last: Option<Last>) -> Message {
     let now = DateTime::now();
     let parts = new.parts.clone();
+    let is_written = parts.system.is_none();
     let earliest = last.map(|last| after(last.created_at, Duration::from_millis(1)));
     Message {
         id: new.id,
@@ -303,6 +305,7 @@ fn numbered(sender: UserId, new: &NewMessage, audience: &Audience, last: Option<
         contact: parts.contact,
         mention_ids: parts.mention_ids,
         system: parts.system,
+        tokens: if is_written { words::tokens(&new.content) } else { Vec::new() },
         reactions: Vec::new(),
         versions: Vec::new(),
         edited_at: None,

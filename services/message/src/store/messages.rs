@@ -1,6 +1,7 @@
 //! The collection `messages`: its documents, their indexes and every query on them.
 
 mod changes;
+mod found;
 mod hidden;
 mod parts;
 mod states;
@@ -21,6 +22,7 @@ use mongodb::{
 };
 use serde::{Deserialize, Serialize};
 
+pub use self::found::MOST_FOUND;
 pub use self::hidden::Hidden;
 pub use self::parts::{
     Attachment, Call, ContactCard, Forwarding, Kind, Location, Quote, Reaction, Reply, SystemNote,
@@ -39,6 +41,8 @@ const MOST_COUNTED: i64 = 10_000;
 pub(super) const CLIENT_ID_INDEX: &str = "sender_client_id";
 /// Name of the index that makes a number count once.
 pub(super) const SEQ_INDEX: &str = "conversation_seq";
+/// Name of the index of words.
+const TOKENS_INDEX: &str = "tokens";
 /// Name of the index of what is deleted for anybody.
 const HIDDEN_INDEX: &str = "conversation_hidden";
 /// Name of the index that MongoDB makes on `_id`.
@@ -99,6 +103,9 @@ pub struct Message {
     /// What happened, where it was not written.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub system: Option<SystemNote>,
+    /// The tokens by which its text is found.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub tokens: Vec<String>,
     /// What members think of it, oldest first.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub reactions: Vec<Reaction>,
@@ -386,7 +393,7 @@ fn parse(document: Document) -> Result<Message, Error> {
 }
 
 /// The indexes, in the order in which a violation of several is to be named.
-fn indexes() -> [IndexModel; 6] {
+fn indexes() -> [IndexModel; 7] {
     let unique = |name: &str| IndexOptions::builder().name(name.to_owned()).unique(true);
     [
         IndexModel::builder()
@@ -402,6 +409,15 @@ fn indexes() -> [IndexModel; 6] {
             .options(unique(SEQ_INDEX).build())
             .build(),
         IndexModel::builder().keys(doc! { "conversation_id": 1, "created_at": 1 }).build(),
+        IndexModel::builder()
+            .keys(doc! { "tokens": 1, "conversation_id": 1, "created_at": -1, "_id": -1 })
+            .options(
+                IndexOptions::builder()
+                    .name(TOKENS_INDEX.to_owned())
+                    .partial_filter_expression(doc! { "tokens": { "$exists": true } })
+                    .build(),
+            )
+            .build(),
         IndexModel::builder()
             .keys(doc! { "conversation_id": 1, "reply.to": 1 })
             .options(

@@ -13,6 +13,7 @@ mod queries;
 mod reactions;
 mod receipts;
 mod repeat;
+mod search;
 mod send;
 mod services;
 mod slow_list;

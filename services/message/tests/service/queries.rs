@@ -9,7 +9,7 @@ use chat_kit::{
     mongo,
 };
 use chat_message::store::messages::{
-    Inserted, Message, Messages, OutboxEntry, OutboxKind, Waiting,
+    Inserted, MOST_FOUND, Message, Messages, OutboxEntry, OutboxKind, Waiting,
 };
 use futures_util::future::join_all;
 use mongodb::{
@@ -65,6 +65,7 @@ async fn open() -> Collection {
 fn filled(conversation: ConversationId, sender: UserId, seq: i64) -> Message {
     let mut message = stored_message(conversation, sender, seq);
     message.client_id = Some(format!("\"{seq}\""));
+    message.tokens = vec!["word".to_owned(), seq.to_string()];
     let event_id = format!("{}:created:0", message.id);
     message.outbox = vec![OutboxEntry { event_id, kind: OutboxKind::Created, at: at(seq) }];
     message
@@ -114,6 +115,26 @@ impl Collection {
 }
 
 impl Collection {
+    /// Asks the same of a query that merges several ranges of an index.
+    async fn assert_merges_by(&self, index: &str, most: i32) {
+        let query = self.query();
+        let explain = doc! { "explain": &query, "verbosity": "executionStats" };
+        let plan = self.database.run_command(explain).await.expect("a plan");
+        self.commands.lock().expect("not poisoned").clear();
+        let run = plan.get_document("executionStats").expect("statistics");
+        let stages = Bson::Document(run.get_document("executionStages").expect("stages").clone());
+        let names = texts(&stages, "stage");
+        assert!(names.iter().any(|name| name == "SORT_MERGE"), "{names:?}");
+        for refused in ["COLLSCAN", "SORT"] {
+            assert!(!names.iter().any(|name| name == refused), "{query}: {names:?}");
+        }
+        assert!(texts(&stages, "indexName").iter().all(|name| name == index), "{names:?}");
+        for count in ["totalKeysExamined", "totalDocsExamined"] {
+            let found = run.get_i32(count).expect("a count");
+            assert!(found <= most, "{query}: {found} {count}, at most {most} are needed");
+        }
+    }
+
     /// Asks the same of a query that looks rows up in the collection.
     async fn assert_looks_up_by(&self, index: &str, most: i64) {
         let query = self.query();
@@ -201,6 +222,22 @@ async fn lists_and_receipts_go_by_indexes() {
     let seen = messages.newest_seen(reader, &[(conversation, 0)]).await.expect("messages");
     assert_eq!(seen[0].seq, COUNT);
     filled.assert_looks_up_by(BY_SEQ, 1).await;
+}
+
+#[tokio::test]
+async fn words_are_found_newest_first_by_their_index_alone() {
+    let filled = open().await;
+    let conversations = [filled.conversation, ConversationId::new()];
+    filled.commands.lock().expect("not poisoned").clear();
+    let found = filled.messages.holding("word", &conversations, None).await.expect("messages");
+    assert_eq!(found.len(), MOST_FOUND);
+    let numbers: Vec<i64> = found.iter().map(|message| message.seq).collect();
+    assert_eq!(numbers, (1..=COUNT).rev().collect::<Vec<i64>>());
+    filled.assert_merges_by("tokens", 302).await;
+    let before = Some((found[9].created_at, found[9].id));
+    let found = filled.messages.holding("word", &conversations, before).await.expect("messages");
+    assert_eq!((found.len(), found[0].seq), (290, 290));
+    filled.assert_merges_by("tokens", 302).await;
 }
 
 #[tokio::test]

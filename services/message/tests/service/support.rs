@@ -197,6 +197,7 @@ pub fn stored_message(conversation_id: ConversationId, sender_id: UserId, seq: i
         contact: None,
         mention_ids: Vec::new(),
         system: None,
+        tokens: Vec::new(),
         reactions: Vec::new(),
         versions: Vec::new(),
         edited_at: None,

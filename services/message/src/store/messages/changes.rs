@@ -9,7 +9,7 @@ use chat_kit::{
 use mongodb::options::{Hint, ReturnDocument};
 
 use super::{Kind, Message, Messages, OutboxKind, SEQ_INDEX, parse};
-use crate::error::Error;
+use crate::{error::Error, words};
 
 /// Most earlier texts that are kept beside the first.
 const MOST_VERSIONS: i32 = 20;
@@ -21,7 +21,8 @@ const MOST_REACTIONS_IN_ALL: i32 = 1000;
 const MOST_DELETED: i64 = 1000;
 
 /// What is left of a deleted message is none of these.
-const BLANKED: [&str; 10] = [
+const BLANKED: [&str; 11] = [
+    "tokens",
     "attachment",
     "reply",
     "forwarding",
@@ -49,6 +50,7 @@ impl Messages {
         let mut set = changed(OutboxKind::Edited, now);
         set.extend(doc! {
             "content": { "$literal": content }, "edited_at": now, "versions": versions(),
+            "tokens": { "$literal": words::tokens(content) },
         });
         self.change(filter, vec![doc! { "$set": set }]).await
     }

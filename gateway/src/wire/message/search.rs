@@ -1,0 +1,130 @@
+//! Finding messages: what clients ask for, and how what was found looks.
+
+use axum::response::Response;
+use chat_proto::v1 as pb;
+use serde::{Deserialize, Serialize};
+
+use super::render::Unified;
+use crate::wire::{Dialect, envelope, fields, fields::iso};
+
+/// Messages of a page where the client names no number, and all that old clients get.
+const DEFAULT_LIMIT: u32 = 20;
+
+/// The parameters of a search.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Search {
+    query: Option<String>,
+    cursor: Option<String>,
+    #[serde(deserialize_with = "fields::whole")]
+    limit: Option<i64>,
+}
+
+impl Search {
+    /// Makes the canonical request. Old clients know no pages.
+    #[must_use]
+    pub fn into_request(self, dialect: Dialect) -> pb::SearchMessagesRequest {
+        let page = if dialect == Dialect::Unified {
+            let cursor = self.cursor.unwrap_or_default();
+            pb::PageRequest { limit: fields::page_limit(self.limit, DEFAULT_LIMIT), cursor }
+        } else {
+            pb::PageRequest { limit: DEFAULT_LIMIT, cursor: String::new() }
+        };
+        pb::SearchMessagesRequest { query: self.query.unwrap_or_default(), page: Some(page) }
+    }
+}
+
+/// A message that was found, as the old families read it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Hit<'a> {
+    #[serde(rename = "_id")]
+    id: &'a str,
+    from: &'a str,
+    sender: &'a str,
+    text: &'a str,
+    content: &'a str,
+    conversation: &'a str,
+    conversation_id: &'a str,
+    created_at: Option<String>,
+}
+
+impl<'a> From<&'a pb::Message> for Hit<'a> {
+    fn from(message: &'a pb::Message) -> Self {
+        Self {
+            id: &message.id,
+            from: &message.sender_id,
+            sender: &message.sender_id,
+            text: &message.content,
+            content: &message.content,
+            conversation: &message.conversation_id,
+            conversation_id: &message.conversation_id,
+            created_at: iso(message.created_at.as_ref()),
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Hits<T> {
+    messages: Vec<T>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+}
+
+/// Answers with what was found.
+#[must_use]
+pub fn answer_found(
+    dialect: Dialect,
+    response: &pb::SearchMessagesResponse,
+    caller: &str,
+) -> Response {
+    let messages = response.messages.iter();
+    if dialect != Dialect::Unified {
+        return envelope::ok(Hits {
+            messages: messages.map(Hit::from).collect(),
+            next_cursor: None,
+        });
+    }
+    let cursor = response.page.as_ref().map(|page| page.next_cursor.clone());
+    envelope::ok(Hits {
+        messages: messages.map(|message| Unified::seen_by(caller, message)).collect(),
+        next_cursor: cursor.filter(|cursor| !cursor.is_empty()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_new_clients_page() {
+        let search = || {
+            let given = json!({ "query": "x", "cursor": "c", "limit": "500" });
+            fields::read::<Search>(given).expect("a search")
+        };
+        let page = search().into_request(Dialect::Unified).page.expect("a page");
+        assert_eq!((page.limit, page.cursor.as_str()), (100, "c"));
+        let page = search().into_request(Dialect::Undeclared).page.expect("a page");
+        assert_eq!((page.limit, page.cursor.as_str()), (20, ""));
+    }
+
+    #[test]
+    fn hit_has_every_spelling() {
+        let message = pb::Message {
+            id: "m1".to_owned(),
+            conversation_id: "c1".to_owned(),
+            sender_id: "u1".to_owned(),
+            content: "hi".to_owned(),
+            created_at: Some(prost_types::Timestamp { seconds: 1_769_847_330, nanos: 7_000_000 }),
+            ..Default::default()
+        };
+        let expected = json!({
+            "_id": "m1", "from": "u1", "sender": "u1", "text": "hi", "content": "hi",
+            "conversation": "c1", "conversationId": "c1", "createdAt": "2026-01-31T08:15:30.007Z",
+        });
+        assert_eq!(serde_json::to_value(Hit::from(&message)).expect("JSON"), expected);
+    }
+}
