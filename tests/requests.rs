@@ -23,19 +23,22 @@ async fn request_is_heard_accepted_and_written_into() {
     let one = Person::new(suite.gateways[0]).await;
     let other = Person::new(suite.gateways[1]).await;
     let stranger = Person::new(suite.gateways[1]).await;
-    let mut asker = one.listen(suite.gateways[1], "flutter").await;
+    let mut requester = one.listen(suite.gateways[1], "flutter").await;
     let mut ears = [
-        (other.listen(suite.gateways[1], "flutter").await, "chat_request"),
-        (other.listen(suite.gateways[0], "electron").await, "chat_request"),
-        (other.listen(suite.gateways[0], "").await, "chat_request"),
+        other.listen(suite.gateways[1], "flutter").await,
+        other.listen(suite.gateways[0], "electron").await,
+        other.listen(suite.gateways[0], "").await,
     ];
+    for ear in &mut ears[1..] {
+        ear.expect("connected").await;
+    }
     let mut unified = other.listen(suite.gateways[0], "unified").await;
 
     let asked = ask(&one, &other.phone).await;
     let id = text(&asked["_id"]).to_owned();
     assert_eq!((&asked["status"], &asked["createdBy"]), (&json!("pending"), &json!(one.id)));
-    for (ear, name) in &mut ears {
-        let heard = ear.expect(name).await;
+    for ear in &mut ears {
+        let heard = ear.expect("chat_request").await;
         let expected = json!({
             "_id": id, "from": one.id, "to": other.id, "status": "pending",
             "createdAt": asked["createdAt"],
@@ -70,9 +73,9 @@ async fn request_is_heard_accepted_and_written_into() {
     let accepted = other.ok(Method::POST, &accept, json!({ "me": other.id })).await;
     assert_eq!(accepted["conversation"]["status"], "active");
     assert!(accepted["conversation"]["lastMessageAt"].is_string());
-    let heard = asker.expect("chat_request_accepted").await;
+    let heard = requester.expect("chat_request_accepted").await;
     assert_eq!(heard, json!({ "conversationId": id, "partnerId": other.id }));
-    for (ear, _) in &mut ears {
+    for ear in &mut ears {
         let heard = ear.expect("chat_request_accepted").await;
         assert_eq!(heard, json!({ "conversationId": id, "partnerId": one.id }));
     }
@@ -84,7 +87,7 @@ async fn request_is_heard_accepted_and_written_into() {
     let body = json!({ "from": one.id, "toId": other.id, "text": "hi" });
     let sent = one.ok(Method::POST, "/api/messages", body).await;
     assert_eq!(sent["conversationId"], id);
-    assert_eq!(ears[0].0.expect("message").await["text"], "hi");
+    assert_eq!(ears[0].expect("message").await["text"], "hi");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -94,13 +97,13 @@ async fn declined_request_is_heard_by_who_asked_and_can_be_made_again() {
     let other = Person::new(suite.gateways[1]).await;
     let asked = ask(&one, &other.id).await;
     let id = text(&asked["_id"]).to_owned();
-    let mut asker = one.listen(suite.gateways[1], "flutter").await;
+    let mut requester = one.listen(suite.gateways[1], "flutter").await;
     let decline = format!("/chat-requests/{id}/decline");
     for _ in 0..2 {
         let declined = other.ok(Method::POST, &decline, json!({})).await;
         assert_eq!(declined["conversation"]["status"], "declined");
     }
-    let heard = asker.expect("chat_request_declined").await;
+    let heard = requester.expect("chat_request_declined").await;
     assert_eq!(heard, json!({ "conversationId": id, "by": other.id }));
 
     let body = json!({ "from": one.id, "toPhone": other.phone });
@@ -108,12 +111,12 @@ async fn declined_request_is_heard_by_who_asked_and_can_be_made_again() {
     assert_eq!((status, &answer["error"]), (StatusCode::FORBIDDEN, &json!("forbidden")));
     let again = ask(&other, &one.phone).await;
     assert_eq!((&again["_id"], &again["createdBy"]), (&json!(id), &json!(other.id)));
-    let heard = asker.expect("chat_request").await;
+    let heard = requester.expect("chat_request").await;
     assert_eq!((&heard["from"], &heard["to"]), (&json!(other.id), &json!(one.id)));
     let body = json!({ "from": one.id, "toPhone": other.phone });
     let started = one.ok(Method::POST, START, body).await;
     assert_eq!(started["conversation"]["status"], "active");
-    assert_eq!(asker.expect("chat_request_accepted").await["partnerId"], other.id);
+    assert_eq!(requester.expect("chat_request_accepted").await["partnerId"], other.id);
 }
 
 /// The flow F4 of the mobile client, from the first contact to the first message.

@@ -34,6 +34,7 @@ const QUIET_MS = 1_000;
 // about what was said, so they do not break it.
 const BACKGROUND = new Set([
   'connected',
+  'conversation:created',
   'delivered',
   'notification:new',
   'online-users',

@@ -21,6 +21,9 @@ use tokio_tungstenite::{
 pub use packet::{Arguments, Event};
 use packet::{Packet, engine};
 
+/// Name of the event that says that a conversation was made.
+const CONVERSATION_CREATED: &str = "conversation:created";
+
 /// Bytes read or written at once; larger events take several rounds.
 const BUFFER: usize = 4 << 10;
 /// Bytes that may wait to be written; more is refused.
@@ -218,17 +221,21 @@ impl Receiver {
         }
     }
 
-    /// Returns the body of the next event.
+    /// Returns the body of the next event. That a conversation was made, new clients hear on a clock of
+    /// its own; it counts only where it is expected.
     ///
     /// # Panics
     ///
     /// If something else comes.
     pub async fn expect(&mut self, name: &str) -> Value {
-        match self.next().await {
-            Heard::Event(event) if event.name() == name => {
-                serde_json::from_str(event.body()).expect("an event's body is JSON")
+        loop {
+            match self.next().await {
+                Heard::Event(event) if event.name() == name => {
+                    return serde_json::from_str(event.body()).expect("an event's body is JSON");
+                }
+                Heard::Event(event) if event.name() == CONVERSATION_CREATED => {}
+                other => panic!("{other:?} instead of {name}"),
             }
-            other => panic!("{other:?} instead of {name}"),
         }
     }
 

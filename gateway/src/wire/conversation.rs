@@ -176,10 +176,7 @@ pub(super) fn made_group(conversation: &pb::Conversation) -> Value {
 }
 
 /// Returns a conversation by itself as the old families read it, with a member as `member` writes him.
-pub(super) fn plain<'a, M: Serialize>(
-    conversation: &'a pb::Conversation,
-    member: impl Fn(&'a str) -> M,
-) -> Value {
+pub(super) fn plain(conversation: &pb::Conversation, member: impl Fn(&str) -> Value) -> Value {
     render::plain(conversation, member)
 }
 

@@ -176,7 +176,7 @@ impl Answer {
             next_cursor: Option<&'a str>,
         }
         let rows = listed.conversations.iter();
-        let old = |row| conversation::plain(row, |id| Card::new(users, id, false));
+        let old = |row| conversation::plain(row, |id| json!(Card::new(users, id, false)));
         match self {
             Self::Bare => envelope::json(StatusCode::OK, &rows.map(old).collect::<Vec<_>>()),
             Self::Enveloped => envelope::ok(Whole { conversations: rows.map(old).collect() }),
@@ -221,7 +221,7 @@ pub fn one(dialect: Dialect, found: Option<pb::Conversation>) -> Result<Response
     if dialect == Dialect::Unified {
         return Ok(envelope::ok(Canonical { conversation: conversation::unified(&found) }));
     }
-    let conversation = conversation::plain(&found, |id| id);
+    let conversation = conversation::plain(&found, |id| json!(id));
     Ok(envelope::ok(Old { ok: true, conversation }))
 }
 
@@ -241,7 +241,7 @@ pub fn started(dialect: Dialect, found: Option<pb::Conversation>) -> Result<Resp
         return one(dialect, found);
     }
     let found = found.ok_or_else(|| ApiError::incomplete("conversation"))?;
-    let whole = conversation::plain(&found, |id| id);
+    let whole = conversation::plain(&found, |id| json!(id));
     let shown = SHOWN.map(|field| (field, whole.get(field).cloned().unwrap_or(Value::Null)));
     let conversation = json!(std::collections::BTreeMap::from(shown));
     Ok(envelope::ok(Old { ok: true, conversation }))

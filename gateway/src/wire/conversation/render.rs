@@ -138,16 +138,14 @@ pub(super) fn details(conversation: &pb::Conversation, states: &States, users: &
 
 /// Returns the conversation of a group that was made just now: members as ids, and no message yet.
 pub(super) fn made_group(conversation: &pb::Conversation) -> Value {
-    plain(conversation, |id| id)
+    plain(conversation, |id| json!(id))
 }
 
 /// Returns a conversation by itself, whose time is null before its first message.
-pub(super) fn plain<'a, M: Serialize>(
-    conversation: &'a pb::Conversation,
-    member: impl Fn(&'a str) -> M,
-) -> Value {
-    let mut document =
-        json!(Document::new(conversation, &States::default(), member, row_id(conversation)));
+pub(super) fn plain(conversation: &pb::Conversation, member: impl Fn(&str) -> Value) -> Value {
+    let states = States::default();
+    let last = row_id(conversation);
+    let mut document = json!(Document::new(conversation, &states, member, last));
     if let Some(fields) = document.as_object_mut() {
         fields.entry("lastMessageAt").or_insert(Value::Null);
     }
