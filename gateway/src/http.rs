@@ -2,6 +2,7 @@
 //! exist.
 
 pub mod auth;
+pub mod blocks;
 mod body;
 pub mod contacts;
 pub mod conversations;

@@ -9,7 +9,7 @@ use axum::{
 };
 
 use crate::{
-    http::{auth, contacts, conversations, groups, health, messages, requests, users},
+    http::{auth, blocks, contacts, conversations, groups, health, messages, requests, users},
     state::AppState,
 };
 
@@ -102,6 +102,9 @@ fn users(routes: Routes) -> Routes {
         .get(&["/api/users/profile/{id}", "/users/profile/{id}"], users::profile)
         .patch(&["/api/users/me", "/users/me"], users::edit)
         .put(&["/api/users/me", "/users/me"], users::edit)
+        .get(&["/api/users/blocked"], blocks::list)
+        .put(&["/api/users/{id}/block"], blocks::block)
+        .delete(&["/api/users/{id}/block"], blocks::unblock)
         .get(&["/api/users/online/count", "/users/online/count"], users::online_count)
 }
 

@@ -70,6 +70,7 @@
 //! | `phones` of an address book | `contacts`: texts, numbers, or objects with `phone` | – |
 //! | `last_seen_at` | – | `lastSeen` |
 //! | is online | – | `isOnline`, `online`, by object |
+//! | is blocked by the caller | – | `blocked` |
 //! | **auth** | | |
 //! | `otp_session_id` | `sessionId` | `sessionId` |
 //! | `code` | `otp`, any JSON scalar | `otp` |
@@ -77,6 +78,7 @@
 //! | dialect | query `clientType`, header `Client-Type` | – |
 
 pub mod auth;
+pub mod block;
 pub mod contact;
 pub mod conversation;
 pub mod envelope;

@@ -230,7 +230,7 @@ pub(super) fn unified(user: &pb::User) -> Value {
 /// A profile in lists, searches and by itself, as both old families read it.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Item<'a> {
+pub(super) struct Item<'a> {
     #[serde(rename = "_id")]
     underscore_id: &'a str,
     id: &'a str,

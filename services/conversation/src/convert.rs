@@ -1,5 +1,6 @@
 //! Requests to validated input, documents to protobuf. Pure.
 
+mod block;
 pub(crate) mod group;
 pub(crate) mod request;
 
@@ -11,6 +12,8 @@ use chat_kit::{
 use chat_proto::v1::{self as pb, Act, open_direct_conversation_request::Peer as PbPeer};
 
 use tonic::Status;
+
+pub(crate) use self::block::{blocked, blocked_page};
 
 use crate::{
     config::Limits,

@@ -26,7 +26,7 @@ pub(crate) struct Opened {
 
 impl Service {
     /// Finds or makes the direct conversation of `user` and `peer`, whatever its status, and shows it in
-    /// his list. Any number of calls from both sides make one conversation.
+    /// his list. Any number of calls from both sides make one conversation. Across a block, none is made.
     pub(crate) async fn open_direct(
         &self,
         caller: &Caller,
@@ -42,11 +42,16 @@ impl Service {
             return Ok(Opened { conversation, is_new: false });
         }
         let peer = self.known_user(caller, user, peer).await?;
+        if self.store.blocks().between(user, &[peer]).await?.is_some() {
+            let found = conversations.direct(user, peer).await?;
+            return Ok(Opened { conversation: found.ok_or(Error::Blocked)?, is_new: false });
+        }
         let new = ConversationId::new();
         let conversation = conversations.open_direct(new, user, peer, DateTime::now()).await?;
         let is_new = conversation.id == new;
         if is_new {
             self.outbox.announce(new.0);
+            self.close_if_blocked(user, peer).await?;
         }
         let conversation = self.show_again(user, conversation).await?;
         Ok(Opened { conversation, is_new })

@@ -34,6 +34,15 @@ pub(crate) enum Error {
     /// A user wants a conversation with himself.
     #[error("a conversation needs another user")]
     OwnConversation,
+    /// A user wants to block himself.
+    #[error("nobody blocks himself")]
+    OwnBlock,
+    /// A user wants a conversation across a block.
+    #[error("no conversation can be opened: one of you has blocked the other")]
+    Blocked,
+    /// Blocks were made and lifted all the while.
+    #[error("the block is being changed by others, try again")]
+    BlockContended,
     /// A user wants a group of nobody else.
     #[error("a group needs another user")]
     EmptyGroup,
@@ -101,7 +110,7 @@ fn closed(status: ConversationStatus) -> &'static str {
         ConversationStatus::Active => "the conversation is active",
         ConversationStatus::Pending => "the request has not been accepted yet",
         ConversationStatus::Declined => "the request was declined",
-        ConversationStatus::Blocked => "the conversation is blocked",
+        ConversationStatus::Blocked => "nobody can write here: one of you has blocked the other",
     }
 }
 
@@ -110,10 +119,14 @@ impl ServiceError for Error {
         match self {
             Self::ConversationNotFound | Self::NotFound | Self::UserNotFound(_) => Code::NotFound,
             Self::ConversationIdInUse => Code::AlreadyExists,
-            Self::NotAMember | Self::NotActive(_) | Self::ServicesOnly | Self::NotTheSender => {
-                Code::PermissionDenied
-            }
+            Self::NotAMember
+            | Self::NotActive(_)
+            | Self::Blocked
+            | Self::ServicesOnly
+            | Self::NotTheSender => Code::PermissionDenied,
+            Self::BlockContended => Code::Aborted,
             Self::OwnConversation
+            | Self::OwnBlock
             | Self::EmptyGroup
             | Self::TooManyMembers(_)
             | Self::Missing(_)
@@ -139,10 +152,14 @@ impl ServiceError for Error {
             Self::NotFound => "not_found",
             Self::UserNotFound(_) => "user_not_found",
             Self::ConversationIdInUse => "conversation_id_in_use",
-            Self::NotAMember | Self::NotActive(_) | Self::ServicesOnly | Self::NotTheSender => {
-                "forbidden"
-            }
+            Self::NotAMember
+            | Self::NotActive(_)
+            | Self::Blocked
+            | Self::ServicesOnly
+            | Self::NotTheSender => "forbidden",
+            Self::BlockContended => "conflict",
             Self::OwnConversation
+            | Self::OwnBlock
             | Self::EmptyGroup
             | Self::TooManyMembers(_)
             | Self::Missing(_)
@@ -170,6 +187,7 @@ impl ServiceError for Error {
             | Self::TooMany { field, .. } => Some(field),
             Self::InvalidConversationId | Self::ConversationIdInUse => Some("conversation_id"),
             Self::OwnConversation => Some("peer"),
+            Self::OwnBlock => Some("user_id"),
             Self::EmptyGroup | Self::TooManyMembers(_) | Self::UserNotFound(_) => {
                 Some("member_ids")
             }
@@ -178,6 +196,8 @@ impl ServiceError for Error {
             | Self::NotFound
             | Self::NotAMember
             | Self::NotActive(_)
+            | Self::Blocked
+            | Self::BlockContended
             | Self::ServicesOnly
             | Self::NotTheSender
             | Self::Request(_)

@@ -175,6 +175,37 @@ impl ConversationService for Service {
         Ok(Response::new(convert::recorded(outcomes)))
     }
 
+    async fn block_user(
+        &self,
+        request: Request<pb::BlockUserRequest>,
+    ) -> Result<Response<pb::BlockUserResponse>, Status> {
+        let caller = Caller::open(&request)?;
+        let user = caller.user_id()?;
+        let blocked = convert::user_id("user_id", &request.into_inner().user_id)?;
+        self.block(&caller, user, blocked).await?;
+        Ok(Response::new(pb::BlockUserResponse {}))
+    }
+
+    async fn unblock_user(
+        &self,
+        request: Request<pb::UnblockUserRequest>,
+    ) -> Result<Response<pb::UnblockUserResponse>, Status> {
+        let user = Caller::open(&request)?.user_id()?;
+        let blocked = convert::user_id("user_id", &request.into_inner().user_id)?;
+        self.unblock(user, blocked).await?;
+        Ok(Response::new(pb::UnblockUserResponse {}))
+    }
+
+    async fn list_blocked(
+        &self,
+        request: Request<pb::ListBlockedRequest>,
+    ) -> Result<Response<pb::ListBlockedResponse>, Status> {
+        let user = Caller::open(&request)?.user_id()?;
+        let (after, limit) = convert::blocked_page(request.into_inner(), &self.limits)?;
+        let listed = self.list_blocked(user, after, limit).await?;
+        Ok(Response::new(convert::blocked(&listed)))
+    }
+
     async fn get_group(
         &self,
         request: Request<pb::GetGroupRequest>,

@@ -4,6 +4,7 @@
 mod activity;
 mod announce;
 mod audience;
+mod block;
 mod clearing;
 mod config;
 mod convert;

@@ -31,9 +31,13 @@ impl Service {
         peer: Peer,
     ) -> Result<Conversation, Error> {
         let peer = self.known_user(caller, user, peer).await?;
+        if self.store.blocks().between(user, &[peer]).await?.is_some() {
+            return Err(Error::Blocked);
+        }
         let new = ConversationId::new();
         let found = self.store.requests().open(new, user, peer, DateTime::now()).await?;
         if found.id == new {
+            self.close_if_blocked(user, peer).await?;
             self.outbox.announce(new.0);
             return Ok(found);
         }

@@ -1,6 +1,7 @@
 //! The service's database: its collections and their indexes. No queries.
 
 pub(crate) mod audiences;
+pub(crate) mod blocks;
 pub(crate) mod clearing;
 pub(crate) mod conversations;
 pub(crate) mod groups;
@@ -16,6 +17,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::Error;
 use audiences::Audiences;
+use blocks::Blocks;
 use conversations::Conversations;
 use groups::Groups;
 use partners::Partners;
@@ -29,6 +31,7 @@ pub(crate) struct Store {
     conversations: Conversations,
     groups: Groups,
     partners: Partners,
+    blocks: Blocks,
     audiences: Audiences,
     previews: Previews,
     requests: Requests,
@@ -41,6 +44,7 @@ impl Store {
             conversations: Conversations::new(&database),
             groups: Groups::new(&database),
             partners: Partners::new(&database),
+            blocks: Blocks::new(&database),
             audiences: Audiences::new(&database),
             previews: Previews::new(&database),
             requests: Requests::new(&database),
@@ -52,7 +56,8 @@ impl Store {
     pub(crate) async fn create_indexes(&self) -> anyhow::Result<()> {
         self.conversations.create_indexes().await?;
         self.groups.create_indexes().await?;
-        self.requests.create_indexes().await
+        self.requests.create_indexes().await?;
+        self.blocks.create_indexes().await
     }
 
     pub(crate) fn database(&self) -> &Database {
@@ -73,6 +78,10 @@ impl Store {
 
     pub(crate) fn partners(&self) -> &Partners {
         &self.partners
+    }
+
+    pub(crate) fn blocks(&self) -> &Blocks {
+        &self.blocks
     }
 
     pub(crate) fn audiences(&self) -> &Audiences {

@@ -5,13 +5,13 @@ use std::num::NonZeroUsize;
 use bson::doc;
 use chat_conversation::Limits;
 use chat_kit::id::{ConversationId, UserId};
-use chat_proto::v1::{Act, Preview, RecordActivityRequest};
+use chat_proto::v1::{Act, BlockUserRequest, Preview, RecordActivityRequest};
 use futures_util::future::join_all;
 use tonic::Code;
 
 use crate::{
     club::{admins, texts},
-    support::{as_service, assert_failed, by_id, start, start_with},
+    support::{as_service, as_user, assert_failed, by_id, start, start_with},
 };
 
 #[tokio::test]
@@ -51,11 +51,11 @@ async fn adding_is_refused_with_its_reason_and_changes_nothing() {
 #[tokio::test]
 async fn nobody_adds_whom_he_has_blocked_or_who_has_blocked_him() {
     let suite = start().await;
-    let (ada, grace, direct) = suite.pair().await;
-    let [alan] = suite.users().await;
+    let [ada, grace, alan] = suite.users().await;
     let club = suite.club(ada, "Chess", &[alan]).await;
     let of_grace = suite.club(grace, "Go", &[]).await;
-    suite.set_status(&direct.id, "blocked").await;
+    let request = BlockUserRequest { user_id: grace.to_string() };
+    suite.conversations.clone().block_user(as_user(ada, request)).await.expect("blocked");
     suite.forget_commands();
     let refused = club.add(ada, grace).await;
     let message = assert_failed(refused, Code::PermissionDenied, "forbidden");

@@ -3,6 +3,7 @@
 mod activity;
 mod announce;
 mod audience;
+mod blocks;
 mod clearing;
 mod club;
 mod group;

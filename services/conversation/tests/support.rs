@@ -232,6 +232,11 @@ impl Suite {
         self.database.collection("conversations")
     }
 
+    /// Returns the blocks as they are stored.
+    pub fn blocks(&self) -> Collection<Document> {
+        self.database.collection("blocks")
+    }
+
     /// Returns a conversation as it is stored.
     pub async fn document(&self, id: &str) -> Document {
         let filter = doc! { "_id": id.parse::<ConversationId>().expect("an id") };

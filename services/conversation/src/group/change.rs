@@ -53,7 +53,7 @@ impl Service {
     /// Refuses users whom `by` does not talk to, or who do not talk to him. A block that comes later than
     /// this is one of a member.
     pub(super) async fn check_blocks(&self, by: UserId, users: &[UserId]) -> Result<(), Error> {
-        match self.store.groups().blocked(by, users).await? {
+        match self.store.blocks().between(by, users).await? {
             Some(user) => Err(GroupError::Blocked(user).into()),
             None => Ok(()),
         }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use bson::{DateTime, Document, RawDocumentBuf, doc};
+use bson::{DateTime, Document, RawDocumentBuf, doc, oid::ObjectId};
 use chat_kit::{
     id::{ConversationId, MessageId, UserId},
     mongo::{self, MongoError, within},
@@ -43,6 +43,9 @@ pub(crate) struct Conversation {
     pub(crate) requested_by: Option<UserId>,
     /// When that was accepted.
     pub(crate) accepted_at: Option<DateTime>,
+    /// The blocks that close a direct conversation.
+    #[serde(default)]
+    pub(crate) block_ids: Vec<ObjectId>,
     pub(crate) last_message: Option<Preview>,
     /// Stored as null before the first message: the list's index holds it in either case.
     pub(crate) last_message_at: Option<DateTime>,

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::change::{Change, Edit, Expected, Way};
 use super::{
-    conversations::{COLLECTION, Conversation, ConversationStatus, participant_key},
+    conversations::{COLLECTION, Conversation},
     read,
 };
 use crate::error::Error;
@@ -148,28 +148,6 @@ impl Groups {
         let found = within(find).await?;
         let found = found.map(|raw| read::<Found>(COLLECTION, &raw)).transpose()?;
         Ok(found.map(|found| found.id))
-    }
-
-    /// Returns one of some users with whom a user has a blocked conversation, if there is one.
-    pub(crate) async fn blocked(
-        &self,
-        user: UserId,
-        others: &[UserId],
-    ) -> Result<Option<UserId>, Error> {
-        #[derive(Deserialize)]
-        struct Pair {
-            member_ids: Vec<UserId>,
-        }
-        let keys: Vec<String> = others.iter().map(|other| participant_key(user, *other)).collect();
-        let status = ConversationStatus::Blocked.as_str();
-        let find = self
-            .documents
-            .find_one(doc! { "participant_key": { "$in": keys }, "status": status })
-            .projection(doc! { "member_ids": 1 })
-            .hint(Hint::Keys(doc! { "participant_key": 1 }));
-        let found = within(find).await?;
-        let found = found.map(|raw| read::<Pair>(COLLECTION, &raw)).transpose()?;
-        Ok(found.and_then(|pair| pair.member_ids.into_iter().find(|member| *member != user)))
     }
 
     /// Returns a page of a member's groups, the one that changed last first.

@@ -1,0 +1,58 @@
+//! Whom the caller has blocked.
+
+use std::collections::BTreeSet;
+
+use axum::{extract::State, response::Response};
+use chat_proto::v1 as pb;
+
+use super::{InPath, Query};
+use crate::{
+    auth::Identity,
+    error::ApiError,
+    state::AppState,
+    wire::{Declared, block, fields, user},
+};
+
+/// Blocks a user.
+pub async fn block(
+    State(state): State<AppState>,
+    identity: Identity,
+    InPath(id): InPath,
+) -> Result<Response, ApiError> {
+    let user_id = fields::user_id("userId", &id)?.to_string();
+    let request = identity.caller.request(pb::BlockUserRequest { user_id });
+    state.clients.conversation.clone().block_user(request).await?;
+    Ok(block::done(true))
+}
+
+/// Lifts the block of a user.
+pub async fn unblock(
+    State(state): State<AppState>,
+    identity: Identity,
+    InPath(id): InPath,
+) -> Result<Response, ApiError> {
+    let user_id = fields::user_id("userId", &id)?.to_string();
+    let request = identity.caller.request(pb::UnblockUserRequest { user_id });
+    state.clients.conversation.clone().unblock_user(request).await?;
+    Ok(block::done(false))
+}
+
+/// Lists the blocked users.
+pub async fn list(
+    State(state): State<AppState>,
+    Declared(dialect): Declared,
+    identity: Identity,
+    Query(query): Query<block::Listing>,
+) -> Result<Response, ApiError> {
+    let request = identity.caller.request(query.into_request());
+    let listed = state.clients.conversation.clone().list_blocked(request).await?.into_inner();
+    let mut users = Vec::new();
+    if !listed.user_ids.is_empty() {
+        let wanted = pb::GetUsersRequest { user_ids: listed.user_ids.clone() };
+        let wanted = identity.caller.request(wanted);
+        users = state.clients.user.clone().get_users(wanted).await?.into_inner().users;
+    }
+    // Whoever is blocked is nobody's partner.
+    user::conceal(&mut users, identity.user_id, &BTreeSet::new());
+    Ok(block::listed(dialect, &listed, users))
+}
