@@ -11,8 +11,7 @@ use std::{
 
 use chat_kit::{caller::Caller, server, shutdown::Lifecycle};
 use chat_proto::v1::{
-    FindUserIdsByNameRequest, FindUserIdsByNameResponse, FindUserRequest, FindUserResponse,
-    GetUserRequest, GetUserResponse, GetUsersRequest, GetUsersResponse, UpsertProfileRequest,
+    self as pb, FindUserIdsByNameRequest, FindUserIdsByNameResponse, UpsertProfileRequest,
     UpsertProfileResponse, User,
     user_service_server::{UserService, UserServiceServer},
 };
@@ -60,9 +59,50 @@ impl Users {
     }
 }
 
-#[tonic::async_trait]
-impl UserService for Users {
-    async fn upsert_profile(
+/// Implements the service: what the service under test does not call is not there.
+macro_rules! without {
+    ($($name:ident($request:ident) -> $response:ident;)*) => {
+        #[tonic::async_trait]
+        impl UserService for Users {
+            $(
+                async fn $name(
+                    &self,
+                    _: Request<pb::$request>,
+                ) -> Result<Response<pb::$response>, Status> {
+                    Err(Status::unimplemented("not called by this service"))
+                }
+            )*
+
+            async fn upsert_profile(
+                &self,
+                request: Request<UpsertProfileRequest>,
+            ) -> Result<Response<UpsertProfileResponse>, Status> {
+                self.upsert(request)
+            }
+
+            async fn find_user_ids_by_name(
+                &self,
+                request: Request<FindUserIdsByNameRequest>,
+            ) -> Result<Response<FindUserIdsByNameResponse>, Status> {
+                self.find_by_name(request).await
+            }
+        }
+    };
+}
+
+without! {
+    get_user(GetUserRequest) -> GetUserResponse;
+    get_users(GetUsersRequest) -> GetUsersResponse;
+    find_user(FindUserRequest) -> FindUserResponse;
+    update_profile(UpdateProfileRequest) -> UpdateProfileResponse;
+    list_users(ListUsersRequest) -> ListUsersResponse;
+    find_users_by_phones(FindUsersByPhonesRequest) -> FindUsersByPhonesResponse;
+    get_presence(GetPresenceRequest) -> GetPresenceResponse;
+}
+
+impl Users {
+    #[expect(clippy::result_large_err, reason = "as the trait has it")]
+    fn upsert(
         &self,
         request: Request<UpsertProfileRequest>,
     ) -> Result<Response<UpsertProfileResponse>, Status> {
@@ -85,21 +125,7 @@ impl UserService for Users {
         Ok(Response::new(UpsertProfileResponse { user }))
     }
 
-    async fn get_user(
-        &self,
-        _: Request<GetUserRequest>,
-    ) -> Result<Response<GetUserResponse>, Status> {
-        Err(Status::unimplemented("not called by this service"))
-    }
-
-    async fn get_users(
-        &self,
-        _: Request<GetUsersRequest>,
-    ) -> Result<Response<GetUsersResponse>, Status> {
-        Err(Status::unimplemented("not called by this service"))
-    }
-
-    async fn find_user_ids_by_name(
+    async fn find_by_name(
         &self,
         request: Request<FindUserIdsByNameRequest>,
     ) -> Result<Response<FindUserIdsByNameResponse>, Status> {
@@ -115,13 +141,6 @@ impl UserService for Users {
         user_ids.sort();
         user_ids.truncate(2);
         Ok(Response::new(FindUserIdsByNameResponse { user_ids }))
-    }
-
-    async fn find_user(
-        &self,
-        _: Request<FindUserRequest>,
-    ) -> Result<Response<FindUserResponse>, Status> {
-        Err(Status::unimplemented("not called by this service"))
     }
 }
 

@@ -95,4 +95,7 @@ handing_on! {
     start_chat(StartChatRequest) -> StartChatResponse;
     list_chat_requests(ListChatRequestsRequest) -> ListChatRequestsResponse;
     list_partners(ListPartnersRequest) -> ListPartnersResponse;
+    block_user(BlockUserRequest) -> BlockUserResponse;
+    unblock_user(UnblockUserRequest) -> UnblockUserResponse;
+    list_blocked(ListBlockedRequest) -> ListBlockedResponse;
 }
