@@ -117,7 +117,7 @@ impl Suite {
         let [_, of_users, of_conversations, of_messages] = &upstreams;
         let starting_users = async {
             for listener in users {
-                shared.start_user(listener, life).await?;
+                shared.start_user(listener, of_conversations.clone(), life).await?;
             }
             anyhow::Ok(())
         };
@@ -187,15 +187,22 @@ impl Shared {
         Ok(())
     }
 
-    async fn start_user(&self, listener: TcpListener, life: &Lifecycle) -> anyhow::Result<()> {
+    async fn start_user(
+        &self,
+        listener: TcpListener,
+        conversation: Upstream,
+        life: &Lifecycle,
+    ) -> anyhow::Result<()> {
         let config = chat_user::Config {
             grpc: Grpc::default(),
             stop: self.stop.clone(),
             mongo: self.mongo("user"),
+            nats: self.nats(),
+            conversation,
             telemetry: Telemetry::default(),
             limits: chat_user::Limits::default(),
         };
-        let service = chat_user::Service::connect(&config, self.options.observer.clone())
+        let service = chat_user::Service::connect(&config, life, self.options.observer.clone())
             .await
             .context("user service")?;
         let own = life.clone();

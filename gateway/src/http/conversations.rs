@@ -11,6 +11,7 @@ use crate::{
     wire::{
         Declared, Dialect,
         conversation::{self, Opening, States, Users, View},
+        user,
     },
 };
 
@@ -27,7 +28,12 @@ pub async fn open(
     let asked = if created { &[] } else { std::slice::from_ref(&found) };
     let (mut states, users) = tokio::try_join!(
         states(&state, &identity, asked),
-        users(&state, &identity, conversation::users_of(dialect, &found)),
+        users(
+            &state,
+            &identity,
+            conversation::users_of(dialect, &found),
+            std::slice::from_ref(&found),
+        ),
     )?;
     states.settle(std::slice::from_mut(&mut found));
     Ok(conversation::opened(dialect, created, &found, &states, &users))
@@ -47,7 +53,7 @@ pub async fn get(
     let mut found = [found];
     let (mut states, users) = tokio::try_join!(
         states(&state, &identity, &found),
-        users(&state, &identity, conversation::users_of(dialect, &found[0])),
+        users(&state, &identity, conversation::users_of(dialect, &found[0]), &found),
     )?;
     states.settle(&mut found);
     Ok(conversation::details(dialect, &found[0], &states, &users))
@@ -120,7 +126,7 @@ async fn page(
     let mut listed = client.list_conversations(request).await?.into_inner();
     let (mut states, users) = tokio::try_join!(
         states(state, identity, &listed.conversations),
-        users(state, identity, answer.users_of(&listed.conversations)),
+        users(state, identity, answer.users_of(&listed.conversations), &listed.conversations,),
     )?;
     states.settle(&mut listed.conversations);
     Ok(answer.write(&listed, &states, &users))
@@ -145,11 +151,14 @@ async fn users(
     state: &AppState,
     identity: &Identity,
     wanted: Vec<GetUsersRequest>,
+    conversations: &[pb::Conversation],
 ) -> Result<Users, ApiError> {
     let mut users = Vec::new();
     for wanted in wanted {
         let found = state.clients.user.clone().get_users(identity.caller.request(wanted)).await?;
         users.append(&mut found.into_inner().users);
     }
+    let partners = user::partners_in(conversations, identity.user_id);
+    user::conceal(&mut users, identity.user_id, &partners);
     Ok(users.into())
 }

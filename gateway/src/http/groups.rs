@@ -13,6 +13,7 @@ use crate::{
         Declared, Dialect,
         conversation::Users,
         group::{self, Shape},
+        user,
     },
 };
 
@@ -298,5 +299,8 @@ async fn users(
         return Ok(Users::default());
     };
     let found = state.clients.user.clone().get_users(identity.caller.request(wanted)).await?;
-    Ok(found.into_inner().users.into())
+    let mut users = found.into_inner().users;
+    let partners = user::partners_in(groups, identity.user_id);
+    user::conceal(&mut users, identity.user_id, &partners);
+    Ok(users.into())
 }

@@ -31,8 +31,26 @@ pub async fn profile(
     InPath(id): InPath,
 ) -> Result<Response, ApiError> {
     let id = fields::user_id("userId", &id)?;
-    let found = get(&state, &identity, id.to_string()).await?;
-    Ok(user::profile(dialect, &found))
+    let mut found = [get(&state, &identity, id.to_string()).await?];
+    conceal(&state, &identity, &mut found).await?;
+    Ok(user::profile(dialect, &found[0]))
+}
+
+/// Takes out of profiles what is for partners alone, by one question who is one.
+async fn conceal(
+    state: &AppState,
+    identity: &Identity,
+    users: &mut [pb::User],
+) -> Result<(), ApiError> {
+    let user_ids = user::others(users, identity.user_id);
+    if user_ids.is_empty() {
+        return Ok(());
+    }
+    let request = identity.caller.request(pb::FilterPartnersRequest { user_ids, user_id: None });
+    let partners = state.clients.conversation.clone().filter_partners(request).await?;
+    let partners = partners.into_inner().user_ids.into_iter().collect();
+    user::conceal(users, identity.user_id, &partners);
+    Ok(())
 }
 
 async fn get(state: &AppState, identity: &Identity, user_id: String) -> Result<pb::User, ApiError> {
@@ -111,7 +129,8 @@ async fn answer(
         return Ok(user::listed(dialect, shape, &pb::ListUsersResponse::default()));
     };
     let found = state.clients.user.clone().list_users(identity.caller.request(request)).await?;
-    let found = found.into_inner();
+    let mut found = found.into_inner();
+    conceal(state, identity, &mut found.users).await?;
     Ok(user::listed(dialect, shape, &found))
 }
 
@@ -142,12 +161,29 @@ async fn look_at(
     query: user::AskedPresence,
     is_prefixed: bool,
 ) -> Result<Response, ApiError> {
-    let Some(request) = query.request() else {
-        return Ok(query.write_all(dialect, &[]));
+    let asked = query.request();
+    let is_for_all = asked.is_none();
+    let request = match asked {
+        Some(request) => request,
+        None => partners(state, identity).await?,
     };
     let found = state.clients.user.clone().get_presence(identity.caller.request(request)).await?;
-    let now = SystemTime::now();
-    Ok(query.write(dialect, is_prefixed, &found.get_ref().presences, now))
+    let presences = &found.get_ref().presences;
+    if is_for_all {
+        return Ok(query.write_all(dialect, presences));
+    }
+    Ok(query.write(dialect, is_prefixed, presences, SystemTime::now()))
+}
+
+/// Returns the question for the presence of the caller's partners.
+async fn partners(
+    state: &AppState,
+    identity: &Identity,
+) -> Result<pb::GetPresenceRequest, ApiError> {
+    let limit = user::MOST_PARTNERS;
+    let request = identity.caller.request(pb::ListPartnersRequest { limit, user_id: None });
+    let partners = state.clients.conversation.clone().list_partners(request).await?;
+    Ok(pb::GetPresenceRequest { user_ids: partners.into_inner().user_ids })
 }
 
 /// Says how many users are online. Nobody's sockets are counted yet.
@@ -187,5 +223,7 @@ async fn look_up(
         return Ok(user::looked_up(dialect, is_prefixed, &[]));
     }
     let found = state.clients.user.clone().get_users(identity.caller.request(request)).await?;
-    Ok(user::looked_up(dialect, is_prefixed, &found.get_ref().users))
+    let mut users = found.into_inner().users;
+    conceal(state, identity, &mut users).await?;
+    Ok(user::looked_up(dialect, is_prefixed, &users))
 }

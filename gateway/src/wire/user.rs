@@ -16,13 +16,15 @@ pub use self::{
     edit::Edit,
     list::{Find, Listing, Shape, listed},
     presence::{AskedPresence, online_count},
-    privacy::{conceal, others},
+    privacy::{conceal, others, partners_in},
 };
 use super::{Dialect, envelope, fields::iso};
 use crate::error::ApiError;
 
 /// Most ids of one request; the service behind takes no more.
 const MOST_IDS: usize = 1000;
+/// Most partners whose presence is told to who names nobody.
+pub const MOST_PARTNERS: u32 = 1000;
 
 /// The parameters of a look-up by ids.
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -134,12 +134,16 @@ async fn start_user() -> (Upstream, Lifecycle) {
         grpc: Grpc::default(),
         stop: Stop::default(),
         mongo: mongo_config("user").await,
+        nats: Nats::new(&chat_local::testing::servers().await.nats_url),
+        // Nobody's profile changes here.
+        conversation: Upstream::new("http://127.0.0.1:1".parse().expect("an address")),
         telemetry: Telemetry::default(),
         limits: chat_user::Limits::default(),
     };
-    let service = chat_user::Service::connect(&config, None).await.expect("the service connects");
-    let (listener, upstream) = bind().await;
     let life = Lifecycle::new();
+    let service =
+        chat_user::Service::connect(&config, &life, None).await.expect("the service connects");
+    let (listener, upstream) = bind().await;
     let serving = life.clone();
     tokio::spawn(async move { service.serve(listener, &config, &serving).await });
     (upstream, life)

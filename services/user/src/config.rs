@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use chat_kit::config::{ConfigError, Grpc, Mongo, Stop, Telemetry};
+use chat_kit::config::{ConfigError, Grpc, Mongo, Nats, Stop, Telemetry, Upstream};
 use serde::Deserialize;
 
 /// The configuration of the user service.
@@ -17,6 +17,10 @@ pub struct Config {
     pub stop: Stop,
     /// The database.
     pub mongo: Mongo,
+    /// Where events go.
+    pub nats: Nats,
+    /// The conversation service, which knows who is to hear of a change.
+    pub conversation: Upstream,
     /// Log lines.
     #[serde(default)]
     pub telemetry: Telemetry,
@@ -60,6 +64,6 @@ impl Default for Limits {
 impl Config {
     /// Loads the configuration of this process.
     pub fn load() -> Result<Self, ConfigError> {
-        chat_kit::config::load(&["mongo"])
+        chat_kit::config::load(&["mongo", "nats", "conversation"])
     }
 }

@@ -10,7 +10,7 @@ fn main() -> ExitCode {
         let config = Config::load()?;
         let _reporting = telemetry::start(env!("CARGO_PKG_NAME"), &config.telemetry).await?;
         let address = server::reserve(config.grpc.listen)?;
-        let service = Service::connect(&config, None).await?;
+        let service = Service::connect(&config, &life, None).await?;
         let listener = server::listen(address)?;
         let (own, within) = (life.clone(), config.stop.pause + config.stop.drain);
         life.spawn("grpc", async move { service.serve(listener, &config, &own).await });

@@ -53,7 +53,12 @@ impl Service {
             return self.user(id).await;
         }
         let written = self.store.users().update(id, changes, DateTime::now()).await?;
-        written.ok_or(Error::UserNotFound("id"))
+        let (user, has_changes) = written.ok_or(Error::UserNotFound("id"))?;
+        // The change is stored: whatever becomes of its announcement, the relay sees to it.
+        if has_changes {
+            self.outbox.announce(id.0);
+        }
+        Ok(user)
     }
 
     /// Makes the profile of an account or brings it up to date. One write by id, so that a repetition,

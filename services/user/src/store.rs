@@ -37,7 +37,10 @@ impl Store {
 }
 
 /// Reads a document; the error of one that is broken names it.
-fn read<T: DeserializeOwned>(collection: &'static str, raw: &RawDocument) -> Result<T, Error> {
+pub(crate) fn read<T: DeserializeOwned>(
+    collection: &'static str,
+    raw: &RawDocument,
+) -> Result<T, Error> {
     bson::deserialize_from_slice(raw.as_bytes()).map_err(|source| Error::Corrupt {
         collection,
         id: id(raw),

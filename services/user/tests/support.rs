@@ -6,7 +6,7 @@ use bson::{Bson, Document, doc, oid::ObjectId};
 use chat_kit::{
     caller::Caller,
     client::Channel,
-    config::{Grpc, Mongo, Secret, Stop, Telemetry, Upstream},
+    config::{Grpc, Mongo, Nats, Secret, Stop, Telemetry, Upstream},
     error,
     id::UserId,
     mongo, server,
@@ -49,12 +49,13 @@ pub async fn start() -> Suite {
             seen.lock().expect("not poisoned").push(started.command);
         }
     });
-    let service = Service::connect(&config, Some(observer)).await.expect("the service connects");
+    let life = Lifecycle::new();
+    let service =
+        Service::connect(&config, &life, Some(observer)).await.expect("the service connects");
     let database = mongo::connect(&config.mongo, "test", None).await.expect("mongodb answers");
     let listener = server::bind(config.grpc.listen).await.expect("a free port");
     let address = listener.local_addr().expect("an address");
     let url = format!("http://{address}").parse().expect("an address");
-    let life = Lifecycle::new();
     let served = life.clone();
     tokio::spawn(async move { service.serve(listener, &config, &served).await });
     Suite {
@@ -73,6 +74,9 @@ async fn config() -> Config {
             uri: Secret::new(&mongodb_uri().await),
             database: Some(format!("user-{}", ObjectId::new())),
         },
+        nats: Nats::new(&chat_local::testing::servers().await.nats_url),
+        // Announcements have a place of their own in the stories of the whole suite.
+        conversation: Upstream::new("http://127.0.0.1:1".parse().expect("an address")),
         telemetry: Telemetry::default(),
         limits: Limits::default(),
     }

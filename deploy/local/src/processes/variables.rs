@@ -53,7 +53,7 @@ pub(super) fn service(
                 ("CHAT_INVITE__SECRET_FILE", secret),
             ]);
         }
-        "message" => variables.extend([
+        "user" | "message" => variables.extend([
             ("CHAT_NATS__URL", options.nats_url.clone()),
             ("CHAT_CONVERSATION__URL", addresses.urls("conversation")),
         ]),

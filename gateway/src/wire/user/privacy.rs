@@ -5,6 +5,9 @@ use std::collections::BTreeSet;
 use chat_kit::id::UserId;
 use chat_proto::v1 as pb;
 
+/// Most members of a group that are partners of each other.
+const CLOSE_GROUP: usize = 100;
+
 /// Digits of a phone that strangers see where it stands for a name.
 const SHOWN_DIGITS: usize = 4;
 
@@ -13,6 +16,23 @@ const SHOWN_DIGITS: usize = 4;
 pub fn others(users: &[pb::User], caller: UserId) -> Vec<String> {
     let caller = caller.to_string();
     users.iter().filter(|user| user.id != caller).map(|user| user.id.clone()).collect()
+}
+
+/// Returns the partners of the caller that some conversations tell of: those with whom he shares an active
+/// conversation of two, or a group that is not too large for its members to know each other.
+#[must_use]
+pub fn partners_in(conversations: &[pb::Conversation], caller: UserId) -> BTreeSet<String> {
+    let caller = caller.to_string();
+    let makes_partners = |conversation: &&pb::Conversation| {
+        let is_close = if conversation.is_group {
+            conversation.member_ids.len() <= CLOSE_GROUP
+        } else {
+            conversation.status() == pb::ConversationStatus::Active
+        };
+        is_close && conversation.member_ids.contains(&caller)
+    };
+    let close = conversations.iter().filter(makes_partners);
+    close.flat_map(|conversation| conversation.member_ids.iter().cloned()).collect()
 }
 
 /// Takes phone and e-mail address out of the profiles of all but the caller and his partners. A phone that
@@ -33,6 +53,8 @@ pub fn conceal(users: &mut [pb::User], caller: UserId, partners: &BTreeSet<Strin
 
 #[cfg(test)]
 mod tests {
+    use chat_proto::v1::ConversationStatus::{Active, Blocked, Declined, Pending};
+
     use super::*;
 
     fn user(id: UserId, name: &str) -> pb::User {
@@ -53,6 +75,36 @@ mod tests {
         conceal(&mut users, own, &BTreeSet::from([partner.to_string()]));
         let hidden = pb::User { phone: None, email: None, ..user(stranger, "Ada") };
         assert_eq!(users, [user(own, "Ada"), user(partner, "Ada"), hidden]);
+    }
+
+    #[test]
+    fn partners_share_an_active_conversation_or_a_small_group() {
+        let [own, other] = [UserId::new(), UserId::new()];
+        let shared =
+            |is_group, status: pb::ConversationStatus, strangers: usize| pb::Conversation {
+                is_group,
+                status: status.into(),
+                member_ids: [own, other]
+                    .into_iter()
+                    .chain((0..strangers).map(|_| UserId::new()))
+                    .map(|id| id.to_string())
+                    .collect(),
+                ..Default::default()
+            };
+        for (conversation, are_partners) in [
+            (shared(false, Active, 0), true),
+            (shared(false, Pending, 0), false),
+            (shared(false, Declined, 0), false),
+            (shared(false, Blocked, 0), false),
+            (shared(true, Active, 98), true),
+            (shared(true, Active, 99), false),
+        ] {
+            let conversations = [conversation];
+            let partners = partners_in(&conversations, own);
+            assert_eq!(partners.contains(&other.to_string()), are_partners, "{conversations:?}");
+            let seen_from_outside = partners_in(&conversations, UserId::new());
+            assert!(seen_from_outside.is_empty(), "{conversations:?}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use bson::{DateTime, Document, RawDocumentBuf, doc};
 use chat_kit::{
     id::UserId,
     mongo::{self, within},
+    outbox::{self, Entry},
 };
 use futures_util::TryStreamExt as _;
 use mongodb::{
@@ -13,11 +14,11 @@ use mongodb::{
 use serde::Deserialize;
 
 use super::read;
-use crate::{cursor::Cursor, error::Error, profile::Changes};
+use crate::{announce::Change, cursor::Cursor, error::Error, profile::Changes};
 
 mod update;
 
-const COLLECTION: &str = "users";
+pub(crate) const COLLECTION: &str = "users";
 const PHONE_INDEX: &str = "phone_1";
 
 /// How often an upsert is tried: a second one finds the document that a concurrent first one inserted.
@@ -84,6 +85,11 @@ pub(crate) struct Users {
 impl Users {
     pub(crate) fn new(database: &Database) -> Self {
         Self { documents: database.collection(COLLECTION) }
+    }
+
+    /// Returns the raw documents, for the announcement of their changes.
+    pub(crate) fn documents(&self) -> Collection<RawDocumentBuf> {
+        self.documents.clone()
     }
 
     pub(crate) async fn create_indexes(&self) -> anyhow::Result<()> {
@@ -161,19 +167,22 @@ impl Users {
         namesakes.iter().map(id).collect()
     }
 
-    /// Changes a profile that exists; `updated_at` moves only if something else does.
+    /// Changes a profile that exists, with an entry that the change is still to be announced; one that
+    /// changes nothing writes nothing. Says also whether anything is to be announced.
     pub(crate) async fn update(
         &self,
         id: UserId,
         changes: &Changes,
         now: DateTime,
-    ) -> Result<Option<User>, Error> {
+    ) -> Result<Option<(User, bool)>, Error> {
+        let entry = Entry::new(Change {}, now);
         let update = self
             .documents
-            .find_one_and_update(doc! { "_id": id }, update::changed(changes, now))
+            .find_one_and_update(doc! { "_id": id }, update::changed(changes, &entry))
             .return_document(ReturnDocument::After);
-        let written = within(update).await?;
-        written.map(|raw| read(COLLECTION, &raw)).transpose()
+        let Some(raw) = within(update).await? else { return Ok(None) };
+        let has_changes = matches!(raw.get("outbox"), Ok(Some(_)));
+        Ok(Some((read(COLLECTION, &raw)?, has_changes)))
     }
 
     /// Returns those in the list, by name.
@@ -262,12 +271,13 @@ fn by_name() -> Document {
     doc! { "name_key": 1, "_id": 1 }
 }
 
-fn indexes() -> [IndexModel; 4] {
+fn indexes() -> [IndexModel; 5] {
     let unique = IndexOptions::builder().name(PHONE_INDEX.to_owned()).unique(true).build();
     [
         IndexModel::builder().keys(doc! { "phone": 1 }).options(unique).build(),
         IndexModel::builder().keys(doc! { "email": 1, "_id": 1 }).build(),
         IndexModel::builder().keys(doc! { "name": 1, "_id": 1 }).build(),
         IndexModel::builder().keys(by_name()).build(),
+        outbox::index(),
     ]
 }

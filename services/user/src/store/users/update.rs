@@ -2,9 +2,13 @@
 //! texts are literals in them, lest a name beginning with `$` be read as a field.
 
 use bson::{Bson, DateTime, Document, doc};
+use chat_kit::outbox::Entry;
 
 use super::{Profile, UNNAMED};
-use crate::profile::{Changes, Edit};
+use crate::{
+    announce::Change,
+    profile::{Changes, Edit},
+};
 
 /// Returns the update that makes a profile, named by its phone where no name is given, or brings it up
 /// to date.
@@ -32,8 +36,8 @@ pub(super) fn kept(profile: &Profile, now: DateTime) -> Vec<Document> {
     } }]
 }
 
-/// Returns the update that changes a profile.
-pub(super) fn changed(changes: &Changes, now: DateTime) -> Vec<Document> {
+/// Returns the update that changes a profile, and notes that this is still to be announced.
+pub(super) fn changed(changes: &Changes, entry: &Entry<Change>) -> Vec<Document> {
     let mut fields = Document::new();
     let mut unchanged = Vec::new();
     let mut edit = |field: &str, edit: Edit<Bson>| {
@@ -55,7 +59,9 @@ pub(super) fn changed(changes: &Changes, now: DateTime) -> Vec<Document> {
         fields.insert("name_key", name_key(name, &doc! { "$ifNull": ["$phone", ""] }));
     }
     let is_unchanged = doc! { "$and": unchanged };
-    fields.insert("updated_at", doc! { "$cond": [&is_unchanged, "$updated_at", now] });
+    fields.insert("updated_at", doc! { "$cond": [&is_unchanged, "$updated_at", entry.at] });
+    let outbox = doc! { "$ifNull": ["$outbox", "$$REMOVE"] };
+    fields.insert("outbox", doc! { "$cond": [&is_unchanged, outbox, entry.appended()] });
     vec![doc! { "$set": fields }]
 }
 
