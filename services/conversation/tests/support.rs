@@ -145,7 +145,7 @@ async fn start_user() -> (Upstream, Lifecycle) {
         chat_user::Service::connect(&config, &life, None).await.expect("the service connects");
     let (listener, upstream) = bind().await;
     let serving = life.clone();
-    tokio::spawn(async move { service.serve(listener, &config, &serving).await });
+    life.spawn("user", async move { service.serve(listener, &config, &serving).await });
     (upstream, life)
 }
 

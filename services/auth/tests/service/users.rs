@@ -101,7 +101,6 @@ without! {
 }
 
 impl Users {
-    #[expect(clippy::result_large_err, reason = "as the trait has it")]
     fn upsert(
         &self,
         request: Request<UpsertProfileRequest>,

@@ -107,10 +107,13 @@ async fn start_user(life: &Lifecycle) -> Upstream {
         grpc: Grpc::default(),
         stop: Stop::default(),
         mongo: database("user").await,
+        nats: Nats::new(&testing::servers().await.nats_url),
+        // Nobody's profile changes here.
+        conversation: Upstream::new("http://127.0.0.1:1".parse().expect("an address")),
         telemetry: Telemetry::default(),
         limits: chat_user::Limits::default(),
     };
-    let service = chat_user::Service::connect(&config, None).await.expect("connected");
+    let service = chat_user::Service::connect(&config, life, None).await.expect("connected");
     let (listener, upstream) = bind().await;
     let own = life.clone();
     life.spawn("user", async move { service.serve(listener, &config, &own).await });
