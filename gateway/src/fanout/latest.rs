@@ -19,7 +19,7 @@ pub(super) struct Latest {
 struct Changes {
     edited: i64,
     reacted: i64,
-    is_deleted: bool,
+    is_gone: bool,
 }
 
 impl Latest {
@@ -34,12 +34,12 @@ impl Latest {
             self.order.push_back(message_id.into());
         }
         let known = self.changes.entry(message_id.into()).or_default();
-        if known.is_deleted {
+        if known.is_gone {
             return false;
         }
         let newest = match change {
             Change::Deleted => {
-                known.is_deleted = true;
+                known.is_gone = true;
                 return true;
             }
             Change::Edited => &mut known.edited,

@@ -47,10 +47,10 @@ fn replaced(replacement: &Replacement, now: DateTime) -> bson::error::Result<Vec
     let Replacement { seq, change, preview, .. } = replacement;
     // Another message in its place means that it is deleted, and that is final: a preview of it that came
     // late may have been made after that change.
-    let is_deleted = preview.as_ref().is_none_or(|preview| preview.seq < *seq);
+    let is_gone = preview.as_ref().is_none_or(|preview| preview.seq < *seq);
     let is_shown = doc! { "$and": [
         { "$eq": ["$last_message.seq", seq] },
-        { "$or": [is_deleted, { "$lt": [{ "$ifNull": ["$last_message.change", 0] }, change] }] },
+        { "$or": [is_gone, { "$lt": [{ "$ifNull": ["$last_message.change", 0] }, change] }] },
     ] };
     // Whoever has cleared the conversation sees it again.
     let comes_back = preview.as_ref().is_some_and(|preview| preview.seq == *seq);
