@@ -20,6 +20,11 @@ story('the peer is found by id under every path and spelling', async () => {
   const [u1, u2] = await logins(2);
   const nobody = randomId();
   const path = `/api/users/by-ids?ids=${u1.id},${u2.id},${nobody}`;
+  const before = expectStatus(await u1.http.get(path), 200);
+  assert.equal(before[u2.id].phone, null, 'nobody tells a stranger');
+  const wanted = { from: u1.id, toPhone: u2.phone };
+  const started = await u1.http.post('/api/conversations/contacts/start-chat', wanted);
+  assert.equal(expectStatus(started, 200).success, true);
   const body = expectStatus(await u1.http.get(path), 200);
   assert.equal(body.success, true);
   for (const user of [u1, u2]) {

@@ -33,7 +33,7 @@ const FAREWELL: Duration = Duration::from_millis(250);
 /// How long the end of a socket waits for the answers to what its client sent.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the last answers may take to be written.
-const WRITE_TIMEOUT: Duration = Duration::from_millis(500);
+const WRITE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// One connected socket and what it is; cheap to clone.
 #[derive(Clone)]
