@@ -9,6 +9,7 @@ pub mod fanout;
 pub mod http;
 pub mod limits;
 mod metrics;
+pub mod openapi;
 pub mod router;
 pub mod routes;
 pub mod socket;

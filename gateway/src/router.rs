@@ -31,7 +31,7 @@ use crate::{
     config::Config,
     error::ApiError,
     http::{RequestId, not_found},
-    limits, metrics, routes,
+    limits, metrics, openapi, routes,
     state::AppState,
 };
 
@@ -54,6 +54,7 @@ pub fn router(state: AppState) -> Router {
         .layer(middleware::from_fn_with_state(state.clone(), limits::limit));
     let routes = routes::all()
         .router()
+        .merge(openapi::routes())
         .fallback(not_found)
         .method_not_allowed_fallback(not_found)
         .layer(layers)

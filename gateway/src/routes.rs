@@ -18,6 +18,7 @@ use crate::{
 pub struct Routes {
     router: Router<AppState>,
     table: Vec<(Method, &'static str)>,
+    seconds: Vec<(Method, &'static str, &'static str)>,
 }
 
 /// Returns all routes.
@@ -143,6 +144,12 @@ impl Routes {
         &self.table
     }
 
+    /// Returns method, common path and other path of what has more than one.
+    #[must_use]
+    pub fn seconds(&self) -> &[(Method, &'static str, &'static str)] {
+        &self.seconds
+    }
+
     fn get<T: 'static>(self, paths: &[&'static str], handler: impl Handler<T, AppState>) -> Self {
         self.on(&Method::GET, MethodFilter::GET, paths, handler)
     }
@@ -177,6 +184,9 @@ impl Routes {
         for (path, handler) in paths.iter().zip(std::iter::repeat(handler)) {
             self.router = self.router.route(path, on(filter, handler));
             self.table.push((method.clone(), path));
+        }
+        if let Some((common, others)) = paths.split_first() {
+            self.seconds.extend(others.iter().map(|path| (method.clone(), *common, *path)));
         }
         self
     }

@@ -96,6 +96,27 @@ use std::convert::Infallible;
 
 use axum::{extract::FromRequestParts, http::request::Parts};
 
+use crate::openapi::Schemas;
+
+/// Returns how all answers look.
+pub(crate) fn schemas() -> Schemas {
+    let mut schemas = Schemas::default();
+    let of_modules = [
+        auth::answers,
+        contact::answers,
+        conversation::answers,
+        envelope::answers,
+        group::answers,
+        health::answers,
+        message::answers,
+        user::answers,
+    ];
+    for answers in of_modules {
+        answers(&mut schemas);
+    }
+    schemas
+}
+
 /// The vocabulary that a client declares.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Dialect {

@@ -17,6 +17,15 @@ use crate::{
 const SERVICE: &str = "gateway";
 
 /// Sends a code to register with.
+#[utoipa::path(
+    post,
+    path = "/api/auth/send-otp",
+    tag = "auth",
+    security(()),
+    request_body = auth::SendOtp,
+    responses((status = 200, description = "The code is on its way", body = ref("#/components/schemas/OtpSentAnswer"))),
+    extensions(("x-reasons" = json!(["400 missing", "400 invalid_phone", "409 phone_taken", "429 too_many_otp_requests", "503 otp_not_delivered"]))),
+)]
 pub async fn send_otp(
     State(state): State<AppState>,
     RequestId(request_id): RequestId,
@@ -30,6 +39,15 @@ pub async fn send_otp(
 }
 
 /// Sends a code to log in with.
+#[utoipa::path(
+    post,
+    path = "/api/auth/send-otp-login",
+    tag = "auth",
+    security(()),
+    request_body = auth::SendOtp,
+    responses((status = 200, description = "The code is on its way", body = ref("#/components/schemas/OtpSentAnswer"))),
+    extensions(("x-reasons" = json!(["400 missing", "400 invalid_phone", "404 user_not_found", "429 too_many_otp_requests", "503 otp_not_delivered"]))),
+)]
 pub async fn send_otp_login(
     State(state): State<AppState>,
     RequestId(request_id): RequestId,
@@ -43,6 +61,15 @@ pub async fn send_otp_login(
 }
 
 /// Makes an account with a code.
+#[utoipa::path(
+    post,
+    path = "/api/auth/verify-otp-register",
+    tag = "auth",
+    security(()),
+    request_body = auth::VerifyOtp,
+    responses((status = 201, description = "The account is made, and a session opened", body = ref("#/components/schemas/LoginAnswer"))),
+    extensions(("x-reasons" = json!(["400 missing", "400 invalid_phone", "400 invalid_otp_format", "400 invalid_otp", "400 expired_otp", "409 phone_taken"]))),
+)]
 pub async fn verify_otp_register(
     State(state): State<AppState>,
     Declared(dialect): Declared,
@@ -57,6 +84,15 @@ pub async fn verify_otp_register(
 }
 
 /// Logs in with a code.
+#[utoipa::path(
+    post,
+    path = "/api/auth/verify-otp-login",
+    tag = "auth",
+    security(()),
+    request_body = auth::VerifyOtp,
+    responses((status = 200, description = "A session is opened", body = ref("#/components/schemas/LoginAnswer"))),
+    extensions(("x-reasons" = json!(["400 missing", "400 invalid_otp_format", "400 invalid_otp", "400 expired_otp", "401 user_not_found"]))),
+)]
 pub async fn verify_otp_login(
     State(state): State<AppState>,
     Declared(dialect): Declared,
@@ -71,6 +107,15 @@ pub async fn verify_otp_login(
 }
 
 /// Logs in with a password.
+#[utoipa::path(
+    post,
+    path = "/api/auth/login",
+    tag = "auth",
+    security(()),
+    request_body = auth::PasswordLogin,
+    responses((status = 200, description = "A session is opened", body = ref("#/components/schemas/LoginAnswer"))),
+    extensions(("x-reasons" = json!(["400 missing", "401 invalid_credentials"]))),
+)]
 pub async fn login(
     State(state): State<AppState>,
     Declared(dialect): Declared,
@@ -85,6 +130,13 @@ pub async fn login(
 }
 
 /// Ends the caller's session. Its sockets, here as elsewhere, end with the event of it.
+#[utoipa::path(
+    post,
+    path = "/api/auth/logout",
+    tag = "auth",
+    responses((status = 200, description = "The session is over", body = ref("#/components/schemas/SaidAnswer"))),
+    extensions(("x-reasons" = json!(["400 no_session"]))),
+)]
 pub async fn logout(
     State(state): State<AppState>,
     identity: Identity,
@@ -98,6 +150,12 @@ pub async fn logout(
 }
 
 /// Answers with the caller's own profile.
+#[utoipa::path(
+    get,
+    path = "/api/auth/me",
+    tag = "auth",
+    responses((status = 200, description = "The caller's own profile", body = ref("#/components/schemas/OwnProfileAnswer"))),
+)]
 pub async fn me(
     State(state): State<AppState>,
     Declared(dialect): Declared,

@@ -11,6 +11,14 @@ use crate::{
 };
 
 /// Says who of the caller's address book has an account.
+#[utoipa::path(
+    post,
+    path = "/api/conversations/contacts/sync",
+    tag = "contacts",
+    request_body = contact::Sync,
+    responses((status = 200, description = "Those who have an account", body = ref("#/components/schemas/MatchesAnswer"))),
+    extensions(("x-reasons" = json!(["413 too_many_contacts"]))),
+)]
 pub async fn sync(
     State(state): State<AppState>,
     Declared(dialect): Declared,

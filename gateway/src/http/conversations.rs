@@ -16,6 +16,17 @@ use crate::{
 };
 
 /// Finds or makes a direct conversation, or makes a group.
+#[utoipa::path(
+    post,
+    path = "/api/conversations",
+    tag = "conversations",
+    request_body = conversation::Open,
+    responses(
+        (status = 200, description = "The conversation that was there", body = ref("#/components/schemas/ConversationAnswer")),
+        (status = 201, description = "The conversation that was made", body = ref("#/components/schemas/ConversationAnswer")),
+    ),
+    extensions(("x-reasons" = json!(["400 invalid_id", "403 forbidden", "404 user_not_found", "409 group_full", "409 conflict"]))),
+)]
 pub async fn open(
     State(state): State<AppState>,
     Declared(dialect): Declared,
@@ -40,6 +51,13 @@ pub async fn open(
 }
 
 /// Returns a conversation.
+#[utoipa::path(
+    get,
+    path = "/api/conversations/{id}",
+    tag = "conversations",
+    responses((status = 200, description = "The conversation", body = ref("#/components/schemas/DetailsAnswer"))),
+    extensions(("x-reasons" = json!(["403 forbidden", "404 not_found"]))),
+)]
 pub async fn get(
     State(state): State<AppState>,
     Declared(dialect): Declared,
@@ -60,6 +78,13 @@ pub async fn get(
 }
 
 /// Hides a conversation and its history from the caller.
+#[utoipa::path(
+    delete,
+    path = "/api/conversations/{id}",
+    tag = "conversations",
+    responses((status = 200, description = "The conversation is cleared for the caller", body = ref("#/components/schemas/ClearedAnswer"))),
+    extensions(("x-reasons" = json!(["403 forbidden", "404 not_found"]))),
+)]
 pub async fn clear(
     State(state): State<AppState>,
     Declared(dialect): Declared,
@@ -94,6 +119,14 @@ async fn opened(
 }
 
 /// Lists the caller's conversations.
+#[utoipa::path(
+    get,
+    path = "/api/conversations",
+    tag = "conversations",
+    params(conversation::Query),
+    responses((status = 200, description = "The caller's conversations, the one with the newest message first", body = ref("#/components/schemas/ConversationListAnswer"))),
+    extensions(("x-reasons" = json!(["400 invalid_id", "403 forbidden"]))),
+)]
 pub async fn list(
     State(state): State<AppState>,
     Declared(dialect): Declared,
@@ -104,6 +137,14 @@ pub async fn list(
 }
 
 /// Lists the caller's conversations, for the path without prefix.
+#[utoipa::path(
+    get,
+    path = "/conversations",
+    tag = "conversations",
+    params(conversation::Query),
+    responses((status = 200, description = "The caller's conversations, the one with the newest message first", body = ref("#/components/schemas/BareConversationListAnswer"))),
+    extensions(("x-reasons" = json!(["400 invalid_id", "403 forbidden"]))),
+)]
 pub async fn list_bare(
     State(state): State<AppState>,
     Declared(dialect): Declared,

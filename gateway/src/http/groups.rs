@@ -18,6 +18,14 @@ use crate::{
 };
 
 /// Makes a group.
+#[utoipa::path(
+    post,
+    path = "/api/groups",
+    tag = "groups",
+    request_body = group::Create,
+    responses((status = 201, description = "The group and its conversation", body = ref("#/components/schemas/MadeGroupAnswer"))),
+    extensions(("x-reasons" = json!(["400 invalid_id", "403 forbidden", "404 user_not_found", "409 group_full"]))),
+)]
 pub async fn create(
     State(state): State<AppState>,
     Declared(dialect): Declared,
@@ -32,6 +40,13 @@ pub async fn create(
 }
 
 /// Returns a group.
+#[utoipa::path(
+    get,
+    path = "/api/groups/{id}",
+    tag = "groups",
+    responses((status = 200, description = "The group", body = ref("#/components/schemas/GroupAnswer"))),
+    extensions(("x-reasons" = json!(["403 forbidden", "404 not_found"]))),
+)]
 pub async fn get(
     State(state): State<AppState>,
     Declared(dialect): Declared,
@@ -45,6 +60,13 @@ pub async fn get(
 }
 
 /// Lists the caller's groups.
+#[utoipa::path(
+    get,
+    path = "/api/groups",
+    tag = "groups",
+    params(group::Query),
+    responses((status = 200, description = "A page of the caller's groups", body = ref("#/components/schemas/GroupListAnswer"))),
+)]
 pub async fn list(
     State(state): State<AppState>,
     Declared(dialect): Declared,
@@ -60,6 +82,13 @@ pub async fn list(
 }
 
 /// Searches the caller's groups by name.
+#[utoipa::path(
+    get,
+    path = "/api/groups/search",
+    tag = "groups",
+    params(group::Search),
+    responses((status = 200, description = "Those of the caller's groups that are called so", body = ref("#/components/schemas/FoundGroupsAnswer"))),
+)]
 pub async fn search(
     State(state): State<AppState>,
     Declared(dialect): Declared,
@@ -76,6 +105,13 @@ pub async fn search(
 }
 
 /// Lists the groups that anybody may join.
+#[utoipa::path(
+    get,
+    path = "/api/groups/public",
+    tag = "groups",
+    params(group::Search),
+    responses((status = 200, description = "A page of the public groups", body = ref("#/components/schemas/PublicGroupsAnswer"))),
+)]
 pub async fn public(
     State(state): State<AppState>,
     Declared(dialect): Declared,
@@ -88,6 +124,14 @@ pub async fn public(
 }
 
 /// Changes texts and settings of a group.
+#[utoipa::path(
+    method(put, patch),
+    path = "/api/groups/{id}",
+    tag = "groups",
+    request_body = group::Update,
+    responses((status = 200, description = "The group as it is now", body = ref("#/components/schemas/GroupAnswer"))),
+    extensions(("x-reasons" = json!(["403 forbidden", "404 not_found", "409 conflict"]))),
+)]
 pub async fn update(
     State(state): State<AppState>,
     Declared(dialect): Declared,
@@ -101,6 +145,14 @@ pub async fn update(
 }
 
 /// Adds a member whom the body names beside the group.
+#[utoipa::path(
+    post,
+    path = "/api/groups/add-participant",
+    tag = "groups",
+    request_body = group::Membership,
+    responses((status = 200, description = "The group as it is now", body = ref("#/components/schemas/GroupAnswer"))),
+    extensions(("x-reasons" = json!(["400 invalid_id", "400 validation_error", "403 forbidden", "404 not_found", "404 user_not_found", "409 conflict", "409 already_member", "409 group_full"]))),
+)]
 pub async fn add_participant(
     State(state): State<AppState>,
     Declared(dialect): Declared,
@@ -112,6 +164,14 @@ pub async fn add_participant(
 }
 
 /// Adds a member to the group in the path.
+#[utoipa::path(
+    post,
+    path = "/api/groups/{id}/members",
+    tag = "groups",
+    request_body = group::Membership,
+    responses((status = 200, description = "The group as it is now", body = ref("#/components/schemas/GroupAnswer"))),
+    extensions(("x-reasons" = json!(["400 invalid_id", "400 validation_error", "403 forbidden", "404 not_found", "404 user_not_found", "409 conflict", "409 already_member", "409 group_full"]))),
+)]
 pub async fn add_member(
     State(state): State<AppState>,
     Declared(dialect): Declared,
@@ -135,6 +195,14 @@ async fn add(
 }
 
 /// Removes a member whom the body names beside the group.
+#[utoipa::path(
+    post,
+    path = "/api/groups/remove-participant",
+    tag = "groups",
+    request_body = group::Membership,
+    responses((status = 200, description = "The group as it is now", body = ref("#/components/schemas/GroupAnswer"))),
+    extensions(("x-reasons" = json!(["400 invalid_id", "400 validation_error", "403 forbidden", "404 not_found", "404 user_not_found", "409 conflict"]))),
+)]
 pub async fn remove_participant(
     State(state): State<AppState>,
     Declared(dialect): Declared,
@@ -146,6 +214,13 @@ pub async fn remove_participant(
 }
 
 /// Removes the member in the path.
+#[utoipa::path(
+    delete,
+    path = "/api/groups/{id}/members/{user}",
+    tag = "groups",
+    responses((status = 200, description = "The group as it is now", body = ref("#/components/schemas/GroupAnswer"))),
+    extensions(("x-reasons" = json!(["400 invalid_id", "400 validation_error", "403 forbidden", "404 not_found", "404 user_not_found", "409 conflict"]))),
+)]
 pub async fn remove_member(
     State(state): State<AppState>,
     Declared(dialect): Declared,
@@ -168,6 +243,14 @@ async fn remove(
 }
 
 /// Makes a member an administrator.
+#[utoipa::path(
+    post,
+    path = "/api/groups/promote-admin",
+    tag = "groups",
+    request_body = group::Membership,
+    responses((status = 200, description = "The group as it is now", body = ref("#/components/schemas/GroupAnswer"))),
+    extensions(("x-reasons" = json!(["400 invalid_id", "400 validation_error", "403 forbidden", "404 not_found", "404 user_not_found", "409 conflict", "409 already_admin"]))),
+)]
 pub async fn promote(
     State(state): State<AppState>,
     Declared(dialect): Declared,
@@ -182,6 +265,14 @@ pub async fn promote(
 }
 
 /// Makes an administrator a plain member.
+#[utoipa::path(
+    post,
+    path = "/api/groups/demote-admin",
+    tag = "groups",
+    request_body = group::Membership,
+    responses((status = 200, description = "The group as it is now", body = ref("#/components/schemas/GroupAnswer"))),
+    extensions(("x-reasons" = json!(["400 invalid_id", "400 validation_error", "403 forbidden", "404 not_found", "404 user_not_found", "409 conflict"]))),
+)]
 pub async fn demote(
     State(state): State<AppState>,
     Declared(dialect): Declared,
@@ -196,6 +287,13 @@ pub async fn demote(
 }
 
 /// Takes the caller out of a group.
+#[utoipa::path(
+    delete,
+    path = "/api/groups/{id}/leave",
+    tag = "groups",
+    responses((status = 200, description = "The caller has left", body = ref("#/components/schemas/SaidAnswer"))),
+    extensions(("x-reasons" = json!(["400 validation_error", "403 forbidden", "404 not_found", "409 conflict"]))),
+)]
 pub async fn leave(
     State(state): State<AppState>,
     identity: Identity,
@@ -208,6 +306,13 @@ pub async fn leave(
 }
 
 /// Returns the invite link in force.
+#[utoipa::path(
+    get,
+    path = "/api/groups/{id}/invite-link",
+    tag = "groups",
+    responses((status = 200, description = "The link in force", body = ref("#/components/schemas/InviteAnswer"))),
+    extensions(("x-reasons" = json!(["403 forbidden", "404 not_found", "409 conflict"]))),
+)]
 pub async fn invite(
     State(state): State<AppState>,
     identity: Identity,
@@ -221,6 +326,14 @@ pub async fn invite(
 }
 
 /// Makes a new invite link.
+#[utoipa::path(
+    post,
+    path = "/api/groups/{id}/invite-link",
+    tag = "groups",
+    request_body = group::Rotate,
+    responses((status = 200, description = "The new link", body = ref("#/components/schemas/InviteAnswer"))),
+    extensions(("x-reasons" = json!(["403 forbidden", "404 not_found", "409 conflict"]))),
+)]
 pub async fn rotate_invite(
     State(state): State<AppState>,
     identity: Identity,
@@ -234,6 +347,13 @@ pub async fn rotate_invite(
 }
 
 /// Ends the invite link.
+#[utoipa::path(
+    delete,
+    path = "/api/groups/{id}/invite-link",
+    tag = "groups",
+    responses((status = 200, description = "The link has ended", body = ref("#/components/schemas/SaidAnswer"))),
+    extensions(("x-reasons" = json!(["403 forbidden", "404 not_found", "409 conflict"]))),
+)]
 pub async fn revoke_invite(
     State(state): State<AppState>,
     identity: Identity,
@@ -246,6 +366,14 @@ pub async fn revoke_invite(
 }
 
 /// Takes the caller into the group of an invite link.
+#[utoipa::path(
+    post,
+    path = "/api/groups/join",
+    tag = "groups",
+    request_body = group::Join,
+    responses((status = 200, description = "The group that the caller is in now", body = ref("#/components/schemas/GroupAnswer"))),
+    extensions(("x-reasons" = json!(["404 not_found", "409 group_full", "409 conflict"]))),
+)]
 pub async fn join(
     State(state): State<AppState>,
     Declared(dialect): Declared,
@@ -258,6 +386,13 @@ pub async fn join(
 }
 
 /// Takes the caller into a group that anybody may join.
+#[utoipa::path(
+    post,
+    path = "/api/groups/{id}/join",
+    tag = "groups",
+    responses((status = 200, description = "The group that the caller is in now", body = ref("#/components/schemas/GroupAnswer"))),
+    extensions(("x-reasons" = json!(["403 forbidden", "404 not_found", "409 group_full", "409 conflict"]))),
+)]
 pub async fn join_public(
     State(state): State<AppState>,
     Declared(dialect): Declared,

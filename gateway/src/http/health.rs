@@ -10,16 +10,40 @@ use crate::{state::AppState, wire::health};
 use chat_kit::client::Channel;
 
 /// Says what this is.
+#[utoipa::path(
+    get,
+    path = "/",
+    tag = "health",
+    security(()),
+    responses((status = 200, description = "What this is", body = ref("#/components/schemas/Banner"))),
+)]
 pub async fn banner() -> Response {
     health::banner()
 }
 
 /// Says that somebody is there.
+#[utoipa::path(
+    get,
+    path = "/ping",
+    tag = "health",
+    security(()),
+    responses((status = 200, description = "Somebody is there", body = ref("#/components/schemas/Pong"))),
+)]
 pub async fn ping() -> Response {
     health::pong()
 }
 
 /// Says whether all services can work, and whether this gateway goes on.
+#[utoipa::path(
+    get,
+    path = "/health",
+    tag = "health",
+    security(()),
+    responses(
+        (status = 200, description = "All services can work", body = ref("#/components/schemas/Health")),
+        (status = 503, description = "A service cannot work, or this gateway is about to end", body = ref("#/components/schemas/Health")),
+    ),
+)]
 pub async fn health(State(state): State<AppState>) -> Response {
     let checks = state.clients.health.iter().cloned();
     let serving = join_all(checks.map(|(name, client)| is_serving(name, client))).await;

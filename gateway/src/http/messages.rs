@@ -15,6 +15,15 @@ use crate::{
 };
 
 /// Sends a message.
+#[utoipa::path(
+    post,
+    path = "/api/messages",
+    tag = "messages",
+    request_body = ref("#/components/schemas/SendMessageBody"),
+    responses((status = 200, description = "The message as it is stored", body = ref("#/components/schemas/SentMessageAnswer"))),
+    extensions(("x-reasons" = json!(["400 invalid_id", "400 invalid_conversation_id", "403 forbidden", "404 conversation_not_found", "404 user_not_found", "404 not_found", "409 message_id_in_use", "413 too_long",
+        "429 too_many_messages"]))),
+)]
 pub async fn send(
     State(state): State<AppState>,
     Declared(dialect): Declared,
@@ -28,6 +37,14 @@ pub async fn send(
 }
 
 /// Reads the history that the parameters name.
+#[utoipa::path(
+    get,
+    path = "/api/messages",
+    tag = "messages",
+    params(message::Query),
+    responses((status = 200, description = "A part of the history, oldest first", body = ref("#/components/schemas/HistoryAnswer"))),
+    extensions(("x-reasons" = json!(["400 invalid_id", "400 invalid_conversation_id", "403 forbidden", "404 not_found", "404 conversation_not_found"]))),
+)]
 pub async fn history(
     State(state): State<AppState>,
     Declared(dialect): Declared,
@@ -38,6 +55,14 @@ pub async fn history(
 }
 
 /// Reads the history that the parameters name, for the path without prefix.
+#[utoipa::path(
+    get,
+    path = "/messages",
+    tag = "messages",
+    params(message::Query),
+    responses((status = 200, description = "A part of the history, oldest first", body = ref("#/components/schemas/BareHistoryAnswer"))),
+    extensions(("x-reasons" = json!(["400 invalid_id", "400 invalid_conversation_id", "403 forbidden", "404 not_found", "404 conversation_not_found"]))),
+)]
 pub async fn history_bare(
     State(state): State<AppState>,
     Declared(dialect): Declared,
@@ -48,6 +73,14 @@ pub async fn history_bare(
 }
 
 /// Reads the history of the conversation in the path.
+#[utoipa::path(
+    get,
+    path = "/api/messages/conversation/{id}",
+    tag = "messages",
+    params(message::Query),
+    responses((status = 200, description = "A page of the history, oldest first", body = ref("#/components/schemas/HistoryPageAnswer"))),
+    extensions(("x-reasons" = json!(["400 invalid_id", "400 invalid_conversation_id", "403 forbidden", "404 not_found", "404 conversation_not_found"]))),
+)]
 pub async fn history_of(
     State(state): State<AppState>,
     Declared(dialect): Declared,
@@ -71,6 +104,14 @@ pub async fn search(
 }
 
 /// Gives the caller's message in the path another text.
+#[utoipa::path(
+    patch,
+    path = "/api/messages/{id}",
+    tag = "messages",
+    request_body = message::Edit,
+    responses((status = 200, description = "The message as it is now", body = ref("#/components/schemas/EditedMessageAnswer"))),
+    extensions(("x-reasons" = json!(["403 forbidden", "404 not_found", "400 message_deleted", "413 too_long"]))),
+)]
 pub async fn edit(
     State(state): State<AppState>,
     Declared(dialect): Declared,
@@ -84,6 +125,14 @@ pub async fn edit(
 }
 
 /// Deletes the message in the path, for everybody or for the caller.
+#[utoipa::path(
+    delete,
+    path = "/api/messages/{id}",
+    tag = "messages",
+    request_body = message::Delete,
+    responses((status = 200, description = "What is left of the message", body = ref("#/components/schemas/DeletedMessageAnswer"))),
+    extensions(("x-reasons" = json!(["403 forbidden", "404 not_found"]))),
+)]
 pub async fn delete(
     State(state): State<AppState>,
     Declared(dialect): Declared,
@@ -97,6 +146,13 @@ pub async fn delete(
 }
 
 /// Adds the reaction in the path to the message in the path.
+#[utoipa::path(
+    put,
+    path = "/api/messages/{id}/reactions/{reaction}",
+    tag = "messages",
+    responses((status = 200, description = "What members think of the message", body = ref("#/components/schemas/ReactionAnswer"))),
+    extensions(("x-reasons" = json!(["403 forbidden", "404 not_found", "400 message_deleted", "400 validation_error", "400 too_many_reactions"]))),
+)]
 pub async fn react(
     State(state): State<AppState>,
     Declared(dialect): Declared,
@@ -109,6 +165,13 @@ pub async fn react(
 }
 
 /// Takes the reaction in the path back from the message in the path.
+#[utoipa::path(
+    delete,
+    path = "/api/messages/{id}/reactions/{reaction}",
+    tag = "messages",
+    responses((status = 200, description = "What members think of the message", body = ref("#/components/schemas/ReactionAnswer"))),
+    extensions(("x-reasons" = json!(["403 forbidden", "404 not_found", "400 message_deleted", "400 validation_error"]))),
+)]
 pub async fn take_back(
     State(state): State<AppState>,
     Declared(dialect): Declared,
@@ -121,6 +184,13 @@ pub async fn take_back(
 }
 
 /// Says that the caller has read the conversation up to the message in the path.
+#[utoipa::path(
+    patch,
+    path = "/api/messages/{id}/read",
+    tag = "messages",
+    responses((status = 200, description = "The conversation is read up to the message", body = ref("#/components/schemas/SaidAnswer"))),
+    extensions(("x-reasons" = json!(["403 forbidden", "404 not_found"]))),
+)]
 pub async fn mark_read(
     State(state): State<AppState>,
     identity: Identity,

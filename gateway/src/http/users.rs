@@ -14,6 +14,13 @@ use crate::{
 };
 
 /// Answers with the caller's own profile.
+#[utoipa::path(
+    get,
+    path = "/api/users/profile",
+    tag = "users",
+    responses((status = 200, description = "The caller's own profile", body = ref("#/components/schemas/OwnProfileAnswer"))),
+    extensions(("x-reasons" = json!(["404 not_found"]))),
+)]
 pub async fn own(
     State(state): State<AppState>,
     Declared(dialect): Declared,
@@ -24,6 +31,13 @@ pub async fn own(
 }
 
 /// Answers with the profile of anybody.
+#[utoipa::path(
+    get,
+    path = "/api/users/profile/{id}",
+    tag = "users",
+    responses((status = 200, description = "The profile", body = ref("#/components/schemas/ProfileAnswer"))),
+    extensions(("x-reasons" = json!(["404 not_found"]))),
+)]
 pub async fn profile(
     State(state): State<AppState>,
     Declared(dialect): Declared,
@@ -61,6 +75,14 @@ async fn get(state: &AppState, identity: &Identity, user_id: String) -> Result<p
 }
 
 /// Changes the caller's own profile.
+#[utoipa::path(
+    method(patch, put),
+    path = "/api/users/me",
+    tag = "users",
+    request_body = user::Edit,
+    responses((status = 200, description = "The caller's profile as it is now", body = ref("#/components/schemas/OwnProfileAnswer"))),
+    extensions(("x-reasons" = json!(["404 not_found"]))),
+)]
 pub async fn edit(
     State(state): State<AppState>,
     Declared(dialect): Declared,
@@ -75,6 +97,13 @@ pub async fn edit(
 }
 
 /// Lists all users.
+#[utoipa::path(
+    get,
+    path = "/api/users",
+    tag = "users",
+    params(user::Listing),
+    responses((status = 200, description = "A page of the users", body = ref("#/components/schemas/UserListAnswer"))),
+)]
 pub async fn list(
     State(state): State<AppState>,
     Declared(dialect): Declared,
@@ -86,6 +115,13 @@ pub async fn list(
 }
 
 /// Lists all users, for the path without prefix.
+#[utoipa::path(
+    get,
+    path = "/users",
+    tag = "users",
+    params(user::Listing),
+    responses((status = 200, description = "A page of the users", body = ref("#/components/schemas/BareUserListAnswer"))),
+)]
 pub async fn list_bare(
     State(state): State<AppState>,
     Declared(dialect): Declared,
@@ -97,6 +133,13 @@ pub async fn list_bare(
 }
 
 /// Finds users by what their names begin with, or by a phone.
+#[utoipa::path(
+    get,
+    path = "/api/users/search",
+    tag = "users",
+    params(user::Find),
+    responses((status = 200, description = "At most 20 users", body = ref("#/components/schemas/FoundUsersAnswer"))),
+)]
 pub async fn search(
     State(state): State<AppState>,
     Declared(dialect): Declared,
@@ -108,6 +151,13 @@ pub async fn search(
 }
 
 /// Finds users, for the path without prefix.
+#[utoipa::path(
+    get,
+    path = "/users/search",
+    tag = "users",
+    params(user::Find),
+    responses((status = 200, description = "At most 20 users", body = ref("#/components/schemas/BareFoundUsersAnswer"))),
+)]
 pub async fn search_bare(
     State(state): State<AppState>,
     Declared(dialect): Declared,
@@ -135,6 +185,13 @@ async fn answer(
 }
 
 /// Says who of many users is online, or who of the caller's partners.
+#[utoipa::path(
+    get,
+    path = "/api/users/presence",
+    tag = "users",
+    params(user::AskedPresence),
+    responses((status = 200, description = "Who is online", body = ref("#/components/schemas/PresenceAnswer"))),
+)]
 pub async fn presence(
     State(state): State<AppState>,
     Declared(dialect): Declared,
@@ -145,6 +202,13 @@ pub async fn presence(
 }
 
 /// Says who is online, for the path without prefix.
+#[utoipa::path(
+    get,
+    path = "/presence",
+    tag = "users",
+    params(user::AskedPresence),
+    responses((status = 200, description = "Who is online", body = ref("#/components/schemas/BarePresenceAnswer"))),
+)]
 pub async fn presence_bare(
     State(state): State<AppState>,
     Declared(dialect): Declared,
@@ -187,11 +251,24 @@ async fn partners(
 }
 
 /// Says how many users are online. Nobody's sockets are counted yet.
+#[utoipa::path(
+    get,
+    path = "/api/users/online/count",
+    tag = "users",
+    responses((status = 200, description = "How many are online", body = ref("#/components/schemas/OnlineCountAnswer"))),
+)]
 pub async fn online_count(_: Identity) -> Response {
     user::online_count(0)
 }
 
 /// Looks profiles up by their ids.
+#[utoipa::path(
+    get,
+    path = "/api/users/by-ids",
+    tag = "users",
+    params(user::ByIds),
+    responses((status = 200, description = "The profiles that exist, by id", body = ref("#/components/schemas/UsersByIdAnswer"))),
+)]
 pub async fn by_ids(
     State(state): State<AppState>,
     Declared(dialect): Declared,
@@ -202,6 +279,13 @@ pub async fn by_ids(
 }
 
 /// Looks profiles up by their ids, for the path without prefix.
+#[utoipa::path(
+    get,
+    path = "/users/by-ids",
+    tag = "users",
+    params(user::ByIds),
+    responses((status = 200, description = "The profiles that exist, by id", body = ref("#/components/schemas/BareUsersByIdAnswer"))),
+)]
 pub async fn by_ids_bare(
     State(state): State<AppState>,
     Declared(dialect): Declared,

@@ -3,13 +3,18 @@
 use axum::{http::StatusCode, response::Response};
 use chat_proto::v1 as pb;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{Dialect, envelope, fields, user};
-use crate::error::ApiError;
+use crate::{
+    error::ApiError,
+    openapi::{Form, Schemas},
+};
 
 /// A request for a one-time password.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(default)]
+#[schema(as = SendOtpRequest)]
 pub struct SendOtp {
     #[serde(deserialize_with = "fields::text")]
     phone: Option<String>,
@@ -34,8 +39,9 @@ impl SendOtp {
 }
 
 /// A one-time password with the account that it opens or makes. Not to be printed.
-#[derive(Clone, Default, Deserialize)]
+#[derive(Clone, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schema(as = VerifyOtpRequest)]
 pub struct VerifyOtp {
     #[serde(deserialize_with = "fields::text")]
     otp: Option<String>,
@@ -75,8 +81,9 @@ impl VerifyOtp {
 }
 
 /// A password with the name or phone that it belongs to. Not to be printed.
-#[derive(Clone, Default, Deserialize)]
+#[derive(Clone, Default, Deserialize, ToSchema)]
 #[serde(default)]
+#[schema(as = PasswordLoginRequest)]
 pub struct PasswordLogin {
     #[serde(deserialize_with = "fields::text")]
     name: Option<String>,
@@ -95,7 +102,7 @@ impl PasswordLogin {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct OtpSent<'a> {
     session_id: &'a str,
@@ -114,7 +121,7 @@ pub fn otp_sent(sent: &pb::SendOtpResponse) -> Response {
     })
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct LoggedIn<'a, T> {
     token: &'a str,
@@ -170,15 +177,18 @@ fn opened(
     })
 }
 
-#[derive(Serialize)]
-struct Said {
-    message: &'static str,
-}
-
 /// Answers that the session is over.
 #[must_use]
 pub fn logged_out() -> Response {
-    envelope::ok(Said { message: "logged out" })
+    envelope::ok(envelope::Said { message: "logged out" })
+}
+
+/// Says how the answers look.
+pub(super) fn answers(schemas: &mut Schemas) {
+    schemas.answer("OtpSentAnswer", [Form::same::<OtpSent<'_>>()]);
+    let old = Form::old::<LoggedIn<'_, user::AuthUser<'_>>>();
+    let unified = Form::unified::<LoggedIn<'_, user::Unified<'_>>>();
+    schemas.answer("LoginAnswer", [old, unified]);
 }
 
 #[cfg(test)]

@@ -10,9 +10,13 @@ use serde::{
     de::{IgnoredAny, SeqAccess, Visitor},
 };
 use serde_json::Number;
+use utoipa::ToSchema;
 
 use super::{Dialect, envelope};
-use crate::error::ApiError;
+use crate::{
+    error::ApiError,
+    openapi::{Form, Schemas},
+};
 
 /// Most contacts of one request.
 const MOST: usize = 5000;
@@ -20,10 +24,11 @@ const MOST: usize = 5000;
 const LONGEST_PHONE: usize = 64;
 
 /// An address book.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[schema(as = SyncContactsRequest)]
 pub struct Sync {
-    #[serde(deserialize_with = "phones")]
+    #[serde(default, deserialize_with = "phones")]
+    #[schema(value_type = Vec<Contact>, required, max_items = 5000)]
     contacts: Option<Phones>,
 }
 
@@ -35,20 +40,26 @@ struct Phones {
 }
 
 /// A contact in one of its forms; what has no phone is passed over.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(untagged)]
 enum Contact {
     Text(String),
+    #[schema(value_type = f64)]
     Number(Number),
-    Entry { phone: Option<Phone> },
+    Entry {
+        phone: Option<Phone>,
+    },
+    #[schema(value_type = serde_json::Value)]
     Other(IgnoredAny),
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(untagged)]
 enum Phone {
     Text(String),
+    #[schema(value_type = f64)]
     Number(Number),
+    #[schema(value_type = serde_json::Value)]
     Other(IgnoredAny),
 }
 
@@ -110,8 +121,9 @@ impl Sync {
 }
 
 /// Somebody of the address book, as new clients read him.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = UnifiedMatch)]
 struct Match<'a> {
     id: &'a str,
     name: &'a str,
@@ -131,7 +143,7 @@ impl<'a> From<&'a pb::User> for Match<'a> {
 }
 
 /// Somebody of the address book, as both old families read him.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct OldMatch<'a> {
     #[serde(flatten)]
     user: Match<'a>,
@@ -144,7 +156,7 @@ impl<'a> From<&'a pb::User> for OldMatch<'a> {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Matches<T> {
     matches: Vec<T>,
 }
@@ -156,6 +168,12 @@ pub fn matched(dialect: Dialect, users: &[pb::User]) -> Response {
         return envelope::ok(Matches { matches: users.iter().map(Match::from).collect() });
     }
     envelope::ok(Matches { matches: users.iter().map(OldMatch::from).collect() })
+}
+
+/// Says how the answers look.
+pub(super) fn answers(schemas: &mut Schemas) {
+    let old = Form::old::<Matches<OldMatch<'_>>>();
+    schemas.answer("MatchesAnswer", [old, Form::unified::<Matches<Match<'_>>>()]);
 }
 
 #[cfg(test)]

@@ -9,12 +9,18 @@ use chat_proto::v1::{self as pb, open_direct_conversation_request::Peer};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::{Value, json};
 
+use utoipa::{IntoParams, ToSchema};
+
+pub(super) use self::render::{OfNewGroup, Unified};
 pub use self::{
     render::Users,
     state::{States, states_of},
 };
 use super::{Dialect, envelope, fields};
-use crate::error::ApiError;
+use crate::{
+    error::ApiError,
+    openapi::{Form, Schemas},
+};
 
 /// Page of a client that pages but does not say how long.
 const DEFAULT_LIMIT: u32 = 50;
@@ -34,8 +40,9 @@ pub enum Opening {
 }
 
 /// A conversation to be opened, in every spelling.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schema(as = OpenConversationRequest)]
 pub struct Open {
     #[serde(deserialize_with = "ids")]
     participants: Option<Vec<String>>,
@@ -119,9 +126,25 @@ pub fn opened(
     envelope::with_status(code, One { conversation })
 }
 
-#[derive(Serialize)]
-struct One {
-    conversation: Value,
+#[derive(Serialize, ToSchema)]
+#[schema(as = OneConversation)]
+struct One<T> {
+    conversation: T,
+}
+
+/// How many messages a cleared conversation hides, as both old families read it.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Cleared {
+    message: &'static str,
+    messages_hidden: i64,
+}
+
+/// How many messages a cleared conversation hides, as new clients read it.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct UnifiedCleared {
+    hidden_count: i64,
 }
 
 /// Reads the id of the conversation that a path names.
@@ -159,10 +182,10 @@ pub fn details(
 pub fn cleared(dialect: Dialect, response: &pb::ClearConversationResponse) -> Response {
     let count = response.hidden_count;
     if dialect == Dialect::Unified {
-        return envelope::ok(json!({ "hiddenCount": count }));
+        return envelope::ok(UnifiedCleared { hidden_count: count });
     }
     let message = "the conversation is cleared";
-    envelope::ok(json!({ "message": message, "messagesHidden": count }))
+    envelope::ok(Cleared { message, messages_hidden: count })
 }
 
 /// Returns a conversation as new clients read it.
@@ -190,8 +213,9 @@ pub enum View {
 }
 
 /// The parameters of the list.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(default)]
+#[into_params(parameter_in = Query)]
 pub struct Query {
     me: Option<String>,
     status: Option<String>,
@@ -290,6 +314,17 @@ pub fn members(conversations: &[pb::Conversation]) -> Vec<pb::GetUsersRequest> {
     user_ids.dedup();
     let requests = user_ids.chunks(MOST_PROFILES);
     requests.map(|ids| pb::GetUsersRequest { user_ids: ids.to_vec() }).collect()
+}
+
+/// Says how the answers look.
+pub(super) fn answers(schemas: &mut Schemas) {
+    let unified = Form::unified::<One<render::Unified<'_>>>();
+    schemas.answer("ConversationAnswer", [Form::old::<One<render::Opened<'_>>>(), unified]);
+    let unified = Form::unified::<One<render::Unified<'_>>>();
+    schemas.answer("DetailsAnswer", [Form::old::<One<render::Details<'_>>>(), unified]);
+    let cleared = [Form::old::<Cleared>(), Form::unified::<UnifiedCleared>()];
+    schemas.answer("ClearedAnswer", cleared);
+    render::answers(schemas);
 }
 
 #[cfg(test)]

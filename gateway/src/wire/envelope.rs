@@ -9,8 +9,12 @@ use axum::{
     response::Response,
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use crate::error::ApiError;
+use crate::{
+    error::ApiError,
+    openapi::{Form, Schemas},
+};
 
 /// The charset is named because one client reads other text as Latin-1.
 const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
@@ -25,11 +29,18 @@ struct Success<T> {
     body: T,
 }
 
-#[derive(Serialize)]
+/// What every failure looks like.
+#[derive(Serialize, ToSchema)]
 struct Failure<'a> {
     success: bool,
     error: &'a str,
     message: &'a str,
+}
+
+/// A text for people, where there is nothing else to say.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Said {
+    pub(super) message: &'static str,
 }
 
 /// Answers 200 with the fields of `body` beside `success`.
@@ -71,6 +82,12 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, JSON);
     response
+}
+
+/// Says how the answers look.
+pub(super) fn answers(schemas: &mut Schemas) {
+    schemas.answer("SaidAnswer", [Form::same::<Said>()]);
+    schemas.answer("Failure", [Form::failed::<Failure<'_>>()]);
 }
 
 #[cfg(test)]

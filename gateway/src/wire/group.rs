@@ -10,16 +10,21 @@ use chat_kit::{
 };
 use chat_proto::v1 as pb;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 pub use self::render::Shape;
+use utoipa::{IntoParams, ToSchema};
+
 pub(super) use self::render::{Card, UnifiedRights};
 use super::{
     Dialect,
     conversation::{self, Users},
     envelope, fields,
 };
-use crate::error::ApiError;
+use crate::{
+    error::ApiError,
+    openapi::{Form, Schemas},
+};
 
 /// Groups on a page whose request does not say.
 const PAGE: u32 = 20;
@@ -31,8 +36,9 @@ const MOST_PROFILES: usize = 1000;
 const LONGEST_LIFE: u32 = 3650 * 24 * 3600;
 
 /// A group to be made, in every spelling.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schema(as = CreateGroupRequest)]
 pub struct Create {
     name: Option<String>,
     description: Option<String>,
@@ -66,8 +72,9 @@ impl Create {
 }
 
 /// Changes of a group, in every spelling.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schema(as = UpdateGroupRequest)]
 pub struct Update {
     name: Option<String>,
     description: Option<String>,
@@ -77,8 +84,9 @@ pub struct Update {
 }
 
 /// Changes of settings, in every spelling. The invite link among them is read alone.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schema(as = GroupSettingsRequest)]
 struct Settings {
     only_admins_can_send_messages: Option<bool>,
     only_admins_can_send: Option<bool>,
@@ -117,9 +125,10 @@ pub fn group_id(text: &str) -> Result<String, ApiError> {
 }
 
 /// A group and somebody, in every spelling.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[expect(clippy::struct_field_names, reason = "the names on the wire")]
+#[schema(as = MembershipRequest)]
 pub struct Membership {
     group_id: Option<String>,
     conversation_id: Option<String>,
@@ -159,8 +168,9 @@ pub fn refused(dialect: Dialect, error: ApiError) -> ApiError {
 }
 
 /// What a new invite link is to be like.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schema(as = RotateInviteRequest)]
 pub struct Rotate {
     expires_at: Option<String>,
     #[serde(deserialize_with = "fields::whole")]
@@ -198,8 +208,9 @@ impl Rotate {
 }
 
 /// An invite link that somebody has.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schema(as = JoinRequest)]
 pub struct Join {
     invite_link: Option<String>,
 }
@@ -214,8 +225,9 @@ impl Join {
 }
 
 /// The parameters of the list of the own groups.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(default)]
+#[into_params(parameter_in = Query)]
 pub struct Query {
     #[serde(deserialize_with = "fields::whole")]
     page: Option<i64>,
@@ -238,8 +250,9 @@ impl Query {
 }
 
 /// The parameters of a search.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(default)]
+#[into_params(parameter_in = Query)]
 pub struct Search {
     query: Option<String>,
     #[serde(deserialize_with = "fields::whole")]
@@ -281,15 +294,17 @@ pub fn profiles(dialect: Dialect, groups: &[pb::Conversation]) -> Option<pb::Get
     Some(pb::GetUsersRequest { user_ids: user_ids.take(MOST_PROFILES).cloned().collect() })
 }
 
-#[derive(Serialize)]
-struct One {
-    group: Value,
+#[derive(Serialize, ToSchema)]
+#[schema(as = OneGroup)]
+struct One<T> {
+    group: T,
 }
 
-#[derive(Serialize)]
-struct Made {
-    group: Value,
-    conversation: Value,
+#[derive(Serialize, ToSchema)]
+#[schema(as = MadeGroup)]
+struct Made<T, C> {
+    group: T,
+    conversation: C,
 }
 
 /// Answers with a group.
@@ -310,8 +325,9 @@ pub fn made(dialect: Dialect, group: &pb::Conversation, users: &Users) -> Respon
 }
 
 /// How many pages there are.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = GroupPagination)]
 struct Pagination {
     total_pages: u64,
     current_page: u32,
@@ -319,9 +335,10 @@ struct Pagination {
     limit: u32,
 }
 
-#[derive(Serialize)]
-struct Many {
-    groups: Vec<Value>,
+#[derive(Serialize, ToSchema)]
+#[schema(as = ManyGroups)]
+struct Many<T> {
+    groups: Vec<T>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pagination: Option<Pagination>,
 }
@@ -355,15 +372,17 @@ pub fn found(dialect: Dialect, groups: &[pb::Conversation], users: &Users) -> Re
     envelope::ok(Many { groups: rows(dialect, groups, users), pagination: None })
 }
 
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = GroupPage)]
+struct Page<'a, T> {
+    groups: Vec<T>,
+    next_cursor: Option<&'a str>,
+}
+
 /// Answers with a page of the public groups.
 #[must_use]
 pub fn public(dialect: Dialect, listed: &pb::ListPublicGroupsResponse) -> Response {
-    #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Page<'a> {
-        groups: Vec<Value>,
-        next_cursor: Option<&'a str>,
-    }
     let next = listed.page.as_ref().map(|page| page.next_cursor.as_str());
     envelope::ok(Page {
         groups: listed.groups.iter().map(|group| render::public(dialect, group)).collect(),
@@ -371,23 +390,53 @@ pub fn public(dialect: Dialect, listed: &pb::ListPublicGroupsResponse) -> Respon
     })
 }
 
+/// An invite link, as every family reads it.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Invite<'a> {
+    invite_link: &'a str,
+    created_by: &'a str,
+    created_at: Option<String>,
+    expires_at: Option<String>,
+    max_uses: Option<u32>,
+    use_count: u32,
+}
+
 /// Answers with an invite link, the same to every family.
 #[must_use]
 pub fn invite(invite: &pb::Invite) -> Response {
-    envelope::ok(json!({
-        "inviteLink": invite.link,
-        "createdBy": invite.created_by,
-        "createdAt": fields::iso(invite.created_at.as_ref()),
-        "expiresAt": fields::iso(invite.expires_at.as_ref()),
-        "maxUses": invite.max_uses,
-        "useCount": invite.use_count,
-    }))
+    envelope::ok(Invite {
+        invite_link: &invite.link,
+        created_by: &invite.created_by,
+        created_at: fields::iso(invite.created_at.as_ref()),
+        expires_at: fields::iso(invite.expires_at.as_ref()),
+        max_uses: invite.max_uses,
+        use_count: invite.use_count,
+    })
 }
 
 /// Answers that something is done that leaves nothing to show.
 #[must_use]
 pub fn done(message: &'static str) -> Response {
-    envelope::ok(json!({ "message": message }))
+    envelope::ok(envelope::Said { message })
+}
+
+/// Says how the answers look.
+pub(super) fn answers(schemas: &mut Schemas) {
+    type Old<'a> = render::Document<'a>;
+    type New<'a> = render::Unified<'a>;
+    let forms = [Form::old::<One<Old<'_>>>(), Form::unified::<One<New<'_>>>()];
+    schemas.answer("GroupAnswer", forms);
+    let made = Form::old::<Made<Old<'_>, conversation::OfNewGroup<'_>>>();
+    let unified = Form::unified::<Made<New<'_>, conversation::Unified<'_>>>();
+    schemas.answer("MadeGroupAnswer", [made, unified]);
+    let forms = || [Form::old::<Many<Old<'_>>>(), Form::unified::<Many<New<'_>>>()];
+    schemas.answer("GroupListAnswer", forms());
+    schemas.answer("FoundGroupsAnswer", forms());
+    let old = Form::old::<Page<'_, render::OldPublic<'_>>>();
+    let unified = Form::unified::<Page<'_, render::UnifiedPublic<'_>>>();
+    schemas.answer("PublicGroupsAnswer", [old, unified]);
+    schemas.answer("InviteAnswer", [Form::same::<Invite<'_>>()]);
 }
 
 #[cfg(test)]

@@ -6,20 +6,22 @@ use std::time::Duration;
 use axum::{http::StatusCode, response::Response};
 use chat_kit::time::to_timestamp;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{envelope, fields::iso};
+use crate::openapi::{Form, Schemas};
 
 /// Version of the HTTP surface; that of the program is its operator's business.
 const API_VERSION: &str = "1.0.0";
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Banner {
     message: &'static str,
     version: &'static str,
     endpoints: Endpoints,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Endpoints {
     auth: &'static str,
     messages: &'static str,
@@ -42,7 +44,7 @@ pub fn banner() -> Response {
     })
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Pong {
     message: &'static str,
 }
@@ -53,7 +55,7 @@ pub fn pong() -> Response {
     envelope::ok(Pong { message: "pong" })
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Health {
     success: bool,
     status: &'static str,
@@ -62,7 +64,7 @@ struct Health {
     database: Database,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Database {
     status: &'static str,
     connected: bool,
@@ -93,4 +95,11 @@ pub fn health(is_healthy: bool, uptime: Duration) -> Response {
             },
         },
     )
+}
+
+/// Says how the answers look.
+pub(super) fn answers(schemas: &mut Schemas) {
+    schemas.answer("Banner", [Form::same::<Banner>()]);
+    schemas.answer("Pong", [Form::same::<Pong>()]);
+    schemas.answer("Health", [Form::failed::<Health>()]);
 }

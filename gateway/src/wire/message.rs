@@ -11,7 +11,7 @@ use axum::response::Response;
 use chat_kit::id::{MessageId, UserId};
 use chat_proto::v1::{self as pb, mark_read_request, send_message_request::Target};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 pub use self::{
     change::{
@@ -26,8 +26,11 @@ pub(super) use self::{
     render::AttachedFile,
     shown::{SYSTEM, old_type},
 };
+use utoipa::ToSchema;
+
 use crate::{
     error::ApiError,
+    openapi::{Form, OLD, Schemas, UNIFIED},
     wire::{Dialect, envelope, fields},
 };
 
@@ -41,9 +44,10 @@ pub enum Source {
 }
 
 /// A message to be sent, in every spelling of the old families.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[expect(missing_docs, reason = "the table of `wire` says what each spelling means")]
+#[schema(as = SendRequest)]
 pub struct Send {
     pub sender_id: Option<String>,
     pub from: Option<String>,
@@ -66,6 +70,7 @@ pub struct Send {
     pub file_type: Option<String>,
     #[serde(deserialize_with = "fields::leading_whole")]
     pub audio_duration: Option<u32>,
+    #[schema(value_type = Option<String>)]
     pub client_id: Option<Value>,
     #[serde(flatten)]
     pub parts: parts::OldParts,
@@ -119,9 +124,10 @@ impl Send {
 }
 
 /// A message to be sent, as new clients say it. `toPhone` stands for `toContact`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[expect(missing_docs, reason = "the canonical names, as in the contract")]
+#[schema(as = UnifiedSendRequest)]
 pub struct UnifiedSend {
     pub conversation_id: Option<String>,
     pub to_id: Option<String>,
@@ -133,15 +139,17 @@ pub struct UnifiedSend {
     pub content: Option<String>,
     pub r#type: Option<String>,
     pub attachment: Option<UnifiedAttachment>,
+    #[schema(value_type = Option<String>)]
     pub client_id: Option<Value>,
     #[serde(flatten)]
     pub parts: parts::UnifiedParts,
 }
 
 /// A file beside a message, as new clients say it.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[expect(missing_docs, reason = "the canonical names, as in the contract")]
+#[schema(as = UnifiedAttachmentRequest)]
 pub struct UnifiedAttachment {
     pub url: Option<String>,
     pub name: Option<String>,
@@ -214,7 +222,7 @@ pub fn read_up_to(id: &str) -> Result<pb::MarkReadRequest, ApiError> {
 /// Answers that a message is marked as read.
 #[must_use]
 pub fn marked_read() -> Response {
-    envelope::ok(json!({ "message": "marked as read" }))
+    envelope::ok(envelope::Said { message: "marked as read" })
 }
 
 fn check_sender(claimed: &str, caller: UserId) -> Result<(), ApiError> {
@@ -287,6 +295,16 @@ fn client_id_text(value: Value) -> Result<Option<String>, ApiError> {
 
 fn value(body: impl Serialize) -> Value {
     serde_json::to_value(body).expect("structs with text keys are JSON")
+}
+
+/// Says how the answers look.
+pub(super) fn answers(schemas: &mut Schemas) {
+    let unified = Form::unified::<render::UnifiedAnswer<'_>>();
+    schemas.answer("SentMessageAnswer", [Form::old::<render::Answer<'_>>(), unified]);
+    let old = Form::said::<Send>("Old", OLD);
+    schemas.answer("SendMessageBody", [old, Form::said::<UnifiedSend>("Unified", UNIFIED)]);
+    change::answers(schemas);
+    history::answers(schemas);
 }
 
 #[cfg(test)]

@@ -18,8 +18,13 @@ pub use self::{
     presence::{AskedPresence, online_count},
     privacy::{conceal, others, partners_in},
 };
+use utoipa::{IntoParams, ToSchema};
+
 use super::{Dialect, envelope, fields::iso};
-use crate::error::ApiError;
+use crate::{
+    error::ApiError,
+    openapi::{Form, OLD, Schemas, UNIFIED},
+};
 
 /// Most ids of one request; the service behind takes no more.
 const MOST_IDS: usize = 1000;
@@ -27,8 +32,9 @@ const MOST_IDS: usize = 1000;
 pub const MOST_PARTNERS: u32 = 1000;
 
 /// The parameters of a look-up by ids.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(default)]
+#[into_params(parameter_in = Query)]
 pub struct ByIds {
     ids: Option<String>,
 }
@@ -58,8 +64,9 @@ fn tolerant_id(item: &str) -> Option<String> {
 }
 
 /// The profile of the caller himself, as both old families read it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = AuthUser)]
 pub(super) struct AuthUser<'a> {
     id: &'a str,
     uid: &'a str,
@@ -91,7 +98,7 @@ impl<'a> From<&'a pb::User> for AuthUser<'a> {
 }
 
 /// The profile of the caller himself with all that is known of him.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct OwnProfile<'a> {
     #[serde(rename = "_id")]
@@ -104,8 +111,9 @@ struct OwnProfile<'a> {
 }
 
 /// The profile of anybody, as both old families look it up.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = LookedUpUser)]
 struct LookedUp<'a> {
     #[serde(rename = "_id")]
     underscore_id: &'a str,
@@ -138,8 +146,9 @@ impl<'a> From<&'a pb::User> for LookedUp<'a> {
 }
 
 /// A profile inside a conversation of the old families; what is not set is left out.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = UserCard)]
 pub(super) struct Card<'a> {
     #[serde(rename = "_id")]
     pub(super) underscore_id: &'a str,
@@ -172,8 +181,9 @@ impl<'a> Card<'a> {
 }
 
 /// A profile as new clients read it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = UnifiedUser)]
 pub(super) struct Unified<'a> {
     id: &'a str,
     name: &'a str,
@@ -230,8 +240,9 @@ pub(super) fn unified(user: &pb::User) -> Value {
 }
 
 /// A profile in lists, searches and by itself, as both old families read it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = UserItem)]
 pub(super) struct Item<'a> {
     #[serde(rename = "_id")]
     underscore_id: &'a str,
@@ -261,7 +272,8 @@ impl<'a> From<&'a pb::User> for Item<'a> {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = OneUser)]
 struct One<T> {
     user: T,
 }
@@ -333,6 +345,37 @@ pub fn looked_up(dialect: Dialect, is_prefixed: bool, users: &[pb::User]) -> Res
         (Dialect::Electron, _) | (_, true) => envelope::ok(Twice { users: &users, top: &users }),
         (_, false) => envelope::json(StatusCode::OK, &users),
     }
+}
+
+/// Says how the answers look.
+pub(super) fn answers(schemas: &mut Schemas) {
+    let unified = Form::unified::<One<Unified<'_>>>;
+    schemas.answer("OwnProfileAnswer", [Form::old::<One<OwnProfile<'_>>>(), unified()]);
+    schemas.answer("ProfileAnswer", [Form::old::<One<Item<'_>>>(), unified()]);
+    let below = |user| {
+        json!({ "type": "object", "required": ["success", "users"], "properties": {
+            "success": { "type": "boolean", "const": true },
+            "users": { "type": "object", "additionalProperties": user },
+        }})
+    };
+    let twice = |user: Value| {
+        let mut schema = below(user.clone());
+        schema["additionalProperties"] = user;
+        schema
+    };
+    let unified = || Form::made::<Unified<'_>>("Unified", UNIFIED, below);
+    let both = |when| Form::made::<LookedUp<'_>>("Twice", when, twice);
+    let bare = "Without prefix, for clients that declare `flutter` or nothing";
+    let bare = Form::made::<LookedUp<'_>>(
+        "Bare",
+        bare,
+        |user| json!({ "type": "object", "additionalProperties": user }),
+    );
+    schemas.answer("UsersByIdAnswer", [both(OLD), unified()]);
+    let both = both("For clients that declare `electron`");
+    schemas.answer("BareUsersByIdAnswer", [bare, both, unified()]);
+    list::answers(schemas);
+    presence::answers(schemas);
 }
 
 #[cfg(test)]

@@ -8,9 +8,13 @@ use axum::{http::StatusCode, response::Response};
 use chat_proto::v1 as pb;
 use serde::Serialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::{Answer, States, state::Times};
-use crate::wire::{envelope, fields::iso, group::UnifiedRights, user::Card};
+use crate::{
+    openapi::{Form, Schemas},
+    wire::{envelope, fields::iso, group::UnifiedRights, user::Card},
+};
 
 /// The profiles of members, by id.
 #[derive(Clone, Debug, Default)]
@@ -34,9 +38,10 @@ impl Users {
 }
 
 /// A conversation as both old families read it; `M` is a member, `L` the newest message.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Document<'a, M, L> {
+#[schema(as = ConversationDocument)]
+pub(in crate::wire) struct Document<'a, M, L> {
     #[serde(rename = "_id")]
     id: &'a str,
     participants: Vec<M>,
@@ -52,7 +57,9 @@ pub(super) struct Document<'a, M, L> {
     #[serde(skip_serializing_if = "Option::is_none")]
     last_message_at: Option<String>,
     hidden_for: [&'a str; 0],
+    #[schema(value_type = std::collections::BTreeMap<String, String>)]
     delivered_up_to: Times<'a>,
+    #[schema(value_type = std::collections::BTreeMap<String, String>)]
     read_up_to: Times<'a>,
     #[serde(flatten)]
     group: Option<InGroup<'a>>,
@@ -61,8 +68,9 @@ pub(super) struct Document<'a, M, L> {
 }
 
 /// What the conversation of a group has beside. A group that was made without a name has none.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = ConversationOfGroup)]
 struct InGroup<'a> {
     #[serde(skip_serializing_if = "str::is_empty")]
     name: &'a str,
@@ -153,9 +161,10 @@ pub(super) fn plain(conversation: &pb::Conversation, member: impl Fn(&str) -> Va
 }
 
 /// A row of the list.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Item<'a, M, L> {
+#[schema(as = ConversationItem)]
+pub(super) struct Item<'a, M, L> {
     #[serde(flatten)]
     document: Document<'a, M, L>,
     last_preview: &'a str,
@@ -182,9 +191,10 @@ impl<'a, M, L> Item<'a, M, L> {
 }
 
 /// A conversation as new clients read it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Unified<'a> {
+#[schema(as = UnifiedConversation)]
+pub(in crate::wire) struct Unified<'a> {
     id: &'a str,
     status: &'static str,
     is_group: bool,
@@ -206,7 +216,7 @@ pub(super) struct Unified<'a> {
 }
 
 /// The newest message of a conversation as new clients read it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct UnifiedPreview<'a> {
     id: &'a str,
@@ -267,14 +277,15 @@ fn is_zero(number: &i64) -> bool {
 }
 
 /// How far members have heard and read, and what the reader has not, as new clients read it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = UnifiedConversationState)]
 struct UnifiedState<'a> {
     unread_count: u32,
     cursors: Vec<UnifiedCursor<'a>>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct UnifiedCursor<'a> {
     user_id: &'a str,
@@ -295,8 +306,9 @@ fn status(conversation: &pb::Conversation) -> &'static str {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = ConversationPage)]
 struct Page<'a, T> {
     conversations: Vec<T>,
     next_cursor: Option<&'a str>,
@@ -336,4 +348,25 @@ pub(super) fn list(
 fn row_id(conversation: &pb::Conversation) -> Option<&str> {
     let last = conversation.last_message.as_ref()?;
     Some(&last.message_id)
+}
+
+/// An opened conversation of the old families: members with profiles, the newest message as an id.
+pub(super) type Opened<'a> = Document<'a, Card<'a>, &'a str>;
+/// A conversation with the newest message as it is kept.
+type Enveloped<'a> = Item<'a, Card<'a>, last::LastMessage<'a, Card<'a>>>;
+/// A conversation that was asked for.
+pub(super) type Details<'a> = Item<'a, Card<'a>, last::LastMessage<'a, &'a str>>;
+/// The conversation of a group that was made just now.
+pub(in crate::wire) type OfNewGroup<'a> = Document<'a, &'a str, &'a str>;
+
+/// Says how the answers look.
+pub(super) fn answers(schemas: &mut Schemas) {
+    let bare = || {
+        let when = "With `me` or without prefix, for clients that declare `flutter` or nothing";
+        Form::bare::<Vec<Item<'_, &str, &str>>>(when)
+    };
+    let whole = Form::old::<Page<'_, Enveloped<'_>>>;
+    let unified = Form::unified::<Page<'_, Unified<'_>>>;
+    schemas.answer("ConversationListAnswer", [whole(), bare(), unified()]);
+    schemas.answer("BareConversationListAnswer", [bare(), whole(), unified()]);
 }

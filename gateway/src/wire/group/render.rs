@@ -3,6 +3,7 @@
 use chat_proto::v1 as pb;
 use serde::Serialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use crate::wire::{Dialect, conversation::Users, fields::iso};
 
@@ -29,8 +30,9 @@ impl Shape {
 }
 
 /// A profile inside a group; what is not set is left out.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = GroupCard)]
 pub(in crate::wire) struct Card<'a> {
     #[serde(rename = "_id")]
     id: &'a str,
@@ -45,8 +47,9 @@ pub(in crate::wire) struct Card<'a> {
     presence: Option<Presence>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = GroupCardPresence)]
 struct Presence {
     is_online: bool,
     last_seen: Option<String>,
@@ -72,16 +75,18 @@ impl<'a> Card<'a> {
 }
 
 /// Administrators as the shape has them.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(untagged)]
+#[schema(as = GroupAdmins)]
 enum Admins<'a> {
     Ids(&'a [String]),
     Cards(Vec<Card<'a>>),
 }
 
 /// The settings in the spelling of the old families.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = GroupSettings)]
 struct OldSettings<'a> {
     only_admins_can_send_messages: bool,
     only_admins_can_add_members: bool,
@@ -91,9 +96,10 @@ struct OldSettings<'a> {
 }
 
 /// A group as both old families read it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Document<'a> {
+#[schema(as = GroupDocument)]
+pub(super) struct Document<'a> {
     #[serde(rename = "_id")]
     id: &'a str,
     name: &'a str,
@@ -156,8 +162,9 @@ impl<'a> Document<'a> {
 }
 
 /// The settings as new clients read them.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = UnifiedGroupSettings)]
 struct UnifiedSettings<'a> {
     only_admins_can_send: bool,
     only_admins_can_add: bool,
@@ -167,8 +174,9 @@ struct UnifiedSettings<'a> {
 }
 
 /// What a group has beside its members, as new clients read it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = UnifiedGroupRights)]
 pub(in crate::wire) struct UnifiedRights<'a> {
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -199,9 +207,10 @@ impl<'a> From<&'a pb::Group> for UnifiedRights<'a> {
 }
 
 /// A group as new clients read it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Unified<'a> {
+#[schema(as = UnifiedGroup)]
+pub(super) struct Unified<'a> {
     id: &'a str,
     #[serde(flatten)]
     rights: UnifiedRights<'a>,
@@ -234,9 +243,10 @@ pub(super) fn group(
 }
 
 /// A group that anybody may join, as both old families read it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct OldPublic<'a> {
+#[schema(as = PublicGroup)]
+pub(super) struct OldPublic<'a> {
     #[serde(rename = "_id")]
     id: &'a str,
     name: &'a str,
@@ -252,9 +262,10 @@ struct OldPublic<'a> {
 }
 
 /// A group that anybody may join, as new clients read it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct UnifiedPublic<'a> {
+#[schema(as = UnifiedPublicGroup)]
+pub(super) struct UnifiedPublic<'a> {
     id: &'a str,
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,6 +1,8 @@
 use axum::body::to_bytes;
 use prost_types::Timestamp;
 
+use serde_json::json;
+
 use super::*;
 
 const ADA: &str = "65f0c0ffee0123456789abcd";

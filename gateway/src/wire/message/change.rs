@@ -4,17 +4,20 @@ use axum::response::Response;
 use chat_proto::v1 as pb;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::{render::Unified, value};
 use crate::{
     error::ApiError,
+    openapi::{Form, Schemas},
     wire::{Dialect, envelope, fields, fields::iso},
 };
 
 /// The new text of a message, in every spelling.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(default)]
 #[expect(missing_docs, reason = "the table of `wire` says what each spelling means")]
+#[schema(as = EditMessageRequest)]
 pub struct Edit {
     #[serde(deserialize_with = "fields::text")]
     pub text: Option<String>,
@@ -34,9 +37,10 @@ impl Edit {
 }
 
 /// How a message is to be deleted. Without a body it is for everybody, which is its sender's alone.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[expect(missing_docs, reason = "the table of `wire` says what each spelling means")]
+#[schema(as = DeleteMessageRequest)]
 pub struct Delete {
     pub delete_for_both: Option<bool>,
 }
@@ -99,19 +103,59 @@ pub fn answer_reacted(
     if dialect == Dialect::Unified {
         return Ok(envelope::ok(json!({ "message": unified_reactions(message) })));
     }
-    let shown = json!({
-        "_id": message.id,
-        "messageId": message.id,
-        "conversationId": message.conversation_id,
-        "conversation": message.conversation_id,
-        "reactions": old_reactions(message),
-    });
-    Ok(envelope::ok(json!({ "ok": true, "message": shown })))
+    let message = Reacted {
+        id: &message.id,
+        message_id: &message.id,
+        conversation_id: &message.conversation_id,
+        conversation: &message.conversation_id,
+        reactions: old_reactions(message),
+    };
+    Ok(envelope::ok(Old { ok: true, message }))
+}
+
+/// The answer to a change, as both old families read it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = OldChange)]
+struct Old<T> {
+    ok: bool,
+    message: T,
+}
+
+/// The answer to a change, as new clients read it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = UnifiedChange)]
+struct New<T> {
+    message: T,
+}
+
+/// What members think of a message, as both old families read it.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = ReactedMessage)]
+struct Reacted<'a> {
+    #[serde(rename = "_id")]
+    id: &'a str,
+    message_id: &'a str,
+    conversation_id: &'a str,
+    conversation: &'a str,
+    reactions: Vec<OldReaction<'a>>,
+}
+
+/// What members think of a message, as new clients read it.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = UnifiedReactedMessage)]
+struct UnifiedReacted<'a> {
+    id: &'a str,
+    conversation_id: &'a str,
+    seq: i64,
+    reactions: Vec<UnifiedReaction<'a>>,
 }
 
 /// What every change of a message tells the old families.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = ChangedMessage)]
 struct Changed<'a> {
     #[serde(rename = "_id")]
     id: &'a str,
@@ -138,21 +182,24 @@ impl<'a> From<&'a pb::Message> for Changed<'a> {
     }
 }
 
+/// An edited message, as the old families hear of it.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = EditedMessage)]
+struct NewText<'a> {
+    #[serde(flatten)]
+    changed: Changed<'a>,
+    text: &'a str,
+    content: &'a str,
+    edited: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    edited_at: Option<String>,
+    created_at: Option<String>,
+}
+
 /// Returns an edited message as the old families hear of it.
 #[must_use]
 pub fn edited(message: &pb::Message) -> Value {
-    #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct NewText<'a> {
-        #[serde(flatten)]
-        changed: Changed<'a>,
-        text: &'a str,
-        content: &'a str,
-        edited: bool,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        edited_at: Option<String>,
-        created_at: Option<String>,
-    }
     value(NewText {
         changed: message.into(),
         text: &message.content,
@@ -163,20 +210,23 @@ pub fn edited(message: &pb::Message) -> Value {
     })
 }
 
+/// A deleted message, as the old families hear of it.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = DeletedMessage)]
+struct Gone<'a> {
+    #[serde(flatten)]
+    changed: Changed<'a>,
+    deleted: bool,
+    is_deleted: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deleted_at: Option<String>,
+}
+
 /// Returns a deleted message as the old families hear of it; one that is deleted for its reader alone has
 /// no time.
 #[must_use]
 pub fn deleted(message: &pb::Message) -> Value {
-    #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Gone<'a> {
-        #[serde(flatten)]
-        changed: Changed<'a>,
-        deleted: bool,
-        is_deleted: bool,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        deleted_at: Option<String>,
-    }
     value(Gone {
         changed: message.into(),
         deleted: true,
@@ -186,8 +236,9 @@ pub fn deleted(message: &pb::Message) -> Value {
 }
 
 /// What is left of a deleted message, as new clients read it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = UnifiedDeletedMessage)]
 pub(super) struct Left<'a> {
     id: &'a str,
     conversation_id: &'a str,
@@ -216,7 +267,7 @@ pub fn unified_left(message: &pb::Message) -> Value {
 }
 
 /// What a member thinks of a message, as the old families have it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct OldReaction<'a> {
     user_id: &'a str,
@@ -235,7 +286,7 @@ pub(super) fn old_reactions(message: &pb::Message) -> Vec<OldReaction<'_>> {
 }
 
 /// What a member thinks of a message, as new clients have it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct UnifiedReaction<'a> {
     user_id: &'a str,
@@ -256,12 +307,22 @@ pub(super) fn reactions(message: &pb::Message) -> Vec<UnifiedReaction<'_>> {
 /// Returns a message's reactions alone, as new clients hear of them.
 #[must_use]
 pub fn unified_reactions(message: &pb::Message) -> Value {
-    json!({
-        "id": message.id,
-        "conversationId": message.conversation_id,
-        "seq": message.seq,
-        "reactions": reactions(message),
+    value(UnifiedReacted {
+        id: &message.id,
+        conversation_id: &message.conversation_id,
+        seq: message.seq,
+        reactions: reactions(message),
     })
+}
+
+/// Says how the answers look.
+pub(super) fn answers(schemas: &mut Schemas) {
+    let old = Form::old::<Old<NewText<'_>>>();
+    schemas.answer("EditedMessageAnswer", [old, Form::unified::<New<Unified<'_>>>()]);
+    let old = Form::old::<Old<Gone<'_>>>();
+    schemas.answer("DeletedMessageAnswer", [old, Form::unified::<New<Left<'_>>>()]);
+    let old = Form::old::<Old<Reacted<'_>>>();
+    schemas.answer("ReactionAnswer", [old, Form::unified::<New<UnifiedReacted<'_>>>()]);
 }
 
 #[cfg(test)]

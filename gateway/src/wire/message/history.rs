@@ -7,10 +7,12 @@ use chat_proto::v1::{
     list_messages_request::{Position, Target},
 };
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::render::{HistoryItem, UnifiedItem};
 use crate::{
     error::ApiError,
+    openapi::{Form, Schemas},
     wire::{Dialect, envelope, fields},
 };
 
@@ -31,8 +33,9 @@ pub enum View {
 }
 
 /// The parameters of a history, in every spelling.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", default)]
+#[into_params(parameter_in = Query)]
 pub struct Query {
     conversation_id: Option<String>,
     conversation: Option<String>,
@@ -135,15 +138,17 @@ fn is_given(value: Option<&String>) -> bool {
     value.is_some_and(|value| !value.is_empty())
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = MessageList)]
 struct Enveloped<T> {
     messages: Vec<T>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pagination: Option<Pagination>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = MessagePagination)]
 struct Pagination {
     total_pages: i64,
     current_page: u32,
@@ -184,6 +189,20 @@ impl Answer {
             }
         }
     }
+}
+
+/// Says how the answers look.
+pub(super) fn answers(schemas: &mut Schemas) {
+    let bare = || {
+        let when = "Without `conversationId` or without prefix, for clients that declare `flutter` or \
+                    nothing";
+        Form::bare::<Vec<HistoryItem<'_>>>(when)
+    };
+    let page = Form::old::<Enveloped<HistoryItem<'_>>>;
+    let unified = Form::unified::<Enveloped<UnifiedItem<'_>>>;
+    schemas.answer("HistoryAnswer", [page(), bare(), unified()]);
+    schemas.answer("BareHistoryAnswer", [bare(), page(), unified()]);
+    schemas.answer("HistoryPageAnswer", [page(), unified()]);
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! What clients send beside the text of a message: answers, forwarding, calls, places, cards, mentions.
 
 use chat_proto::v1 as pb;
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use crate::{error::ApiError, wire::fields};
 
@@ -18,10 +19,12 @@ const LONGEST_QUOTE: usize = 4096;
 const LONGEST_INSTANT: usize = 64;
 
 /// The fields of the old families beside the text and the file.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schema(as = OldPartsRequest)]
 pub struct OldParts {
     pub reply_to: Option<String>,
+    #[schema(value_type = Option<Object>)]
     pub reply_to_message: Option<Value>,
     #[serde(deserialize_with = "truth")]
     pub forwarded: bool,
@@ -31,6 +34,7 @@ pub struct OldParts {
     pub forwarded_message_id: Option<String>,
     #[serde(deserialize_with = "truth")]
     pub call_activity: bool,
+    #[schema(value_type = Option<String>)]
     pub message_type: Option<Value>,
     #[serde(deserialize_with = "fields::text")]
     pub call_type: Option<String>,
@@ -38,6 +42,7 @@ pub struct OldParts {
     pub call_status: Option<String>,
     #[serde(deserialize_with = "truth")]
     pub is_video_call: bool,
+    #[schema(value_type = Option<String>)]
     pub call_start_time: Option<Value>,
     #[serde(deserialize_with = "fields::leading_whole")]
     pub call_duration: Option<u32>,
@@ -47,15 +52,17 @@ pub struct OldParts {
 }
 
 /// What a message is about beside its text.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, ToSchema)]
 #[serde(default)]
+#[schema(as = MetadataRequest)]
 pub struct Metadata {
     pub location: Option<Location>,
     pub contact: Option<Contact>,
 }
 
 /// A place.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+#[schema(as = LocationRequest)]
 pub struct Location {
     pub latitude: f64,
     pub longitude: f64,
@@ -64,8 +71,9 @@ pub struct Location {
 }
 
 /// Somebody's card.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, ToSchema)]
 #[serde(default)]
+#[schema(as = ContactRequest)]
 pub struct Contact {
     pub name: String,
     #[serde(deserialize_with = "fields::text")]
@@ -110,8 +118,9 @@ impl OldParts {
 }
 
 /// The fields of new clients beside the text and the file.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schema(as = UnifiedPartsRequest)]
 pub struct UnifiedParts {
     pub reply_to: Option<String>,
     pub forwarded: Option<Forwarded>,
@@ -122,16 +131,18 @@ pub struct UnifiedParts {
 }
 
 /// Where a forwarded message came from.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schema(as = ForwardedRequest)]
 pub struct Forwarded {
     pub from: Option<String>,
     pub message_id: Option<String>,
 }
 
 /// What a message tells of a call.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schema(as = CallRequest)]
 pub struct Call {
     pub direction: Option<String>,
     pub status: Option<String>,

@@ -3,6 +3,7 @@
 use chat_proto::v1 as pb;
 use serde::Serialize;
 use serde_json::{Value, value::RawValue};
+use utoipa::ToSchema;
 
 use super::{
     change::{Left, OldReaction, UnifiedReaction, old_reactions, reactions},
@@ -12,8 +13,9 @@ use super::{
 use crate::wire::fields::iso;
 
 /// A message as both old families read it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = MessagePayload)]
 pub(super) struct Payload<'a> {
     #[serde(rename = "_id")]
     id: &'a str,
@@ -37,7 +39,7 @@ pub(super) struct Payload<'a> {
 }
 
 /// The file of a message as both old families read it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::wire) struct AttachedFile<'a> {
     file_url: &'a str,
@@ -96,7 +98,7 @@ struct Live<'a> {
 }
 
 /// A message in the history.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct HistoryItem<'a> {
     #[serde(flatten)]
@@ -120,8 +122,9 @@ impl<'a> From<&'a pb::Message> for HistoryItem<'a> {
 }
 
 /// The answer to a send.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = SentMessage)]
 pub(super) struct Answer<'a> {
     ok: bool,
     message: Payload<'a>,
@@ -141,8 +144,9 @@ impl<'a> Answer<'a> {
 }
 
 /// A message as new clients read it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = UnifiedMessage)]
 pub(super) struct Unified<'a> {
     id: &'a str,
     conversation_id: &'a str,
@@ -164,9 +168,10 @@ pub(super) struct Unified<'a> {
 }
 
 /// A message in the history as new clients read it, or what is left of it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 #[expect(clippy::large_enum_variant, reason = "most are messages")]
+#[schema(as = UnifiedHistoryItem)]
 pub(super) enum UnifiedItem<'a> {
     Message(Unified<'a>),
     Left(Left<'a>),
@@ -211,7 +216,8 @@ impl<'a> Unified<'a> {
 }
 
 /// The answer to a send, for new clients.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = UnifiedSentMessage)]
 pub(super) struct UnifiedAnswer<'a> {
     message: Unified<'a>,
 }

@@ -3,6 +3,7 @@
 use chat_proto::v1 as pb;
 use serde::Serialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::parts::CALL_ACTIVITY;
 
@@ -15,14 +16,16 @@ pub(in crate::wire) fn old_type(kind: &str) -> &str {
 }
 
 /// The parts of a message as both old families read them.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = OldMessageParts)]
 pub(super) struct OldParts<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     message_type: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reply_to: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
     reply_to_message: Option<Value>,
     #[serde(flatten)]
     forwarded: Option<OldForwarded<'a>>,
@@ -34,7 +37,7 @@ pub(super) struct OldParts<'a> {
     mentions: &'a [String],
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct OldForwarded<'a> {
     forwarded: bool,
@@ -44,7 +47,7 @@ struct OldForwarded<'a> {
     forwarded_message_id: Option<&'a str>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct OldCall<'a> {
     call_activity: bool,
@@ -59,7 +62,8 @@ struct OldCall<'a> {
     call_duration: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = MessageMetadata)]
 struct Metadata<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     location: Option<Location<'a>>,
@@ -67,7 +71,7 @@ struct Metadata<'a> {
     contact: Option<Contact<'a>>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Location<'a> {
     latitude: f64,
     longitude: f64,
@@ -75,7 +79,8 @@ struct Location<'a> {
     address: Option<&'a str>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ContactCard)]
 struct Contact<'a> {
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -155,8 +160,9 @@ fn metadata(message: &pb::Message) -> Option<Metadata<'_>> {
 }
 
 /// The parts of a message as new clients read them.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = UnifiedMessageParts)]
 pub(super) struct UnifiedParts<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     attachment: Option<Attachment<'a>>,
@@ -177,8 +183,9 @@ pub(super) struct UnifiedParts<'a> {
 }
 
 /// A file as new clients read it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = UnifiedAttachment)]
 struct Attachment<'a> {
     url: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -189,8 +196,9 @@ struct Attachment<'a> {
     duration_seconds: Option<u32>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = UnifiedQuote)]
 struct Quote<'a> {
     id: &'a str,
     sender_id: &'a str,
@@ -200,8 +208,9 @@ struct Quote<'a> {
     attachment: Option<Attachment<'a>>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = UnifiedForwarded)]
 struct Forwarded<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     from: Option<&'a str>,
@@ -209,8 +218,9 @@ struct Forwarded<'a> {
     message_id: Option<&'a str>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = UnifiedCall)]
 struct Call<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     direction: Option<&'a str>,
@@ -224,7 +234,7 @@ struct Call<'a> {
 }
 
 /// What happened, as new clients read it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct SystemNote<'a> {
     kind: &'a str,

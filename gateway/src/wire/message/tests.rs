@@ -2,6 +2,8 @@ mod parts;
 
 use prost_types::Timestamp;
 
+use serde_json::json;
+
 use super::*;
 
 const CALLER: &str = "65f0c0ffee0123456789abcd";

@@ -3,6 +3,7 @@
 use chat_proto::v1 as pb;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use crate::{error::ApiError, wire::fields};
 
@@ -10,20 +11,27 @@ use crate::{error::ApiError, wire::fields};
 const DAY: usize = 10;
 
 /// Changes of a profile. Unknown fields are ignored, the phone among them.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schema(as = EditProfileRequest)]
 pub struct Edit {
     #[serde(deserialize_with = "given")]
+    #[schema(value_type = String)]
     name: Option<Value>,
     #[serde(deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
     bio: Option<Value>,
     #[serde(deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
     avatar: Option<Value>,
     #[serde(deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
     avatar_url: Option<Value>,
     #[serde(deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
     username: Option<Value>,
     #[serde(deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
     date_of_birth: Option<Value>,
 }
 

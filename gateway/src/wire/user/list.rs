@@ -3,10 +3,12 @@
 use axum::{http::StatusCode, response::Response};
 use chat_proto::v1 as pb;
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::{Item, Unified};
 use crate::{
     error::ApiError,
+    openapi::{Form, Schemas},
     wire::{Dialect, envelope, fields},
 };
 
@@ -16,8 +18,9 @@ const DEFAULT_LIMIT: u32 = 20;
 const SHORTEST_SEARCH: usize = 2;
 
 /// The parameters of the list.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(default)]
+#[into_params(parameter_in = Query)]
 pub struct Listing {
     search: Option<String>,
     #[serde(deserialize_with = "fields::whole")]
@@ -28,8 +31,9 @@ pub struct Listing {
 }
 
 /// The parameters of a search.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(default)]
+#[into_params(parameter_in = Query)]
 pub struct Find {
     q: Option<String>,
 }
@@ -102,19 +106,20 @@ impl Find {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Found<T> {
     users: Vec<T>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Paged<T> {
     users: Vec<T>,
     pagination: Pagination,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = UserPagination)]
 struct Pagination {
     total_pages: u32,
     current_page: u32,
@@ -122,7 +127,7 @@ struct Pagination {
     limit: u32,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct UnifiedPage<'a, T> {
     users: Vec<T>,
@@ -151,6 +156,19 @@ pub fn listed(dialect: Dialect, shape: Shape, list: &pb::ListUsersResponse) -> R
             envelope::ok(UnifiedPage { users: unified(), total, next_cursor })
         }
     }
+}
+
+/// Says how the answers look.
+pub(super) fn answers(schemas: &mut Schemas) {
+    let bare = || Form::bare::<Vec<Item<'_>>>("For clients that declare `flutter` or nothing");
+    let unified = Form::unified::<UnifiedPage<'_, Unified<'_>>>;
+    let paged = Form::old::<Paged<Item<'_>>>;
+    schemas.answer("UserListAnswer", [paged(), unified()]);
+    schemas.answer("BareUserListAnswer", [bare(), paged(), unified()]);
+    let unified = Form::unified::<Found<Unified<'_>>>;
+    let found = Form::old::<Found<Item<'_>>>;
+    schemas.answer("FoundUsersAnswer", [found(), unified()]);
+    schemas.answer("BareFoundUsersAnswer", [bare(), found(), unified()]);
 }
 
 #[cfg(test)]

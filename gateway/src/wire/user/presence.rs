@@ -10,17 +10,22 @@ use chat_kit::{id::UserId, time::to_timestamp};
 use chat_proto::v1 as pb;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use utoipa::{IntoParams, ToSchema};
 
 use super::MOST_IDS;
-use crate::wire::{Dialect, envelope, fields::iso};
+use crate::{
+    openapi::{Form, Schemas, UNIFIED},
+    wire::{Dialect, envelope, fields::iso},
+};
 
 /// Keys of an answer that nobody's id may take: one client takes every other key for an id, and `online`
 /// for a list.
 const TAKEN: [&str; 3] = ["success", "presence", "online"];
 
 /// The parameters of a question for presence.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(default)]
+#[into_params(parameter_in = Query)]
 pub struct AskedPresence {
     ids: Option<String>,
     verbose: Option<String>,
@@ -108,14 +113,17 @@ impl AskedPresence {
     }
 }
 
+/// How many users are online.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = OnlineCount)]
+struct Count {
+    online_count: u32,
+}
+
 /// Answers with how many users are online.
 #[must_use]
 pub fn online_count(online_count: u32) -> Response {
-    #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Count {
-        online_count: u32,
-    }
     envelope::ok(Count { online_count })
 }
 
@@ -130,7 +138,7 @@ struct Nested<'a> {
     presence: &'a Entries<'a>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Online<'a> {
     online: Vec<&'a str>,
 }
@@ -144,8 +152,9 @@ struct Twice<'a> {
 }
 
 /// Somebody's presence as both old families read it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = PresenceStatus)]
 struct Status {
     online: bool,
     is_online: bool,
@@ -154,11 +163,44 @@ struct Status {
 }
 
 /// Somebody's presence as new clients read it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = UnifiedPresence)]
 struct Unified {
     is_online: bool,
     last_seen_at: Option<String>,
+}
+
+/// Says how the answers look.
+pub(super) fn answers(schemas: &mut Schemas) {
+    let below = |entry| {
+        json!({ "type": "object", "required": ["success", "presence"], "properties": {
+            "success": { "type": "boolean", "const": true },
+            "presence": { "type": "object", "additionalProperties": entry },
+        }})
+    };
+    let old = |status| json!({ "anyOf": [{ "type": "boolean" }, status] });
+    let twice = |status: Value| {
+        let mut schema = below(old(status.clone()));
+        schema["additionalProperties"] = old(status);
+        schema
+    };
+    let forms = || {
+        [
+            Form::made::<Status>("Old", "For ids, for the old families", twice),
+            Form::other::<Online<'_>>("Online", "Without ids, for the old families"),
+            Form::made::<Unified>("Unified", UNIFIED, below),
+        ]
+    };
+    schemas.answer("PresenceAnswer", forms());
+    let when = "For ids, for clients that declare `flutter` or nothing";
+    let bare = Form::made::<Status>(
+        "Bare",
+        when,
+        |status| json!({ "type": "object", "additionalProperties": old(status) }),
+    );
+    schemas.answer("BarePresenceAnswer", forms().into_iter().chain([bare]));
+    schemas.answer("OnlineCountAnswer", [Form::same::<Count>()]);
 }
 
 #[cfg(test)]

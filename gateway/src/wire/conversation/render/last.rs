@@ -2,6 +2,7 @@
 
 use chat_proto::v1 as pb;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Users;
 use crate::wire::{
@@ -11,10 +12,10 @@ use crate::wire::{
 };
 
 /// The newest message; `P` is a person. What a preview does not know of its message is the same for all.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a field of its own on the wire")]
-pub(super) struct LastMessage<'a, P> {
+pub(in crate::wire::conversation) struct LastMessage<'a, P> {
     #[serde(rename = "_id")]
     id: &'a str,
     /// The id again, where clients look for it under this name.
@@ -51,7 +52,7 @@ pub(super) struct LastMessage<'a, P> {
 }
 
 /// The curve of a recording.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Voice {
     waveform: [u8; 0],
 }

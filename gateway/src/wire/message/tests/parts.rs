@@ -1,5 +1,7 @@
 //! What clients send beside the text, and how it looks to the others.
 
+use serde_json::json;
+
 use super::*;
 
 /// Returns what a body makes of the stored message.
