@@ -29,8 +29,17 @@ pub(super) fn document(mut document: Value, schemas: Schemas, routes: &Routes) -
     flat::flatten(&mut schemas);
     let operations = document["paths"].as_object_mut().expect("paths");
     for (path, methods) in operations.iter_mut() {
-        for (_, operation) in methods.as_object_mut().expect("methods") {
+        let methods = methods.as_object_mut().expect("methods");
+        for operation in methods.values_mut() {
             complete(operation, path);
+        }
+        // One handler of two methods has one name.
+        let patched = methods.get("patch").map(|patch| patch["operationId"].clone());
+        if let Some(put) = methods.get_mut("put")
+            && patched.as_ref() == Some(&put["operationId"])
+        {
+            let name = put["operationId"].as_str().unwrap_or_default();
+            put["operationId"] = format!("{name}ByPut").into();
         }
     }
     for (method, common, path) in routes.seconds() {

@@ -130,6 +130,7 @@ struct LoggedIn<'a, T> {
     expires_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     is_new_user: Option<bool>,
+    #[schema(inline)]
     user: T,
 }
 

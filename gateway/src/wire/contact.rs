@@ -158,6 +158,7 @@ impl<'a> From<&'a pb::User> for OldMatch<'a> {
 
 #[derive(Serialize, ToSchema)]
 struct Matches<T> {
+    #[schema(inline)]
     matches: Vec<T>,
 }
 

@@ -129,6 +129,7 @@ pub fn opened(
 #[derive(Serialize, ToSchema)]
 #[schema(as = OneConversation)]
 struct One<T> {
+    #[schema(inline)]
     conversation: T,
 }
 

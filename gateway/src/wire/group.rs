@@ -297,13 +297,16 @@ pub fn profiles(dialect: Dialect, groups: &[pb::Conversation]) -> Option<pb::Get
 #[derive(Serialize, ToSchema)]
 #[schema(as = OneGroup)]
 struct One<T> {
+    #[schema(inline)]
     group: T,
 }
 
 #[derive(Serialize, ToSchema)]
 #[schema(as = MadeGroup)]
 struct Made<T, C> {
+    #[schema(inline)]
     group: T,
+    #[schema(inline)]
     conversation: C,
 }
 
@@ -338,6 +341,7 @@ struct Pagination {
 #[derive(Serialize, ToSchema)]
 #[schema(as = ManyGroups)]
 struct Many<T> {
+    #[schema(inline)]
     groups: Vec<T>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pagination: Option<Pagination>,
@@ -376,6 +380,7 @@ pub fn found(dialect: Dialect, groups: &[pb::Conversation], users: &Users) -> Re
 #[serde(rename_all = "camelCase")]
 #[schema(as = GroupPage)]
 struct Page<'a, T> {
+    #[schema(inline)]
     groups: Vec<T>,
     next_cursor: Option<&'a str>,
 }

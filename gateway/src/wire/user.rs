@@ -275,6 +275,7 @@ impl<'a> From<&'a pb::User> for Item<'a> {
 #[derive(Serialize, ToSchema)]
 #[schema(as = OneUser)]
 struct One<T> {
+    #[schema(inline)]
     user: T,
 }
 

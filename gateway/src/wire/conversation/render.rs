@@ -44,7 +44,9 @@ impl Users {
 pub(in crate::wire) struct Document<'a, M, L> {
     #[serde(rename = "_id")]
     id: &'a str,
+    #[schema(inline)]
     participants: Vec<M>,
+    #[schema(inline)]
     members: Vec<M>,
     is_group: bool,
     status: &'static str,
@@ -53,6 +55,7 @@ pub(in crate::wire) struct Document<'a, M, L> {
     #[serde(skip_serializing_if = "Option::is_none")]
     participant_key: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(inline)]
     last_message: Option<L>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_message_at: Option<String>,
@@ -166,6 +169,7 @@ pub(super) fn plain(conversation: &pb::Conversation, member: impl Fn(&str) -> Va
 #[schema(as = ConversationItem)]
 pub(super) struct Item<'a, M, L> {
     #[serde(flatten)]
+    #[schema(inline)]
     document: Document<'a, M, L>,
     last_preview: &'a str,
     last_from: &'a str,
@@ -310,6 +314,7 @@ fn status(conversation: &pb::Conversation) -> &'static str {
 #[serde(rename_all = "camelCase")]
 #[schema(as = ConversationPage)]
 struct Page<'a, T> {
+    #[schema(inline)]
     conversations: Vec<T>,
     next_cursor: Option<&'a str>,
 }

@@ -118,6 +118,7 @@ pub fn answer_reacted(
 #[schema(as = OldChange)]
 struct Old<T> {
     ok: bool,
+    #[schema(inline)]
     message: T,
 }
 
@@ -125,6 +126,7 @@ struct Old<T> {
 #[derive(Serialize, ToSchema)]
 #[schema(as = UnifiedChange)]
 struct New<T> {
+    #[schema(inline)]
     message: T,
 }
 

@@ -141,6 +141,7 @@ fn is_given(value: Option<&String>) -> bool {
 #[derive(Serialize, ToSchema)]
 #[schema(as = MessageList)]
 struct Enveloped<T> {
+    #[schema(inline)]
     messages: Vec<T>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pagination: Option<Pagination>,

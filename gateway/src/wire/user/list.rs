@@ -108,11 +108,13 @@ impl Find {
 
 #[derive(Serialize, ToSchema)]
 struct Found<T> {
+    #[schema(inline)]
     users: Vec<T>,
 }
 
 #[derive(Serialize, ToSchema)]
 struct Paged<T> {
+    #[schema(inline)]
     users: Vec<T>,
     pagination: Pagination,
 }
@@ -130,6 +132,7 @@ struct Pagination {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct UnifiedPage<'a, T> {
+    #[schema(inline)]
     users: Vec<T>,
     total: u32,
     next_cursor: Option<&'a str>,

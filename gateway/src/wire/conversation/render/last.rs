@@ -23,7 +23,9 @@ pub(in crate::wire::conversation) struct LastMessage<'a, P> {
     twin: Option<&'a str>,
     conversation: &'a str,
     conversation_id: &'a str,
+    #[schema(inline)]
     from: P,
+    #[schema(inline)]
     sender: P,
     #[serde(skip_serializing_if = "Option::is_none")]
     to: Option<&'a str>,
