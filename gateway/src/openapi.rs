@@ -22,7 +22,7 @@ use utoipa::OpenApi;
 
 pub(crate) use self::schemas::{Form, OLD, Schemas, UNIFIED};
 use crate::{
-    http::{auth, contacts, conversations, groups, health, messages, users},
+    http::{auth, blocks, contacts, conversations, groups, health, messages, requests, users},
     routes,
     state::AppState,
     wire::{self, envelope},
@@ -44,6 +44,7 @@ const PATHS: [&str; 2] = ["/openapi.json", "/api/openapi.json"];
     tags(
         (name = "auth", description = "Logging in and out, by one-time password or password"),
         (name = "users", description = "Profiles and who is online"),
+        (name = "blocks", description = "Whom the caller wants to hear nothing of"),
         (name = "contacts", description = "The caller's address book"),
         (name = "conversations", description = "The caller's conversations"),
         (name = "groups", description = "Groups, their members, administrators and invite links"),
@@ -57,12 +58,15 @@ const PATHS: [&str; 2] = ["/openapi.json", "/api/openapi.json"];
         users::list, users::list_bare, users::search, users::search_bare, users::by_ids,
         users::by_ids_bare, users::presence, users::presence_bare, users::own, users::profile,
         users::edit, users::online_count,
+        blocks::block, blocks::unblock, blocks::list,
         contacts::sync,
         conversations::list, conversations::list_bare, conversations::open, conversations::get, conversations::clear,
         messages::history, messages::history_bare, messages::history_of, messages::send,
         messages::mark_read, messages::edit, messages::delete, messages::react,
         messages::take_back,
-        groups::list, groups::create, groups::search, groups::public, groups::join,
+        requests::create, requests::accept, requests::decline, requests::start_chat,
+        requests::list, requests::list_bare,
+        messages::search, groups::list, groups::create, groups::search, groups::public, groups::join,
         groups::add_participant, groups::remove_participant, groups::promote, groups::demote,
         groups::get, groups::update, groups::add_member, groups::remove_member, groups::leave,
         groups::invite, groups::rotate_invite, groups::revoke_invite, groups::join_public,

@@ -103,12 +103,14 @@ pub(crate) fn schemas() -> Schemas {
     let mut schemas = Schemas::default();
     let of_modules = [
         auth::answers,
+        block::answers,
         contact::answers,
         conversation::answers,
         envelope::answers,
         group::answers,
         health::answers,
         message::answers,
+        request::answers,
         user::answers,
     ];
     for answers in of_modules {

@@ -14,6 +14,13 @@ use crate::{
 };
 
 /// Blocks a user.
+#[utoipa::path(
+    put,
+    path = "/api/users/{id}/block",
+    tag = "blocks",
+    responses((status = 200, description = "The user is blocked", body = ref("#/components/schemas/BlockAnswer"))),
+    extensions(("x-reasons" = json!(["404 user_not_found"]))),
+)]
 pub async fn block(
     State(state): State<AppState>,
     identity: Identity,
@@ -26,6 +33,12 @@ pub async fn block(
 }
 
 /// Lifts the block of a user.
+#[utoipa::path(
+    delete,
+    path = "/api/users/{id}/block",
+    tag = "blocks",
+    responses((status = 200, description = "The user is not blocked", body = ref("#/components/schemas/BlockAnswer"))),
+)]
 pub async fn unblock(
     State(state): State<AppState>,
     identity: Identity,
@@ -38,6 +51,13 @@ pub async fn unblock(
 }
 
 /// Lists the blocked users.
+#[utoipa::path(
+    get,
+    path = "/api/users/blocked",
+    tag = "blocks",
+    params(block::Listing),
+    responses((status = 200, description = "A page of those whom the caller has blocked", body = ref("#/components/schemas/BlockedUsersAnswer"))),
+)]
 pub async fn list(
     State(state): State<AppState>,
     Declared(dialect): Declared,

@@ -92,6 +92,13 @@ pub async fn history_of(
 }
 
 /// Finds the caller's messages by their words.
+#[utoipa::path(
+    get,
+    path = "/api/messages/search",
+    tag = "messages",
+    params(message::Search),
+    responses((status = 200, description = "Messages in which all words begin so, newest first", body = ref("#/components/schemas/FoundMessagesAnswer"))),
+)]
 pub async fn search(
     State(state): State<AppState>,
     Declared(dialect): Declared,

@@ -16,6 +16,15 @@ use crate::{
 };
 
 /// Asks somebody to chat.
+#[utoipa::path(
+    post,
+    operation_id = "request_chat",
+    path = "/api/conversations/chat-requests",
+    tag = "conversations",
+    request_body = request::Ask,
+    responses((status = 200, description = "The conversation that is asked for", body = ref("#/components/schemas/ChatAnswer"))),
+    extensions(("x-reasons" = json!(["400 missing_fields", "400 invalid_id", "403 forbidden", "404 user_not_found", "409 conflict"]))),
+)]
 pub async fn create(
     State(state): State<AppState>,
     Declared(dialect): Declared,
@@ -28,6 +37,15 @@ pub async fn create(
 }
 
 /// Accepts a request.
+#[utoipa::path(
+    post,
+    operation_id = "accept_request",
+    path = "/api/conversations/chat-requests/{id}/accept",
+    tag = "conversations",
+    request_body = request::Reply,
+    responses((status = 200, description = "The conversation", body = ref("#/components/schemas/ChatAnswer"))),
+    extensions(("x-reasons" = json!(["403 forbidden", "404 not_found", "404 conversation_not_found", "409 conflict"]))),
+)]
 pub async fn accept(
     State(state): State<AppState>,
     Declared(dialect): Declared,
@@ -42,6 +60,15 @@ pub async fn accept(
 }
 
 /// Declines a request, or takes the caller's own back.
+#[utoipa::path(
+    post,
+    operation_id = "decline_request",
+    path = "/api/conversations/chat-requests/{id}/decline",
+    tag = "conversations",
+    request_body = request::Reply,
+    responses((status = 200, description = "The conversation", body = ref("#/components/schemas/ChatAnswer"))),
+    extensions(("x-reasons" = json!(["403 forbidden", "404 not_found", "404 conversation_not_found", "409 conflict"]))),
+)]
 pub async fn decline(
     State(state): State<AppState>,
     Declared(dialect): Declared,
@@ -56,6 +83,14 @@ pub async fn decline(
 }
 
 /// Starts to chat with somebody.
+#[utoipa::path(
+    post,
+    path = "/api/conversations/contacts/start-chat",
+    tag = "conversations",
+    request_body = request::Ask,
+    responses((status = 200, description = "The conversation", body = ref("#/components/schemas/StartedChatAnswer"))),
+    extensions(("x-reasons" = json!(["400 missing_fields", "400 invalid_id", "403 forbidden", "404 user_not_found", "409 conflict"]))),
+)]
 pub async fn start_chat(
     State(state): State<AppState>,
     Declared(dialect): Declared,
@@ -68,6 +103,15 @@ pub async fn start_chat(
 }
 
 /// Lists the requests that the caller has sent and received.
+#[utoipa::path(
+    get,
+    operation_id = "list_requests",
+    path = "/api/conversations/chat-requests",
+    tag = "conversations",
+    params(request::Query),
+    responses((status = 200, description = "The requests to the caller and by him", body = ref("#/components/schemas/ChatRequestsAnswer"))),
+    extensions(("x-reasons" = json!(["400 invalid_id", "403 forbidden"]))),
+)]
 pub async fn list(
     State(state): State<AppState>,
     Declared(dialect): Declared,
@@ -78,6 +122,15 @@ pub async fn list(
 }
 
 /// Lists the caller's requests, for the path without prefix.
+#[utoipa::path(
+    get,
+    operation_id = "list_requests_bare",
+    path = "/chat-requests",
+    tag = "conversations",
+    params(request::Query),
+    responses((status = 200, description = "The requests to the caller and by him", body = ref("#/components/schemas/BareChatRequestsAnswer"))),
+    extensions(("x-reasons" = json!(["400 invalid_id", "403 forbidden"]))),
+)]
 pub async fn list_bare(
     State(state): State<AppState>,
     Declared(dialect): Declared,

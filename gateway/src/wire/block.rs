@@ -5,18 +5,21 @@ use std::collections::HashMap;
 use axum::response::Response;
 use chat_proto::v1 as pb;
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::{
     Dialect, envelope, fields,
     user::{Item, Unified},
 };
+use crate::openapi::{Form, Schemas};
 
 /// Length of a page of new clients that does not say how long.
 const DEFAULT_LIMIT: u32 = 50;
 
 /// The parameters of the list.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(default)]
+#[into_params(parameter_in = Query)]
 pub struct Listing {
     #[serde(deserialize_with = "fields::whole")]
     limit: Option<i64>,
@@ -33,19 +36,23 @@ impl Listing {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Done {
     blocked: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = AllBlocked)]
 struct Whole<T> {
+    #[schema(inline)]
     users: Vec<T>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = BlockedPage)]
 struct Page<'a, T> {
+    #[schema(inline)]
     users: Vec<T>,
     next_cursor: Option<&'a str>,
 }
@@ -80,6 +87,13 @@ pub fn listed(
         }
         _ => envelope::ok(Whole { users: users.iter().map(Item::from).collect() }),
     }
+}
+
+/// Adds the answers about blocks.
+pub(super) fn answers(schemas: &mut Schemas) {
+    schemas.answer("BlockAnswer", [Form::same::<Done>()]);
+    let unified = Form::unified::<Page<'_, Unified<'_>>>();
+    schemas.answer("BlockedUsersAnswer", [Form::old::<Whole<Item<'_>>>(), unified]);
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use utoipa::{IntoParams, ToSchema};
 
-pub(super) use self::render::{OfNewGroup, Unified};
+pub(super) use self::render::{OfNewGroup, OfRequest, Unified};
 pub use self::{
     render::Users,
     state::{States, states_of},

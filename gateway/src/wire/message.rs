@@ -305,6 +305,7 @@ pub(super) fn answers(schemas: &mut Schemas) {
     schemas.answer("SendMessageBody", [old, Form::said::<UnifiedSend>("Unified", UNIFIED)]);
     change::answers(schemas);
     history::answers(schemas);
+    search::answers(schemas);
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use chat_kit::id::UserId;
 use chat_proto::v1::{self as pb, request_chat_request, start_chat_request};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use utoipa::{IntoParams, ToSchema};
 
 use super::{
     Dialect,
@@ -18,7 +19,10 @@ use super::{
     group::Card,
     user,
 };
-use crate::error::ApiError;
+use crate::{
+    error::ApiError,
+    openapi::{Form, Schemas},
+};
 
 /// Page of a client that pages but does not say how long.
 const DEFAULT_LIMIT: u32 = 50;
@@ -26,8 +30,9 @@ const DEFAULT_LIMIT: u32 = 50;
 const WHOLE_LIST: u32 = 500;
 
 /// Who is asked to chat, in every spelling. The contact is a phone, an e-mail address or a user id.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schema(as = ChatRequestRequest)]
 pub struct Ask {
     #[serde(deserialize_with = "fields::text")]
     from: Option<String>,
@@ -79,8 +84,9 @@ fn is_caller(field: &str, text: &str, caller: UserId) -> Result<(), ApiError> {
 }
 
 /// An answer to a request.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(default)]
+#[schema(as = ReplyRequest)]
 pub struct Reply {
     me: Option<String>,
 }
@@ -97,8 +103,9 @@ impl Reply {
 }
 
 /// The parameters of the list.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(default)]
+#[into_params(parameter_in = Query)]
 pub struct Query {
     me: Option<String>,
     status: Option<String>,
@@ -165,16 +172,6 @@ impl Answer {
     /// Writes the list in this shape.
     #[must_use]
     pub fn write(self, listed: &pb::ListChatRequestsResponse, users: &Users) -> Response {
-        #[derive(Serialize)]
-        struct Whole {
-            conversations: Vec<Value>,
-        }
-        #[derive(Serialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Page<'a> {
-            conversations: Vec<Value>,
-            next_cursor: Option<&'a str>,
-        }
         let rows = listed.conversations.iter();
         let old = |row| conversation::plain(row, |id| json!(Card::new(users, id, false)));
         match self {
@@ -191,6 +188,22 @@ impl Answer {
     }
 }
 
+#[derive(Serialize, ToSchema)]
+#[schema(as = ChatRequests)]
+struct Whole<T> {
+    #[schema(inline)]
+    conversations: Vec<T>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = ChatRequestPage)]
+struct Page<'a, T> {
+    #[schema(inline)]
+    conversations: Vec<T>,
+    next_cursor: Option<&'a str>,
+}
+
 /// Takes out what is for partners alone: who asks shows himself to the one he asks, and sees no more of
 /// him before he is accepted.
 pub fn conceal(users: &mut [pb::User], caller: UserId, conversations: &[pb::Conversation]) {
@@ -204,15 +217,19 @@ pub fn conceal(users: &mut [pb::User], caller: UserId, conversations: &[pb::Conv
     user::conceal(users, caller, &shown);
 }
 
-#[derive(Serialize)]
-struct Old {
+#[derive(Serialize, ToSchema)]
+#[schema(as = OldChat)]
+struct Old<T> {
     ok: bool,
-    conversation: Value,
+    #[schema(inline)]
+    conversation: T,
 }
 
-#[derive(Serialize)]
-struct Canonical {
-    conversation: Value,
+#[derive(Serialize, ToSchema)]
+#[schema(as = Chat)]
+struct Canonical<T> {
+    #[schema(inline)]
+    conversation: T,
 }
 
 /// Answers with the conversation of a request.
@@ -245,4 +262,34 @@ pub fn started(dialect: Dialect, found: Option<pb::Conversation>) -> Result<Resp
     let shown = SHOWN.map(|field| (field, whole.get(field).cloned().unwrap_or(Value::Null)));
     let conversation = json!(std::collections::BTreeMap::from(shown));
     Ok(envelope::ok(Old { ok: true, conversation }))
+}
+
+/// A conversation that was started, as both old families read it.
+#[derive(ToSchema)]
+#[schema(as = StartedChat, rename_all = "camelCase")]
+#[expect(dead_code, reason = "tells the fields that are taken out of the whole")]
+pub(super) struct Started {
+    #[schema(rename = "_id")]
+    id: String,
+    participants: Vec<String>,
+    members: Vec<String>,
+    status: String,
+    created_by: Option<String>,
+    last_message_at: Option<String>,
+    created_at: Option<String>,
+    updated_at: Option<String>,
+}
+
+/// Says how the answers look.
+pub(super) fn answers(schemas: &mut Schemas) {
+    type New<'a> = conversation::Unified<'a>;
+    type Row<'a> = conversation::OfRequest<'a>;
+    let unified = Form::unified::<Canonical<New<'_>>>;
+    schemas.answer("ChatAnswer", [Form::old::<Old<conversation::OfNewGroup<'_>>>(), unified()]);
+    schemas.answer("StartedChatAnswer", [Form::old::<Old<Started>>(), unified()]);
+    let unified = Form::unified::<Page<'_, New<'_>>>;
+    let whole = Form::old::<Whole<Row<'_>>>;
+    schemas.answer("ChatRequestsAnswer", [whole(), unified()]);
+    let bare = Form::bare::<Vec<Row<'_>>>("For clients that declare `flutter` or nothing");
+    schemas.answer("BareChatRequestsAnswer", [bare, whole(), unified()]);
 }

@@ -7,6 +7,7 @@ pub(in crate::openapi) const WORDS: &[(&str, Kind, &str)] = &[
     ("_id", Id, "Its id"),
     ("id", Id, "Its id"),
     ("uid", Id, "The id of the user"),
+    ("blocked", Any, "Whether the caller has blocked the user"),
     ("userId", Id, "The id of the user"),
     ("memberId", Id, "The id of the user; `userId` counts before"),
     ("messageId", Id, "The id of the message"),

@@ -361,6 +361,8 @@ pub(super) type Opened<'a> = Document<'a, Card<'a>, &'a str>;
 type Enveloped<'a> = Item<'a, Card<'a>, last::LastMessage<'a, Card<'a>>>;
 /// A conversation that was asked for.
 pub(super) type Details<'a> = Item<'a, Card<'a>, last::LastMessage<'a, &'a str>>;
+/// The conversation of a chat request.
+pub(in crate::wire) type OfRequest<'a> = Document<'a, crate::wire::group::Card<'a>, &'a str>;
 /// The conversation of a group that was made just now.
 pub(in crate::wire) type OfNewGroup<'a> = Document<'a, &'a str, &'a str>;
 

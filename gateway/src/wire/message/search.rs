@@ -3,16 +3,21 @@
 use axum::response::Response;
 use chat_proto::v1 as pb;
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::render::Unified;
-use crate::wire::{Dialect, envelope, fields, fields::iso};
+use crate::{
+    openapi::{Form, Schemas},
+    wire::{Dialect, envelope, fields, fields::iso},
+};
 
 /// Messages of a page where the client names no number, and all that old clients get.
 const DEFAULT_LIMIT: u32 = 20;
 
 /// The parameters of a search.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", default)]
+#[into_params(parameter_in = Query)]
 pub struct Search {
     query: Option<String>,
     cursor: Option<String>,
@@ -35,8 +40,9 @@ impl Search {
 }
 
 /// A message that was found, as the old families read it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = FoundMessage)]
 struct Hit<'a> {
     #[serde(rename = "_id")]
     id: &'a str,
@@ -64,9 +70,11 @@ impl<'a> From<&'a pb::Message> for Hit<'a> {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = FoundMessages)]
 struct Hits<T> {
+    #[schema(inline)]
     messages: Vec<T>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
@@ -91,6 +99,12 @@ pub fn answer_found(
         messages: messages.map(|message| Unified::seen_by(caller, message)).collect(),
         next_cursor: cursor.filter(|cursor| !cursor.is_empty()),
     })
+}
+
+/// Says how the answers look.
+pub(super) fn answers(schemas: &mut Schemas) {
+    let unified = Form::unified::<Hits<Unified<'_>>>();
+    schemas.answer("FoundMessagesAnswer", [Form::old::<Hits<Hit<'_>>>(), unified]);
 }
 
 #[cfg(test)]
