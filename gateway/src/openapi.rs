@@ -1,4 +1,4 @@
-//! The document of the HTTP surface, OpenAPI 3.1, and a page that shows it. The document is made of the
+//! The document of the HTTP surface, `OpenAPI` 3.1, and a page that shows it. The document is made of the
 //! handlers' attributes and of the wire types; nothing in it is written down twice:
 //!
 //! - A handler says its path, its request, its answer and the failures that are its own.

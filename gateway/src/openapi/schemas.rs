@@ -138,9 +138,10 @@ impl Schemas {
     }
 
     fn put(&mut self, name: String, schema: Value) {
-        if let Some(known) = self.0.insert(name.clone(), schema.clone()) {
-            assert_eq!(known, schema, "two types are called {name}");
+        if let Some(known) = self.0.get(&name) {
+            assert_eq!(*known, schema, "two types are called {name}");
         }
+        self.0.insert(name, schema);
     }
 }
 

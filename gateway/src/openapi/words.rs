@@ -82,7 +82,9 @@ fn field(name: &str, property: &mut Value, is_answer: bool) {
 /// Says more of texts: alone, in lists, in unions.
 fn shape(schema: &mut Value, kind: Kind, is_answer: bool) {
     if let Some(forms) = schema.get_mut("anyOf").and_then(Value::as_array_mut) {
-        forms.iter_mut().for_each(|form| shape(form, kind, is_answer));
+        for form in forms {
+            shape(form, kind, is_answer);
+        }
     }
     if let Some(items) = schema.get_mut("items").filter(|_| kind == Id) {
         shape(items, kind, is_answer);

@@ -399,7 +399,8 @@ pub fn public(dialect: Dialect, listed: &pb::ListPublicGroupsResponse) -> Respon
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Invite<'a> {
-    invite_link: &'a str,
+    #[serde(rename = "inviteLink")]
+    link: &'a str,
     created_by: &'a str,
     created_at: Option<String>,
     expires_at: Option<String>,
@@ -411,7 +412,7 @@ struct Invite<'a> {
 #[must_use]
 pub fn invite(invite: &pb::Invite) -> Response {
     envelope::ok(Invite {
-        invite_link: &invite.link,
+        link: &invite.link,
         created_by: &invite.created_by,
         created_at: fields::iso(invite.created_at.as_ref()),
         expires_at: fields::iso(invite.expires_at.as_ref()),
