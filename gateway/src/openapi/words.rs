@@ -35,7 +35,8 @@ pub(super) fn explain(document: &mut Value) {
     let paths = document["paths"].as_object_mut().into_iter().flatten();
     let operations = paths.filter_map(|(_, methods)| methods.as_object_mut()).flatten();
     for (_, operation) in operations {
-        for parameter in operation["parameters"].as_array_mut().into_iter().flatten() {
+        let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
+        for parameter in parameters.into_iter().flatten() {
             let name = parameter["name"].as_str().unwrap_or_default().to_owned();
             if let Some((_, kind, text)) = known(&name) {
                 if parameter.get("description").is_none() {
