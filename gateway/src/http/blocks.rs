@@ -19,7 +19,7 @@ use crate::{
     path = "/api/users/{id}/block",
     tag = "blocks",
     responses((status = 200, description = "The user is blocked", body = ref("#/components/schemas/BlockAnswer"))),
-    extensions(("x-reasons" = json!(["400 validation_error", "404 user_not_found"]))),
+    extensions(("x-reasons" = json!(["400 validation_error", "404 user_not_found", "409 conflict"]))),
 )]
 pub async fn block(
     State(state): State<AppState>,
@@ -38,7 +38,7 @@ pub async fn block(
     path = "/api/users/{id}/block",
     tag = "blocks",
     responses((status = 200, description = "The user is not blocked", body = ref("#/components/schemas/BlockAnswer"))),
-    extensions(("x-reasons" = json!(["400 validation_error"]))),
+    extensions(("x-reasons" = json!(["400 validation_error", "409 conflict"]))),
 )]
 pub async fn unblock(
     State(state): State<AppState>,

@@ -32,6 +32,7 @@ pub(super) const REASONS: &[(&str, &str)] = &[
     ("missing_fields", "a field is missing; the message names it"),
     ("no_session", "the token belongs to no session that could be ended"),
     ("not_found", "there is nothing of this id that the caller could see"),
+    ("not_pending", "the request waits for no answer; the message says what it is"),
     ("otp_not_delivered", "the code could not be sent; try again"),
     ("overloaded", "too much is to be done at the moment; try again after the time that is told"),
     ("phone_taken", "an account with this phone exists; log in"),
