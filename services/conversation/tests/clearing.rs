@@ -288,12 +288,12 @@ async fn stranger_neither_looks_nor_clears() {
     let removal = doc! { "$pull": { "member_ids": grace } };
     let filter = doc! { "_id": id.parse::<ConversationId>().expect("an id") };
     suite.stored().update_one(filter, removal).await.expect("a removal");
-    let before = suite.document(id).await;
+    let before = suite.document_but_outbox(id).await;
     for user in [UserId::new(), grace] {
         assert_failed(get(&suite, id, user).await, Code::PermissionDenied, "forbidden");
         assert_failed(clear(&suite, id, user).await, Code::PermissionDenied, "forbidden");
     }
-    assert_eq!(suite.document(id).await, before);
+    assert_eq!(suite.document_but_outbox(id).await, before);
     for (id, code, reason) in [
         (ConversationId::new().to_string(), Code::NotFound, "not_found"),
         ("65f0".to_owned(), Code::InvalidArgument, "invalid_conversation_id"),

@@ -248,6 +248,14 @@ impl Suite {
         found.expect("a document")
     }
 
+    /// Returns a conversation as it is stored, but for what is announced of it beside all calls.
+    pub async fn document_but_outbox(&self, id: &str) -> Document {
+        let mut document = self.document(id).await;
+        document.remove("outbox");
+        document.remove("outbox_until");
+        document
+    }
+
     /// Changes the status of a conversation behind the service's back.
     pub async fn set_status(&self, id: &str, status: &str) {
         let filter = doc! { "_id": id.parse::<ConversationId>().expect("an id") };
