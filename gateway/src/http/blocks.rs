@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use axum::{extract::State, response::Response};
 use chat_proto::v1 as pb;
 
-use super::{InPath, Query};
+use super::{InPath, Query, users::profiles};
 use crate::{
     auth::Identity,
     error::ApiError,
@@ -67,12 +67,9 @@ pub async fn list(
 ) -> Result<Response, ApiError> {
     let request = identity.caller.request(query.into_request());
     let listed = state.clients.conversation.clone().list_blocked(request).await?.into_inner();
-    let mut users = Vec::new();
-    if !listed.user_ids.is_empty() {
-        let wanted = pb::GetUsersRequest { user_ids: listed.user_ids.clone() };
-        let wanted = identity.caller.request(wanted);
-        users = state.clients.user.clone().get_users(wanted).await?.into_inner().users;
-    }
+    let user_ids = listed.user_ids.clone();
+    let wanted = (!user_ids.is_empty()).then_some(pb::GetUsersRequest { user_ids });
+    let mut users = profiles(&state, &identity, wanted).await?;
     // Whoever is blocked is nobody's partner.
     user::conceal(&mut users, identity.user_id, &BTreeSet::new());
     Ok(block::listed(dialect, &listed, users))

@@ -3,7 +3,7 @@
 use axum::{extract::State, response::Response};
 use chat_proto::v1::{self as pb, GetUsersRequest};
 
-use super::{Body, InPath, Query};
+use super::{Body, InPath, Query, users::profiles};
 use crate::{
     auth::Identity,
     error::ApiError,
@@ -167,7 +167,7 @@ async fn page(
     let mut listed = client.list_conversations(request).await?.into_inner();
     let (mut states, users) = tokio::try_join!(
         states(state, identity, &listed.conversations),
-        users(state, identity, answer.users_of(&listed.conversations), &listed.conversations,),
+        users(state, identity, answer.users_of(&listed.conversations), &listed.conversations),
     )?;
     states.settle(&mut listed.conversations);
     Ok(answer.write(&listed, &states, &users))
@@ -194,11 +194,7 @@ async fn users(
     wanted: Vec<GetUsersRequest>,
     conversations: &[pb::Conversation],
 ) -> Result<Users, ApiError> {
-    let mut users = Vec::new();
-    for wanted in wanted {
-        let found = state.clients.user.clone().get_users(identity.caller.request(wanted)).await?;
-        users.append(&mut found.into_inner().users);
-    }
+    let mut users = profiles(state, identity, wanted).await?;
     let partners = user::partners_in(conversations, identity.user_id);
     user::conceal(&mut users, identity.user_id, &partners);
     Ok(users.into())

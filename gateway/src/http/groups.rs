@@ -4,7 +4,7 @@ use axum::{extract::State, response::Response};
 use bson::DateTime;
 use chat_proto::v1 as pb;
 
-use super::{Body, InPath, Query};
+use super::{Body, InPath, Query, users::profiles};
 use crate::{
     auth::Identity,
     error::ApiError,
@@ -433,8 +433,7 @@ async fn users(
     let Some(wanted) = group::profiles(dialect, groups) else {
         return Ok(Users::default());
     };
-    let found = state.clients.user.clone().get_users(identity.caller.request(wanted)).await?;
-    let mut users = found.into_inner().users;
+    let mut users = profiles(state, identity, [wanted]).await?;
     let partners = user::partners_in(groups, identity.user_id);
     user::conceal(&mut users, identity.user_id, &partners);
     Ok(users.into())

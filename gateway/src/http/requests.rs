@@ -3,7 +3,7 @@
 use axum::{extract::State, response::Response};
 use chat_proto::v1 as pb;
 
-use super::{Body, InPath, Query};
+use super::{Body, InPath, Query, users::profiles};
 use crate::{
     auth::Identity,
     error::ApiError,
@@ -151,11 +151,8 @@ async fn page(
     let request = identity.caller.request(query.into_request(answer, identity.user_id)?);
     let listed = state.clients.conversation.clone().list_chat_requests(request).await?;
     let listed = listed.into_inner();
-    let mut users = Vec::new();
-    for wanted in answer.users_of(&listed.conversations) {
-        let found = state.clients.user.clone().get_users(identity.caller.request(wanted)).await?;
-        users.append(&mut found.into_inner().users);
-    }
+    let wanted = answer.users_of(&listed.conversations);
+    let mut users = profiles(state, identity, wanted).await?;
     request::conceal(&mut users, identity.user_id, &listed.conversations);
     Ok(answer.write(&listed, &Users::from(users)))
 }

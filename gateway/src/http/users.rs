@@ -50,6 +50,20 @@ pub async fn profile(
     Ok(user::profile(dialect, &found[0]))
 }
 
+/// Fetches the profiles that an answer shows, as they are stored.
+pub(super) async fn profiles(
+    state: &AppState,
+    identity: &Identity,
+    wanted: impl IntoIterator<Item = pb::GetUsersRequest>,
+) -> Result<Vec<pb::User>, ApiError> {
+    let mut users = Vec::new();
+    for wanted in wanted {
+        let found = state.clients.user.clone().get_users(identity.caller.request(wanted)).await?;
+        users.append(&mut found.into_inner().users);
+    }
+    Ok(users)
+}
+
 /// Takes out of profiles what is for partners alone, by one question who is one.
 async fn conceal(
     state: &AppState,
@@ -306,8 +320,7 @@ async fn look_up(
     if request.user_ids.is_empty() {
         return Ok(user::looked_up(dialect, is_prefixed, &[]));
     }
-    let found = state.clients.user.clone().get_users(identity.caller.request(request)).await?;
-    let mut users = found.into_inner().users;
+    let mut users = profiles(state, identity, [request]).await?;
     conceal(state, identity, &mut users).await?;
     Ok(user::looked_up(dialect, is_prefixed, &users))
 }
