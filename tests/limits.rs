@@ -1,13 +1,16 @@
 //! How often a user may ask: for himself, whatever others of his address do.
 
-use std::num::NonZeroU32;
+use std::{num::NonZeroU32, time::Duration};
 
+use chat_e2e::socket::{Heard, Receiver, Sender, connect};
 use chat_gateway::config::{Limits, Rate};
 use chat_local::{suite::development_limits, testing};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::harness::Person;
+
+const DEADLINE: Duration = Duration::from_secs(5);
 
 fn rate(burst: u32) -> Rate {
     let number = |number| NonZeroU32::new(number).expect("not zero");
@@ -57,4 +60,48 @@ async fn each_user_has_his_own_limits_at_each_gateway() {
     one.get("/api/auth/me").await;
     one.at(second).get("/conversations").await;
     other.ok(Method::POST, "/api/messages", message).await;
+}
+
+/// Emits an event with a number until it is refused; returns how often it was not, and the refusal.
+async fn until_event_refused(
+    (sender, receiver): &mut (Sender, Receiver),
+    name: &str,
+    body: &str,
+) -> (u64, Value) {
+    for number in 0..100 {
+        sender.emit_with_ack(number, name, body).await.expect("emitted");
+        let answer = loop {
+            match receiver.next().await {
+                Heard::Ack(answered, arguments) if answered == number => break arguments,
+                Heard::Event(_) => {}
+                other => panic!("{other:?} instead of an answer"),
+            }
+        };
+        let answer: Value = serde_json::from_str(answer.body()).expect("JSON");
+        if answer["ok"] == false {
+            return (number, answer);
+        }
+    }
+    panic!("{name} is never refused");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_of_all_sockets_of_a_user_count_together_and_messages_with_those_of_requests() {
+    let suite = testing::suite(|options| {
+        options.limits = Limits { messages: rate(3), events: rate(10), ..development_limits() };
+    })
+    .await;
+    let gateway = suite.gateways[0];
+    let (one, other) = (Person::new(gateway).await, Person::new(gateway).await);
+    let conversation = one.open(&other).await;
+    one.send(&conversation, "by request").await;
+    let auth = json!({ "token": one.token, "clientType": "unified" });
+    let mut socket = connect(gateway, &auth, DEADLINE).await.expect("connected");
+    let body = json!({ "conversationId": conversation, "content": "hi" }).to_string();
+    let (sent, refusal) = until_event_refused(&mut socket, "message:send", &body).await;
+    assert_eq!((sent, &refusal["error"]), (2, &json!("too_many_messages")));
+    let mut second = connect(gateway, &auth, DEADLINE).await.expect("connected");
+    let (passed, refusal) = until_event_refused(&mut second, "join-conversation", "null").await;
+    assert_eq!((passed, &refusal["error"]), (10 - 3, &json!("too_many_events")));
+    assert!(!refusal["message"].as_str().expect("a text").is_empty());
 }

@@ -147,18 +147,20 @@ fn check_interval<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration
     Ok(interval)
 }
 
-/// How often clients may ask over HTTP. Every gateway counts for itself.
+/// How often clients may ask. Every gateway counts for itself.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Requests of one user, of whatever kind.
     pub requests: Rate,
-    /// Messages that one user sends by request.
+    /// Messages that one user sends, by request or on sockets.
     pub messages: Rate,
     /// Address books of one user.
     pub contacts: Rate,
     /// Requests of one address that are in nobody's name, such as logins.
     pub addresses: Rate,
+    /// Events of one user's sockets.
+    pub events: Rate,
 }
 
 impl Default for Limits {
@@ -174,6 +176,8 @@ impl Default for Limits {
             contacts: rate(3, 10),
             // Many users may share an address.
             addresses: rate(1200, 300),
+            // Receipts are two or three for each message that comes, also in a busy group.
+            events: rate(6000, 1000),
         }
     }
 }

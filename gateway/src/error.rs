@@ -88,8 +88,8 @@ impl ApiError {
     /// A socket sends events faster than they can be handled.
     #[must_use]
     pub fn too_many_events() -> Self {
-        let message = "too many events at once, wait for the answers";
-        Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", message)
+        let message = "too many events wait for their turn, wait for the answers";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_events", message)
     }
 
     /// A service cannot be reached at the moment.

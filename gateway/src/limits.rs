@@ -1,4 +1,4 @@
-//! How often clients may ask: a user, whatever his addresses, and an address for what is in nobody's name.
+//! How often clients may ask, by request or by the events of their sockets: a user, whatever his addresses, and an address for what is in nobody's name.
 //! Counted in this process: clients that ask N gateways may ask N times as often.
 
 mod meter;
@@ -32,6 +32,7 @@ use crate::{
     error::ApiError,
     http::client_address,
     state::AppState,
+    wire::event,
 };
 
 /// How often those are forgotten who have not asked for a while.
@@ -48,6 +49,8 @@ const FOR_STRANGERS: [&str; 2] = ["/api/auth/", "/auth/"];
 /// Where messages are posted.
 const MESSAGES: [&str; 4] =
     ["/api/messages", "/messages", "/api/messages/voice", "/messages/voice"];
+/// Events by which messages are sent.
+const SENDING: [&str; 2] = [event::SEND_MESSAGE, event::MESSAGE_SEND];
 /// Where address books are posted.
 const CONTACTS: [&str; 2] = ["/api/conversations/contacts/sync", "/contacts/sync"];
 
@@ -57,6 +60,7 @@ pub struct Limits {
     messages: Limiter<UserId>,
     contacts: Limiter<UserId>,
     addresses: Limiter<IpAddr>,
+    events: Limiter<UserId>,
 }
 
 impl std::fmt::Debug for Limits {
@@ -75,7 +79,18 @@ impl Limits {
             messages: Limiter::new(config.messages, "too_many_messages"),
             contacts: Limiter::new(config.contacts, requests),
             addresses: Limiter::new(config.addresses, requests),
+            events: Limiter::new(config.events, "too_many_events"),
         }
+    }
+
+    /// Counts an event of a user's sockets. One that sends a message counts as such, too.
+    pub fn charge_event(&self, name: &str, user_id: UserId) -> Result<(), ApiError> {
+        let meter = Meter::default();
+        self.events.charge(&user_id, &meter)?;
+        if SENDING.contains(&name) {
+            return self.messages.charge(&user_id, &meter);
+        }
+        Ok(())
     }
 }
 

@@ -1,5 +1,6 @@
 //! The Socket.IO side of the gateway: handshake, the sockets of a user, and the table of events.
 
+mod events;
 mod messages;
 mod payload;
 mod peer;
@@ -41,7 +42,6 @@ use crate::{
 };
 
 pub use peer::Peer;
-use queue::Queue;
 pub use sessions::watch;
 pub use sockets::Sockets;
 pub use transport::Transports;
@@ -172,13 +172,9 @@ async fn register(
     State(sockets): State<Sockets>,
     Extension(identity): Extension<Identity>,
 ) -> Result<(), Infallible> {
-    // One queue for both names: what a socket sends keeps its order.
-    let sending = Queue::start(messages::on_send);
-    for name in [event::SEND_MESSAGE, event::MESSAGE_SEND] {
-        socket.on(name, sending.handler(name));
-    }
+    let unanswered = events::attach(&socket);
     transports.remember(&socket);
-    let peer = Peer::new(socket.id.to_string(), identity, transports, sending.unanswered());
+    let peer = Peer::new(socket.id.to_string(), identity, transports, unanswered);
     socket.extensions.insert(peer.clone());
     // Before the client can read the history: what is stored after that read, it hears. Where the
     // transport has ended meanwhile, no handler runs; the registration ends with the socket.

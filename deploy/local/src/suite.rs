@@ -304,7 +304,13 @@ impl Shared {
 #[must_use]
 pub fn development_limits() -> chat_gateway::config::Limits {
     let rate = chat_gateway::limits::unlimited();
-    chat_gateway::config::Limits { requests: rate, messages: rate, contacts: rate, addresses: rate }
+    chat_gateway::config::Limits {
+        requests: rate,
+        messages: rate,
+        contacts: rate,
+        addresses: rate,
+        events: rate,
+    }
 }
 
 /// Returns how one-time passwords behave on a developer's machine: written to the log, echoed in the

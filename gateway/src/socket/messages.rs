@@ -1,12 +1,13 @@
 //! Events about messages, in the order in which a socket sent them.
 
 use chat_proto::v1 as pb;
+use serde_json::json;
 
 use super::queue::Job;
 use crate::wire::{Dialect, event, message, socket};
 
 /// Sends a message. The members hear of it through the fan-out, like those of other gateways.
-pub async fn on_send(job: Job) {
+pub async fn on_send(job: Job<pb::SendMessageRequest>) {
     let mut client = job.state.clients.message.clone();
     let response = match client.send_message(job.caller.request(job.request.clone())).await {
         Ok(response) => response.into_inner(),
@@ -20,7 +21,7 @@ pub async fn on_send(job: Job) {
         job.peer.emit(event::MESSAGE_SENT, &socket::sent(&message));
     }
     let body = if is_unified { message::unified(&message) } else { socket::sent(&message) };
-    job.accept(&body);
+    job.accept(json!({ "message": body }));
 }
 
 /// Says whether the client had sent the message before. Ids are made here, one for each event: where the

@@ -1,8 +1,10 @@
-//! Events of one socket that must be handled in the order in which they were sent: one worker, one
-//! after the other. The socket library itself starts a task for each.
+//! Events of one socket that must be handled in the order in which they were sent: one queue for each
+//! matter, one event after the other. The socket library itself starts a task for each.
 
 use std::{
+    collections::VecDeque,
     future::{Future, Ready, ready},
+    pin::Pin,
     sync::Arc,
     time::Instant,
 };
@@ -12,26 +14,34 @@ use chat_kit::{
     caller,
     telemetry::trace::{self, Kind, Origin},
 };
-use chat_proto::v1 as pb;
-use prost::Message as _;
+use parking_lot::Mutex;
 use serde_json::Value;
 use socketioxide::extract::{AckSender, Extension, State};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tracing::Instrument as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tracing::{Instrument as _, Span};
 
-use super::{Peer, payload::Payload};
+use super::{Identity, Peer, payload::Payload};
 use crate::{error::ApiError, metrics::SOCKETS, state::AppState, wire};
 
-/// Events that wait for the one before; one more is refused.
-const MOST_WAITING: usize = 128;
-/// Bytes of the requests that wait; the largest event that the transport lets through fits in.
+/// Events of one matter that wait for those before; one more is refused.
+const MOST_WAITING: usize = 512;
+/// Bytes of all events of a socket that wait; the largest that the transport lets through fits in.
 const MOST_WAITING_BYTES: u32 = 1 << 20;
 
-/// Permits of [`Queue::unanswered`] that are there while nothing waits.
+/// Permits of [`unanswered`] that are there while nothing waits.
 pub const ALL_ANSWERED: u32 = MOST_WAITING_BYTES;
 
+/// Returns the permits that the events of one socket hold until they have been answered.
+#[must_use]
+pub fn unanswered() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(ALL_ANSWERED as usize))
+}
+
+/// Reads the payload of an event: what it asks for, or why it is refused.
+pub type Read<T> = fn(&str, &str, &Identity) -> Result<T, ApiError>;
+
 /// An event to be handled.
-pub struct Job {
+pub struct Job<T> {
     /// The socket it came from.
     pub peer: Peer,
     /// What handlers share.
@@ -41,103 +51,147 @@ pub struct Job {
     /// The name of the event.
     pub name: &'static str,
     /// What it asks for.
-    pub request: pb::SendMessageRequest,
+    pub request: T,
     ack: AckSender,
     arrived_at: Instant,
     origin: Origin,
-    // Taken by the queue, and given back when the event has been handled.
-    bytes: Option<OwnedSemaphorePermit>,
+    // Given back when the event has been handled.
+    _bytes: OwnedSemaphorePermit,
 }
 
-/// A worker of one socket. It ends when the socket's handlers are gone and its work is done.
-#[derive(Clone)]
-pub struct Queue {
-    jobs: mpsc::Sender<Job>,
+type Handling = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// The events of one matter on one socket. Its worker lives while there is work.
+pub struct Queue<T>(Arc<Parts<T>>);
+
+struct Parts<T> {
+    handle: Box<dyn Fn(Job<T>) -> Handling + Send + Sync>,
     bytes: Arc<Semaphore>,
+    waiting: Mutex<Waiting<T>>,
 }
 
-impl Queue {
-    /// Starts a worker that handles one event after the other.
-    pub fn start<F>(handle: impl Fn(Job) -> F + Send + 'static) -> Self
-    where
-        F: Future<Output = ()> + Send,
-    {
-        let (jobs, mut waiting) = mpsc::channel::<Job>(MOST_WAITING);
-        tokio::spawn(async move {
-            while let Some(job) = waiting.recv().await {
-                let part = Arc::clone(&job.state.part);
-                let (request_id, name) = (&job.caller.request_id, job.name);
-                let span = trace::begin(
-                    request_id,
-                    Kind::Server,
-                    &part,
-                    format_args!("socket {name}"),
-                    &job.origin,
-                );
-                handle(job).instrument(span).await;
-            }
-        });
-        Self { jobs, bytes: Arc::new(Semaphore::new(MOST_WAITING_BYTES as usize)) }
-    }
+struct Waiting<T> {
+    jobs: VecDeque<Job<T>>,
+    has_worker: bool,
+}
 
-    /// Returns the permits that events hold until they have been answered.
-    #[must_use]
-    pub fn unanswered(&self) -> Arc<Semaphore> {
-        Arc::clone(&self.bytes)
+impl<T> Clone for Queue<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T: Send + 'static> Queue<T> {
+    /// Makes a queue whose events are handled one after the other; `bytes` are those of its socket.
+    pub fn new<F>(
+        bytes: &Arc<Semaphore>,
+        handle: impl Fn(Job<T>) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        Self(Arc::new(Parts {
+            handle: Box::new(move |job| Box::pin(handle(job))),
+            bytes: Arc::clone(bytes),
+            waiting: Mutex::new(Waiting { jobs: VecDeque::new(), has_worker: false }),
+        }))
     }
 
     /// Returns the handler of an event. It runs in the order of arrival, reads the payload and queues.
     pub fn handler(
         &self,
         name: &'static str,
+        read: Read<T>,
     ) -> impl Fn(Payload, AckSender, State<AppState>, Extension<Peer>) -> Ready<()>
     + Clone
     + Send
     + Sync
     + 'static {
         let queue = self.clone();
-        move |Payload(data), ack, State(state), Extension(peer): Extension<Peer>| {
-            let mut caller = peer.identity().caller.clone();
-            caller.request_id = caller::new_request_id();
-            // What is queued has its final size: nonsense beside the known fields is gone.
-            match wire::socket::send(name, &data, peer.identity()) {
-                Ok(request) => queue.push(Job {
-                    peer,
-                    state,
-                    caller,
-                    name,
-                    request,
-                    ack,
-                    arrived_at: Instant::now(),
-                    origin: Origin::of_socket(|| wire::socket::traceparent(&data)),
-                    bytes: None,
-                }),
+        move |Payload(data),
+              ack,
+              State(state): State<AppState>,
+              Extension(peer): Extension<Peer>| {
+            match queue.admit(name, &data, read, &state, &peer) {
+                Ok((request, bytes)) => {
+                    let mut caller = peer.identity().caller.clone();
+                    caller.request_id = caller::new_request_id();
+                    queue.push(Job {
+                        peer,
+                        state,
+                        caller,
+                        name,
+                        request,
+                        ack,
+                        arrived_at: Instant::now(),
+                        origin: Origin::of_socket(|| wire::socket::traceparent(&data)),
+                        _bytes: bytes,
+                    });
+                }
                 Err(error) => refuse(&peer, name, ack, &error, Instant::now()),
             }
             ready(())
         }
     }
 
-    fn push(&self, mut job: Job) {
-        if job.peer.is_ending() {
-            return job.refuse(&ending());
+    /// Reads an event that may be handled, and takes its bytes.
+    fn admit(
+        &self,
+        name: &'static str,
+        data: &str,
+        read: Read<T>,
+        state: &AppState,
+        peer: &Peer,
+    ) -> Result<(T, OwnedSemaphorePermit), ApiError> {
+        if peer.is_ending() {
+            return Err(ending());
         }
+        state.limits.charge_event(name, peer.identity().user_id)?;
+        let request = read(name, data, peer.identity())?;
         // At least one, so that it counts as unanswered.
-        let size = u32::try_from(job.request.encoded_len()).unwrap_or(u32::MAX).max(1);
-        job.bytes = Arc::clone(&self.bytes).try_acquire_many_owned(size).ok();
-        if job.bytes.is_none() {
-            return job.refuse(&too_many());
+        let size = u32::try_from(data.len()).unwrap_or(u32::MAX).max(1);
+        let bytes = Arc::clone(&self.0.bytes).try_acquire_many_owned(size);
+        Ok((request, bytes.map_err(|_| ApiError::too_many_events())?))
+    }
+
+    fn push(&self, job: Job<T>) {
+        let mut waiting = self.0.waiting.lock();
+        if waiting.jobs.len() >= MOST_WAITING {
+            drop(waiting);
+            return job.refuse(&ApiError::too_many_events());
         }
-        if let Err(refused) = self.jobs.try_send(job) {
-            refused.into_inner().refuse(&too_many());
+        waiting.jobs.push_back(job);
+        if !std::mem::replace(&mut waiting.has_worker, true) {
+            tokio::spawn(self.clone().work());
         }
+    }
+
+    async fn work(self) {
+        while let Some(job) = self.next() {
+            let span = job.span();
+            (self.0.handle)(job).instrument(span).await;
+        }
+    }
+
+    /// Takes the next event; where there is none, the worker ends.
+    fn next(&self) -> Option<Job<T>> {
+        let mut waiting = self.0.waiting.lock();
+        let job = waiting.jobs.pop_front();
+        waiting.has_worker = job.is_some();
+        job
     }
 }
 
-impl Job {
-    /// Answers with success.
-    pub fn accept(self, message: &Value) {
-        self.peer.acknowledge(self.ack, &wire::socket::accepted(message));
+impl<T> Job<T> {
+    fn span(&self) -> Span {
+        let (request_id, name) = (&self.caller.request_id, self.name);
+        let name = format_args!("socket {name}");
+        trace::begin(request_id, Kind::Server, &self.state.part, name, &self.origin)
+    }
+
+    /// Answers with success, and with `fields` where its client asked for an answer.
+    pub fn accept(self, fields: Value) {
+        self.peer.acknowledge(self.ack, &wire::socket::accepted(fields));
         SOCKETS.event(self.name, None, self.arrived_at);
     }
 
@@ -158,11 +212,6 @@ fn refuse(peer: &Peer, name: &str, ack: AckSender, error: &ApiError, arrived_at:
     }
     peer.acknowledge(ack, &wire::socket::refused(error));
     SOCKETS.event(name, Some(error), arrived_at);
-}
-
-fn too_many() -> ApiError {
-    let message = "too many events wait for their turn, slow down";
-    ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_events", message)
 }
 
 fn ending() -> ApiError {

@@ -31,11 +31,17 @@ pub const SEND_MESSAGE: &str = "send-message";
 /// Name of the event of the unified vocabulary that sends a message.
 pub const MESSAGE_SEND: &str = "message:send";
 
+/// Name of an event of desktop clients that has no effect: that they open a conversation.
+pub const JOIN_CONVERSATION: &str = "join-conversation";
+/// Name of an event of desktop clients that has no effect: that they close a conversation.
+pub const LEAVE_CONVERSATION: &str = "leave-conversation";
+
 /// Name under which the opening of a socket is measured.
 pub const CONNECT: &str = "connect";
 
 /// Names of what sockets may ask for.
-pub const INBOUND: [&str; 3] = [CONNECT, SEND_MESSAGE, MESSAGE_SEND];
+pub const INBOUND: [&str; 5] =
+    [CONNECT, SEND_MESSAGE, MESSAGE_SEND, JOIN_CONVERSATION, LEAVE_CONVERSATION];
 
 /// A name and a body to emit.
 pub type Frame<'a> = (&'static str, &'a RawValue);

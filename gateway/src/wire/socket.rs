@@ -72,10 +72,14 @@ pub fn error_body(error: &ApiError) -> Value {
     json!({ "error": error.error, "message": error.message })
 }
 
-/// Returns the acknowledgement of an event that succeeded.
+/// Returns the acknowledgement of an event that succeeded, with the fields of its own.
 #[must_use]
-pub fn accepted(message: &Value) -> Value {
-    json!({ "ok": true, "message": message })
+pub fn accepted(fields: Value) -> Value {
+    let mut answer = json!({ "ok": true });
+    if let (Value::Object(answer), Value::Object(fields)) = (&mut answer, fields) {
+        answer.extend(fields);
+    }
+    answer
 }
 
 /// Returns the acknowledgement of an event that failed.

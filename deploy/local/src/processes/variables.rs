@@ -6,7 +6,7 @@ use super::{Addresses, METRICS_PORTS, Options};
 use crate::child::Variables;
 
 /// The limits of a gateway.
-const LIMITS: [&str; 8] = [
+const LIMITS: [&str; 10] = [
     "CHAT_LIMITS__REQUESTS__PER_MINUTE",
     "CHAT_LIMITS__REQUESTS__BURST",
     "CHAT_LIMITS__MESSAGES__PER_MINUTE",
@@ -15,6 +15,8 @@ const LIMITS: [&str; 8] = [
     "CHAT_LIMITS__CONTACTS__BURST",
     "CHAT_LIMITS__ADDRESSES__PER_MINUTE",
     "CHAT_LIMITS__ADDRESSES__BURST",
+    "CHAT_LIMITS__EVENTS__PER_MINUTE",
+    "CHAT_LIMITS__EVENTS__BURST",
 ];
 
 /// Returns the variables of a service.

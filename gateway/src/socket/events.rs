@@ -1,0 +1,54 @@
+//! The table of what sockets may send: the queue that each event joins, and how its payload is read.
+
+use std::{
+    future::{Ready, ready},
+    sync::Arc,
+    time::Instant,
+};
+
+use serde_json::json;
+use socketioxide::extract::{AckSender, Extension, SocketRef, State};
+use tokio::sync::Semaphore;
+
+use super::{
+    Peer, messages,
+    queue::{self, Queue},
+};
+use crate::{
+    metrics::SOCKETS,
+    state::AppState,
+    wire::{self, event},
+};
+
+/// Attaches the handlers of a new socket; returns the permits that its events hold until they have been
+/// answered.
+pub fn attach(socket: &SocketRef) -> Arc<Semaphore> {
+    let unanswered = queue::unanswered();
+    // One queue for both names: what a socket sends keeps its order.
+    let sending = Queue::new(&unanswered, messages::on_send);
+    for name in [event::SEND_MESSAGE, event::MESSAGE_SEND] {
+        socket.on(name, sending.handler(name, wire::socket::send));
+    }
+    for name in [event::JOIN_CONVERSATION, event::LEAVE_CONVERSATION] {
+        socket.on(name, pass_over(name));
+    }
+    unanswered
+}
+
+/// Returns the handler of an event that old clients send and that has no effect: who hears of a
+/// conversation are its members.
+fn pass_over(
+    name: &'static str,
+) -> impl Fn(AckSender, State<AppState>, Extension<Peer>) -> Ready<()> + Clone + Send + Sync + 'static
+{
+    move |ack, State(state): State<AppState>, Extension(peer): Extension<Peer>| {
+        let begun = Instant::now();
+        let refused = state.limits.charge_event(name, peer.identity().user_id).err();
+        match &refused {
+            None => peer.acknowledge(ack, &wire::socket::accepted(json!({}))),
+            Some(error) => peer.acknowledge(ack, &wire::socket::refused(error)),
+        }
+        SOCKETS.event(name, refused.as_ref(), begun);
+        ready(())
+    }
+}
