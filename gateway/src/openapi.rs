@@ -10,6 +10,7 @@ mod failures;
 mod flat;
 mod page;
 mod schemas;
+mod sockets;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -20,7 +21,10 @@ use axum::{Router, http::StatusCode, response::Response, routing::get};
 use serde_json::Value;
 use utoipa::OpenApi;
 
-pub(crate) use self::schemas::{Form, OLD, Schemas, UNIFIED};
+pub(crate) use self::{
+    schemas::{Form, OLD, Schemas, UNIFIED},
+    sockets::{ALL, BOTH, DESKTOP, Events, MOBILE, NEW, Nothing},
+};
 use crate::{
     http::{auth, blocks, contacts, conversations, groups, health, messages, requests, users},
     routes,
@@ -30,6 +34,8 @@ use crate::{
 
 /// Where the document is.
 const PATHS: [&str; 2] = ["/openapi.json", "/api/openapi.json"];
+/// Where that of the socket surface is.
+const EVENT_PATHS: [&str; 2] = ["/asyncapi.json", "/api/asyncapi.json"];
 
 #[derive(OpenApi)]
 #[openapi(
@@ -86,11 +92,26 @@ pub fn document() -> &'static Value {
     &DOCUMENT
 }
 
-/// Returns the routes of the document and of the page that shows it.
+/// The document of the socket surface, made once.
+static EVENTS: LazyLock<Value> = LazyLock::new(|| sockets::document(wire::events()));
+
+/// Returns the document of the socket surface, `AsyncAPI` 3.
+#[must_use]
+pub fn events() -> &'static Value {
+    &EVENTS
+}
+
+/// Returns the routes of the documents and of the page that shows it.
 pub(crate) fn routes() -> Router<AppState> {
     let paths = PATHS.into_iter();
     let router = paths.fold(Router::new(), |router, path| router.route(path, get(served)));
+    let router =
+        EVENT_PATHS.into_iter().fold(router, |router, path| router.route(path, get(served_events)));
     router.route("/docs", get(page::index)).route("/docs/{file}", get(page::file))
+}
+
+async fn served_events() -> Response {
+    envelope::json(StatusCode::OK, events())
 }
 
 async fn served() -> Response {

@@ -96,7 +96,7 @@ use std::convert::Infallible;
 
 use axum::{extract::FromRequestParts, http::request::Parts};
 
-use crate::openapi::Schemas;
+use crate::openapi::{Events, Schemas};
 
 /// Returns how all answers look.
 pub(crate) fn schemas() -> Schemas {
@@ -117,6 +117,15 @@ pub(crate) fn schemas() -> Schemas {
         answers(&mut schemas);
     }
     schemas
+}
+
+/// Returns all events of sockets.
+pub(crate) fn events() -> Events {
+    let mut events = Events::default();
+    for module in [handshake::events, message::events, event::events, socket::events] {
+        module(&mut events);
+    }
+    events
 }
 
 /// The vocabulary that a client declares.

@@ -7,6 +7,7 @@ import http from 'node:http';
 import { test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { io } from 'socket.io-client';
+import { checkAcknowledgement, checkEvent } from './document.mjs';
 
 function required(variable, meaning) {
   const value = process.env[variable];
@@ -50,6 +51,7 @@ export function story(name, run) {
     t.after(() => stage.close());
     await run(stage);
     stage.checkFrames();
+    await stage.checkDocument();
   });
 }
 
@@ -223,7 +225,9 @@ export class Stage {
       auth: auth ?? { ...(user && { token: user.token }), ...(clientType && { clientType }) },
       ...options,
     });
-    const listener = new Listener(label, socket);
+    const { query = {}, extraHeaders = {} } = options;
+    const declared = auth?.clientType ?? clientType ?? query.clientType;
+    const listener = new Listener(label, socket, declared ?? extraHeaders['Client-Type']);
     this.listeners.push(listener);
     socket.connect();
     return listener;
@@ -254,6 +258,14 @@ export class Stage {
     }
   }
 
+  // Nothing is heard that the document of events does not tell, to the last field.
+  async checkDocument() {
+    for (const { label, dialect, log, answers } of this.listeners) {
+      for (const { name, args } of log) await checkEvent(label, dialect, name, args[0]);
+      for (const { name, answer } of answers) await checkAcknowledgement(label, name, answer);
+    }
+  }
+
   close() {
     for (const { socket } of this.listeners) socket.disconnect();
   }
@@ -263,9 +275,14 @@ export class Listener {
   log = [];
   #waiting = new Set();
 
-  constructor(label, socket) {
+  // What the gateway answered where it was asked to.
+  answers = [];
+
+  // `dialect` is what the client declares; anything but the three names declares nothing.
+  constructor(label, socket, dialect) {
     this.label = label;
     this.socket = socket;
+    this.dialect = dialect;
     const opened = Date.now();
     socket.onAny((name, ...args) => {
       this.log.push({ name, args, at: Date.now() - opened });
@@ -290,7 +307,9 @@ export class Listener {
 
   async ask(name, ...args) {
     try {
-      return await this.socket.timeout(WAIT_MS).emitWithAck(name, ...args);
+      const answer = await this.socket.timeout(WAIT_MS).emitWithAck(name, ...args);
+      this.answers.push({ name, answer });
+      return answer;
     } catch {
       throw new Error(`${this.label} got no answer to ${name}; ${this.#told()}`);
     }

@@ -46,7 +46,7 @@ pub(super) fn document(mut document: Value, schemas: Schemas, routes: &Routes) -
         repeat(operations, method, common, path);
     }
     document["components"]["schemas"] = schemas.into_iter().collect::<Map<_, _>>().into();
-    flat::prune(&mut document);
+    flat::prune(&mut document, "/paths");
     words::explain(&mut document);
     document["components"]["securitySchemes"] = json!({ "bearer": {
         "type": "http", "scheme": "bearer", "bearerFormat": "JWT",

@@ -84,11 +84,11 @@ fn is_null(schema: &Value) -> bool {
     schema.get("type").is_some_and(|kind| kind == "null")
 }
 
-/// Removes the schemas that nothing refers to, directly or by others.
-pub(super) fn prune(document: &mut Value) {
+/// Removes the schemas that nothing refers to at a place of the document, directly or by others.
+pub(super) fn prune(document: &mut Value, place: &str) {
     let mut wanted = std::collections::BTreeSet::new();
     let mut open = Vec::new();
-    references(&document["paths"], &mut open);
+    references(document.pointer(place).unwrap_or(&Value::Null), &mut open);
     while let Some(name) = open.pop() {
         if wanted.insert(name.clone()) {
             references(&document["components"]["schemas"][&name], &mut open);

@@ -116,6 +116,17 @@ impl Schemas {
         }
     }
 
+    /// Adds a type under its own name; returns how it is referred to.
+    pub(crate) fn add<T: ToSchema>(&mut self) -> Value {
+        let mut parts = Vec::new();
+        T::schemas(&mut parts);
+        for (part, schema) in parts {
+            self.put(part, json(&schema));
+        }
+        self.put(T::name().into_owned(), json(&T::schema()));
+        json!({ "$ref": reference(&T::name()) })
+    }
+
     /// Renames those parts of a form that are called as others are: the name of a generic type tells the
     /// types that it is of, but not what those are of.
     fn part_names(&self, form: &mut Form, name: &str) {

@@ -86,7 +86,7 @@ fn whoever_needs_no_token_is_named() {
 #[test]
 fn every_field_and_every_parameter_says_what_it_is() {
     let mut silent = BTreeSet::new();
-    walk(document(), "", &mut |at, value| {
+    let mut look = |at: &str, value: &Value| {
         if let Some(properties) = value.get("properties").and_then(Value::as_object) {
             // The `error` of one route narrows that of all.
             let is_failure = at.contains("/allOf/");
@@ -96,23 +96,39 @@ fn every_field_and_every_parameter_says_what_it_is() {
         if value.get("in").is_some_and(Value::is_string) && value.get("description").is_none() {
             silent.insert(value["name"].to_string());
         }
-    });
+    };
+    walk(&document()["paths"], "", &mut look);
+    for document in [document(), events()] {
+        walk(&document["components"]["schemas"], "", &mut look);
+    }
     assert!(silent.is_empty(), "say in words/table.rs what these are: {silent:#?}");
 }
 
 #[test]
 fn every_reference_leads_somewhere_and_every_schema_is_wanted() {
-    let mut wanted = BTreeSet::new();
-    walk(document(), "", &mut |at, value| {
-        if let Some(reference) = value.get("$ref").and_then(Value::as_str) {
-            let pointer = reference.strip_prefix('#').expect("a reference inside the document");
-            assert!(document().pointer(pointer).is_some(), "{at}: {reference}");
-            wanted.insert(reference);
+    for document in [document(), events()] {
+        let mut wanted = BTreeSet::new();
+        walk(document, "", &mut |at, value| {
+            if let Some(reference) = value.get("$ref").and_then(Value::as_str) {
+                let pointer = reference.strip_prefix('#').expect("a reference inside the document");
+                assert!(document.pointer(pointer).is_some(), "{at}: {reference}");
+                wanted.insert(reference);
+            }
+        });
+        for name in document["components"]["schemas"].as_object().expect("schemas").keys() {
+            assert!(wanted.contains(schemas::reference(name).as_str()), "nobody wants {name}");
         }
-    });
-    for name in document()["components"]["schemas"].as_object().expect("schemas").keys() {
-        assert!(wanted.contains(schemas::reference(name).as_str()), "nobody wants {name}");
     }
+}
+
+#[test]
+fn every_event_that_sockets_may_send_is_told_once() {
+    let mut said = wire::events().names_said();
+    said.sort_unstable();
+    let mut handled: Vec<&str> = wire::event::INBOUND.into();
+    handled.retain(|name| *name != wire::event::CONNECT);
+    handled.sort_unstable();
+    assert_eq!(said, handled, "a handler and its line in `wire` belong together");
 }
 
 #[test]

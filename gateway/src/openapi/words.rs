@@ -32,7 +32,7 @@ pub(super) fn explain(document: &mut Value) {
             fields(schema, !name.ends_with("Request"));
         }
     }
-    let paths = document["paths"].as_object_mut().into_iter().flatten();
+    let paths = document.get_mut("paths").and_then(Value::as_object_mut).into_iter().flatten();
     let operations = paths.filter_map(|(_, methods)| methods.as_object_mut()).flatten();
     for (_, operation) in operations {
         let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);

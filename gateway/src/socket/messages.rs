@@ -4,7 +4,7 @@ use chat_proto::v1 as pb;
 use serde_json::json;
 
 use super::queue::Job;
-use crate::wire::{Dialect, event, message, socket};
+use crate::wire::{Dialect, event, message};
 
 /// Sends a message. The members hear of it through the fan-out, like those of other gateways.
 pub async fn on_send(job: Job<pb::SendMessageRequest>) {
@@ -18,9 +18,9 @@ pub async fn on_send(job: Job<pb::SendMessageRequest>) {
     let is_unified = job.name == event::MESSAGE_SEND || job.peer.dialect() == Dialect::Unified;
     if is_repetition && !is_unified {
         // Everybody heard the first one; the repetition is answered to whom repeated it.
-        job.peer.emit(event::MESSAGE_SENT, &socket::sent(&message));
+        job.peer.emit(event::MESSAGE_SENT, &message::sent(&message));
     }
-    let body = if is_unified { message::unified(&message) } else { socket::sent(&message) };
+    let body = if is_unified { message::unified(&message) } else { message::sent(&message) };
     job.accept(json!({ "message": body }));
 }
 

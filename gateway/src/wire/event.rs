@@ -14,7 +14,8 @@ use serde_json::value::RawValue;
 pub use self::change::{Change, ChangeToReader, MessageChanged};
 pub use self::notice::Notice;
 pub use self::reading::ReadAdvanced;
-use super::{Dialect, message, socket};
+use super::{Dialect, message};
+use crate::openapi::Events;
 
 /// Name of the first event on a new socket.
 pub const CONNECTED: &str = "connected";
@@ -85,11 +86,11 @@ impl<'a> MessageCreated<'a> {
     }
 
     fn sent(&self) -> serde_json::Result<&RawValue> {
-        encoded(&self.sent, || socket::sent(self.message))
+        encoded(&self.sent, || message::sent(self.message))
     }
 
     fn received(&self) -> serde_json::Result<&RawValue> {
-        encoded(&self.received, || socket::received(self.message))
+        encoded(&self.received, || message::unified_received(self.message))
     }
 
     fn unified(&self) -> serde_json::Result<&RawValue> {
@@ -161,6 +162,12 @@ fn encoded(
     }
     let encoded = serde_json::value::to_raw_value(&body())?;
     Ok(cell.get_or_init(|| encoded))
+}
+
+/// Says which events are neither messages nor about sockets.
+pub(super) fn events(events: &mut Events) {
+    notice::events(events);
+    reading::events(events);
 }
 
 #[cfg(test)]

@@ -3,11 +3,15 @@
 use axum::http::{header, request::Parts};
 use bson::DateTime;
 use chat_kit::time::to_timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
-use super::Dialect;
-use crate::socket::Identity;
+use super::{Dialect, event};
+use crate::{
+    openapi::{DESKTOP, Events},
+    socket::Identity,
+};
 
 /// What a client says when it connects.
 #[derive(Debug, PartialEq, Eq)]
@@ -47,14 +51,28 @@ pub fn read(auth: Option<&Value>, parts: &Parts) -> Handshake {
     }
 }
 
+/// The first event of a socket.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Greeting<'a> {
+    user_id: &'a str,
+    socket_id: &'a str,
+    timestamp: Option<String>,
+}
+
+/// Says which events a handshake brings.
+pub(super) fn events(events: &mut Events) {
+    events.heard::<Greeting<'_>>(DESKTOP, event::CONNECTED, "The socket is connected; comes first");
+}
+
 /// Returns the first event of a socket, for the dialects that have one.
 #[must_use]
 pub fn greeting(identity: &Identity, socket_id: &str) -> Option<Value> {
     match identity.dialect {
-        Dialect::Electron | Dialect::Undeclared => Some(json!({
-            "userId": identity.user_id.to_string(),
-            "socketId": socket_id,
-            "timestamp": super::fields::iso(Some(&to_timestamp(DateTime::now()))),
+        Dialect::Electron | Dialect::Undeclared => Some(json!(Greeting {
+            user_id: &identity.user_id.to_string(),
+            socket_id,
+            timestamp: super::fields::iso(Some(&to_timestamp(DateTime::now()))),
         })),
         Dialect::Flutter | Dialect::Unified => None,
     }

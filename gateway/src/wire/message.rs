@@ -19,7 +19,9 @@ pub use self::{
         taken_back, unified_left, unified_reactions,
     },
     history::{Answer, Query, View},
-    render::{addressed_to, client_id, history_item, live, payload, unified, unified_received},
+    render::{
+        addressed_to, client_id, history_item, live, payload, sent, unified, unified_received,
+    },
     search::{Search, answer_found},
 };
 pub(super) use self::{
@@ -30,7 +32,7 @@ use utoipa::ToSchema;
 
 use crate::{
     error::ApiError,
-    openapi::{Form, OLD, Schemas, UNIFIED},
+    openapi::{Events, Form, OLD, Schemas, UNIFIED},
     wire::{Dialect, envelope, fields},
 };
 
@@ -295,6 +297,12 @@ fn client_id_text(value: Value) -> Result<Option<String>, ApiError> {
 
 fn value(body: impl Serialize) -> Value {
     serde_json::to_value(body).expect("structs with text keys are JSON")
+}
+
+/// Says which events messages bring and are sent by.
+pub(super) fn events(events: &mut Events) {
+    render::events(events);
+    change::events(events);
 }
 
 /// Says how the answers look.

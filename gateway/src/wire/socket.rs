@@ -3,9 +3,15 @@
 use chat_proto::v1 as pb;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::{event, fields, message};
-use crate::{error::ApiError, socket::Identity};
+
+use crate::{
+    error::ApiError,
+    openapi::{ALL, DESKTOP, Events, NEW, Nothing},
+    socket::Identity,
+};
 
 /// Folds the payload of a sending event into the canonical request.
 pub fn send(
@@ -36,29 +42,6 @@ pub fn traceparent(data: &str) -> Option<String> {
     serde_json::from_str::<Traced>(data).ok().map(|traced| traced.traceparent)
 }
 
-/// Returns a stored message as the old families' senders hear of it: with their client's id.
-#[must_use]
-pub fn sent(message: &pb::Message) -> Value {
-    with_client_id(message::live(message), message)
-}
-
-/// Returns a message as new clients hear of it that did not send it.
-#[must_use]
-pub fn received(message: &pb::Message) -> Value {
-    let mut body = message::unified(message);
-    if let Some(fields) = body.as_object_mut() {
-        fields.remove("clientId");
-    }
-    body
-}
-
-fn with_client_id(mut body: Value, message: &pb::Message) -> Value {
-    if let (Some(fields), Some(id)) = (body.as_object_mut(), message::client_id(message)) {
-        fields.insert("clientId".to_owned(), id);
-    }
-    body
-}
-
 /// Returns the event by which old clients, which ask for no acknowledgement, learn that an event of
 /// theirs failed.
 #[must_use]
@@ -66,10 +49,18 @@ pub fn error_event(name: &str) -> Option<&'static str> {
     (name == event::SEND_MESSAGE).then_some(event::ERROR)
 }
 
+/// Why an event failed, or a socket ends.
+#[derive(Serialize, ToSchema)]
+#[schema(as = SocketError)]
+struct Failure<'a> {
+    error: &'a str,
+    message: &'a str,
+}
+
 /// Returns the body of [`error_event`], and of the event that a socket's session is over.
 #[must_use]
 pub fn error_body(error: &ApiError) -> Value {
-    json!({ "error": error.error, "message": error.message })
+    json!(Failure { error: &error.error, message: &error.message })
 }
 
 /// Returns the acknowledgement of an event that succeeded, with the fields of its own.
@@ -86,4 +77,24 @@ pub fn accepted(fields: Value) -> Value {
 #[must_use]
 pub fn refused(error: &ApiError) -> impl Serialize + use<> {
     json!({ "ok": false, "error": error.error, "message": error.message })
+}
+
+/// Names a conversation.
+#[derive(ToSchema)]
+#[schema(as = ConversationRequest, rename_all = "camelCase")]
+struct Named {
+    #[expect(dead_code, reason = "describes what is not read")]
+    conversation_id: Option<String>,
+}
+
+/// Says which events are about sockets themselves, or have no effect.
+pub(super) fn events(events: &mut Events) {
+    let open = "A conversation is opened on the screen; without effect";
+    events.said::<Named, Nothing>(DESKTOP, event::JOIN_CONVERSATION, open);
+    let close = "A conversation is closed on the screen; without effect";
+    events.said::<Named, Nothing>(DESKTOP, event::LEAVE_CONVERSATION, close);
+    let failed = "The direct answer to an event of desktop clients that failed";
+    events.heard::<Failure<'_>>(ALL, event::ERROR, failed);
+    let over = "The session is over; the socket ends";
+    events.heard::<Failure<'_>>(NEW, event::SESSION_REVOKED, over);
 }

@@ -23,7 +23,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::{Dialect, envelope, fields::iso};
 use crate::{
     error::ApiError,
-    openapi::{Form, OLD, Schemas, UNIFIED},
+    openapi::{BOTH, Events, Form, NEW, OLD, Schemas, UNIFIED},
 };
 
 /// Most ids of one request; the service behind takes no more.
@@ -213,30 +213,46 @@ impl<'a> From<&'a pb::User> for Unified<'a> {
 }
 
 /// A profile that changed, as both old families replace what they know of its owner.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = OldProfileChange)]
 struct ProfileUpdated<'a> {
     user_id: &'a str,
     user: Changed<'a>,
 }
 
 /// A profile with what only its change shows.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ChangedProfile)]
 struct Changed<'a> {
     #[serde(flatten)]
     user: LookedUp<'a>,
     bio: Option<&'a str>,
 }
 
+/// A profile that changed, as new clients read it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ProfileChange)]
+struct UnifiedChange<'a> {
+    user: Option<Unified<'a>>,
+}
+
+/// Returns what new clients hear of a changed profile.
+pub(super) fn unified_updated(user: Option<&pb::User>) -> Value {
+    json!(UnifiedChange { user: user.map(Unified::from) })
+}
+
+/// Says which events changes of profiles bring.
+pub(super) fn events(events: &mut Events) {
+    let changed = "The profile of the user, or of a partner, changed";
+    events.heard::<ProfileUpdated<'_>>(BOTH, "user_profile_updated", changed);
+    events.heard::<UnifiedChange<'_>>(NEW, "profile:updated", changed);
+}
+
 /// Returns what the old families hear of a changed profile.
 pub(super) fn profile_updated(user: &pb::User) -> Value {
     let changed = Changed { user: user.into(), bio: user.bio.as_deref() };
     json!(ProfileUpdated { user_id: &user.id, user: changed })
-}
-
-/// Returns a profile as new clients read it.
-pub(super) fn unified(user: &pb::User) -> Value {
-    json!(Unified::from(user))
 }
 
 /// A profile in lists, searches and by itself, as both old families read it.

@@ -25,6 +25,20 @@ async fn ping_answers_under_every_spelling_of_its_path() {
 }
 
 #[tokio::test]
+async fn documents_of_requests_and_events_are_served() {
+    let app = App::alone();
+    for (path, kind, version) in [
+        ("/openapi.json", "openapi", "3.1.0"),
+        ("/api/openapi.json", "openapi", "3.1.0"),
+        ("/asyncapi.json", "asyncapi", "3.0.0"),
+        ("/api/asyncapi.json", "asyncapi", "3.0.0"),
+    ] {
+        let answer = app.get(path).await;
+        assert_eq!((answer.status.as_u16(), &answer.body[kind]), (200, &json!(version)), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn head_is_get_without_body() {
     let answer = App::alone().send(empty("HEAD", "/ping")).await;
     assert_eq!((answer.status.as_u16(), answer.body), (200, serde_json::Value::Null));

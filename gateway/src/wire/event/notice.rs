@@ -6,9 +6,13 @@ use std::{borrow::Cow, cell::OnceCell};
 use chat_proto::v1::{self as pb, event::Payload};
 use serde::Serialize;
 use serde_json::{Value, json, value::RawValue};
+use utoipa::ToSchema;
 
 use super::encoded;
-use crate::wire::{Dialect, conversation, fields::iso, user};
+use crate::{
+    openapi::{BOTH, Events, NEW},
+    wire::{Dialect, conversation, fields::iso, user},
+};
 
 /// An event on its way to sockets.
 pub struct Notice<'a> {
@@ -67,14 +71,16 @@ impl<'a> Notice<'a> {
                 let is_requester = accepted.requester_id == user_id;
                 let partner =
                     if is_requester { &accepted.actor_id } else { &accepted.requester_id };
-                let body = json!({
-                    "conversationId": accepted.conversation_id, "partnerId": partner,
+                let body = json!(OldAccepted {
+                    conversation_id: &accepted.conversation_id,
+                    partner_id: partner,
                 });
                 Some(("chat_request_accepted", own(body)?))
             }
             Payload::RequestDeclined(declined) if declined.requester_id == user_id => {
-                let body = json!({
-                    "conversationId": declined.conversation_id, "by": declined.actor_id,
+                let body = json!(OldDeclined {
+                    conversation_id: &declined.conversation_id,
+                    by: &declined.actor_id,
                 });
                 Some(("chat_request_declined", own(body)?))
             }
@@ -88,13 +94,66 @@ impl<'a> Notice<'a> {
     }
 }
 
+/// A chat request as old clients hear of it.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = LiveRequest)]
+struct OldRequest<'a> {
+    #[serde(rename = "_id")]
+    id: &'a str,
+    from: &'a str,
+    to: &'a str,
+    status: &'a str,
+    created_at: Option<String>,
+}
+
+/// A chat request that was accepted, as old clients hear of it.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = AcceptedRequest)]
+struct OldAccepted<'a> {
+    conversation_id: &'a str,
+    partner_id: &'a str,
+}
+
+/// A chat request that was declined, as old clients hear of it.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = DeclinedRequest)]
+struct OldDeclined<'a> {
+    conversation_id: &'a str,
+    by: &'a str,
+}
+
+/// A chat request as new clients hear of it.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = UnifiedLiveRequest)]
+struct Request<'a> {
+    conversation_id: &'a str,
+    requester_id: &'a str,
+    recipient_id: &'a str,
+    created_at: Option<String>,
+}
+
+/// The end of a chat request as new clients hear of it.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = UnifiedAnsweredRequest)]
+#[expect(clippy::struct_field_names, reason = "these are ids")]
+struct Answered<'a> {
+    conversation_id: &'a str,
+    requester_id: &'a str,
+    actor_id: &'a str,
+}
+
 fn old_request(request: &pb::RequestCreated) -> Value {
-    json!({
-        "_id": request.conversation_id,
-        "from": request.requester_id,
-        "to": request.recipient_id,
-        "status": "pending",
-        "createdAt": iso(request.created_at.as_ref()),
+    json!(OldRequest {
+        id: &request.conversation_id,
+        from: &request.requester_id,
+        to: &request.recipient_id,
+        status: "pending",
+        created_at: iso(request.created_at.as_ref()),
     })
 }
 
@@ -120,8 +179,9 @@ fn unified_name(payload: &Payload) -> Option<&'static str> {
 }
 
 /// A change of a conversation as new clients read it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = ConversationChange)]
 struct Changed<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     conversation: Option<Value>,
@@ -153,11 +213,11 @@ fn unified_body(payload: &Payload) -> Value {
             user_ids: &removed.user_ids,
             actor_id: &removed.actor_id,
         }),
-        Payload::RequestCreated(request) => json!({
-            "conversationId": request.conversation_id,
-            "requesterId": request.requester_id,
-            "recipientId": request.recipient_id,
-            "createdAt": iso(request.created_at.as_ref()),
+        Payload::RequestCreated(request) => json!(Request {
+            conversation_id: &request.conversation_id,
+            requester_id: &request.requester_id,
+            recipient_id: &request.recipient_id,
+            created_at: iso(request.created_at.as_ref()),
         }),
         Payload::RequestAccepted(pb::RequestAccepted {
             conversation_id,
@@ -168,12 +228,8 @@ fn unified_body(payload: &Payload) -> Value {
             conversation_id,
             requester_id,
             actor_id,
-        }) => json!({
-            "conversationId": conversation_id, "requesterId": requester_id, "actorId": actor_id,
-        }),
-        Payload::ProfileUpdated(updated) => {
-            json!({ "user": updated.user.as_ref().map(user::unified) })
-        }
+        }) => json!(Answered { conversation_id, requester_id, actor_id }),
+        Payload::ProfileUpdated(updated) => user::unified_updated(updated.user.as_ref()),
         Payload::MessageCreated(_)
         | Payload::MessageEdited(_)
         | Payload::MessageDeleted(_)
@@ -181,6 +237,26 @@ fn unified_body(payload: &Payload) -> Value {
         | Payload::SessionRevoked(_)
         | Payload::ReadAdvanced(_) => Value::Null,
     }
+}
+
+/// Says which events these are.
+pub(super) fn events(events: &mut Events) {
+    events.heard::<OldRequest<'_>>(BOTH, "chat_request", "Somebody asks to chat");
+    events.heard::<Request<'_>>(NEW, "request:created", "Somebody asks to chat");
+    let accepted = "A chat request was accepted";
+    events.heard::<OldAccepted<'_>>(BOTH, "chat_request_accepted", accepted);
+    events.heard::<Answered<'_>>(NEW, "request:accepted", accepted);
+    let declined = "A chat request was declined, or taken back";
+    events.heard::<OldDeclined<'_>>(BOTH, "chat_request_declined", declined);
+    events.heard::<Answered<'_>>(NEW, "request:declined", declined);
+    user::events(events);
+    let created = "A conversation was made with the user in it";
+    events.heard::<Changed<'_>>(NEW, "conversation:created", created);
+    let updated = "A conversation's name, picture, settings or administrators changed";
+    events.heard::<Changed<'_>>(NEW, "conversation:updated", updated);
+    events.heard::<Changed<'_>>(NEW, "conversation:member-added", "Somebody came into a group");
+    let removed = "Somebody left a group or was removed; those hear it, too";
+    events.heard::<Changed<'_>>(NEW, "conversation:member-removed", removed);
 }
 
 #[cfg(test)]

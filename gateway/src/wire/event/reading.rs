@@ -4,10 +4,15 @@ use std::cell::OnceCell;
 
 use chat_kit::id::UserId;
 use chat_proto::v1 as pb;
+use serde::Serialize;
 use serde_json::{json, value::RawValue};
+use utoipa::ToSchema;
 
 use super::{Frame, encoded};
-use crate::wire::{Dialect, fields::iso};
+use crate::{
+    openapi::{DESKTOP, Events, MOBILE, NEW},
+    wire::{Dialect, fields::iso},
+};
 
 /// Somebody's reading on, on its way to sockets.
 pub struct ReadAdvanced<'a> {
@@ -52,25 +57,24 @@ impl<'a> ReadAdvanced<'a> {
 
     fn up_to(&self) -> serde_json::Result<&RawValue> {
         let pb::ReadAdvanced { conversation_id, user_id, read_at, .. } = self.event;
-        encoded(
-            &self.up_to,
-            || json!({ "conversationId": conversation_id, "by": user_id, "at": iso(read_at.as_ref()) }),
-        )
+        encoded(&self.up_to, || {
+            json!(UpTo { conversation_id, by: user_id, at: iso(read_at.as_ref()) })
+        })
     }
 
     fn own(&self) -> serde_json::Result<&RawValue> {
-        encoded(&self.own, || json!({ "conversationId": self.event.conversation_id }))
+        encoded(&self.own, || json!(Own { conversation_id: &self.event.conversation_id }))
     }
 
     fn unified(&self) -> serde_json::Result<&RawValue> {
         let event = self.event;
         encoded(&self.unified, || {
-            json!({
-                "conversationId": event.conversation_id,
-                "userId": event.user_id,
-                "seq": event.seq,
-                "messageCreatedAt": iso(event.read_at.as_ref()),
-                "readAt": iso(event.advanced_at.as_ref()),
+            json!(Advanced {
+                conversation_id: &event.conversation_id,
+                user_id: &event.user_id,
+                seq: event.seq,
+                message_created_at: iso(event.read_at.as_ref()),
+                read_at: iso(event.advanced_at.as_ref()),
             })
         })
     }
@@ -81,15 +85,70 @@ impl<'a> ReadAdvanced<'a> {
         let Some(place) = place else { return Ok(None) };
         let (event, read) = (self.event, &self.event.messages[place]);
         let body = encoded(&self.receipts[place], || {
-            json!({
-                "conversationId": event.conversation_id,
-                "messageIds": read.message_ids,
-                "readBy": event.user_id,
-                "readAt": iso(event.advanced_at.as_ref()),
+            json!(Receipt {
+                conversation_id: &event.conversation_id,
+                message_ids: &read.message_ids,
+                read_by: &event.user_id,
+                read_at: iso(event.advanced_at.as_ref()),
             })
         });
         Ok(Some(("messages:read-receipt", body?)))
     }
+}
+
+/// How far somebody has read, to the mobile family.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = ReadUpTo)]
+struct UpTo<'a> {
+    conversation_id: &'a str,
+    by: &'a str,
+    at: Option<String>,
+}
+
+/// That one has read oneself, to the desktop family.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = OwnReading)]
+struct Own<'a> {
+    conversation_id: &'a str,
+}
+
+/// Which of one's messages somebody has read, to the desktop family.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = ReadReceipt)]
+struct Receipt<'a> {
+    conversation_id: &'a str,
+    message_ids: &'a [String],
+    /// The id of the reader.
+    read_by: &'a str,
+    read_at: Option<String>,
+}
+
+/// How far somebody has read, to new clients.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = UnifiedReadReceipt)]
+struct Advanced<'a> {
+    conversation_id: &'a str,
+    user_id: &'a str,
+    seq: i64,
+    message_created_at: Option<String>,
+    read_at: Option<String>,
+}
+
+/// Says which events reading brings.
+pub(super) fn events(events: &mut Events) {
+    let read = "Somebody has read on";
+    events.heard::<UpTo<'_>>(MOBILE, "read_up_to", read);
+    events.heard::<Receipt<'_>>(
+        DESKTOP,
+        "messages:read-receipt",
+        "Somebody has read these messages",
+    );
+    events.heard::<Own<'_>>(DESKTOP, "messages-read", "The user has read on, here or elsewhere");
+    events.heard::<Advanced<'_>>(NEW, "receipt:read", read);
 }
 
 #[cfg(test)]

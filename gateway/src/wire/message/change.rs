@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::{render::Unified, value};
 use crate::{
     error::ApiError,
-    openapi::{Form, Schemas},
+    openapi::{DESKTOP, Events, Form, MOBILE, NEW, Schemas},
     wire::{Dialect, envelope, fields, fields::iso},
 };
 
@@ -325,6 +325,20 @@ pub(super) fn answers(schemas: &mut Schemas) {
     schemas.answer("DeletedMessageAnswer", [old, Form::unified::<New<Left<'_>>>()]);
     let old = Form::old::<Old<Reacted<'_>>>();
     schemas.answer("ReactionAnswer", [old, Form::unified::<New<UnifiedReacted<'_>>>()]);
+}
+
+/// Says which events changes bring.
+pub(super) fn events(events: &mut Events) {
+    let edited = "The text of a message changed";
+    events.heard::<NewText<'_>>(MOBILE, "message_edited", edited);
+    events.heard::<NewText<'_>>(DESKTOP, "message-edited", edited);
+    events.heard::<Unified<'_>>(NEW, "message:edited", edited);
+    let deleted = "A message was deleted for everybody";
+    events.heard::<Gone<'_>>(MOBILE, "message_deleted", deleted);
+    events.heard::<Gone<'_>>(DESKTOP, "message-deleted", deleted);
+    events.heard::<Left<'_>>(NEW, "message:deleted", deleted);
+    let reacted = "What members think of a message changed: all reactions as they are now";
+    events.heard::<UnifiedReacted<'_>>(NEW, "message:reaction", reacted);
 }
 
 #[cfg(test)]

@@ -6,11 +6,15 @@ use serde_json::{Value, value::RawValue};
 use utoipa::ToSchema;
 
 use super::{
+    Send, UnifiedSend,
     change::{Left, OldReaction, UnifiedReaction, old_reactions, reactions},
     shown::{OldParts, UnifiedParts, old_type},
     value,
 };
-use crate::wire::fields::iso;
+use crate::{
+    openapi::{DESKTOP, Events, MOBILE, NEW},
+    wire::{event, fields::iso},
+};
 
 /// A message as both old families read it.
 #[derive(Debug, Serialize, ToSchema)]
@@ -88,13 +92,26 @@ impl<'a> From<&'a pb::Message> for Payload<'a> {
     }
 }
 
-/// A message in an event.
-#[derive(Serialize)]
+/// A message in an event; the id that a client gave is its sender's alone.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Live<'a> {
+#[schema(as = LiveMessage)]
+pub(super) struct Live<'a> {
     #[serde(flatten)]
     payload: Payload<'a>,
     last_message_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_id: Option<Value>,
+}
+
+impl<'a> From<&'a pb::Message> for Live<'a> {
+    fn from(message: &'a pb::Message) -> Self {
+        Self {
+            payload: message.into(),
+            last_message_at: iso(message.created_at.as_ref()),
+            client_id: client_id(message),
+        }
+    }
 }
 
 /// A message in the history.
@@ -237,7 +254,13 @@ pub fn payload(message: &pb::Message) -> Value {
 /// Returns a message as an event carries it to the old families.
 #[must_use]
 pub fn live(message: &pb::Message) -> Value {
-    value(Live { payload: message.into(), last_message_at: iso(message.created_at.as_ref()) })
+    value(Live { client_id: None, ..message.into() })
+}
+
+/// Returns a message as an event carries it to its sender's own sockets of the old families.
+#[must_use]
+pub fn sent(message: &pb::Message) -> Value {
+    value(Live::from(message))
 }
 
 /// Returns an event's body that names no recipient with this one named. Nothing else is encoded again.
@@ -276,4 +299,25 @@ pub fn client_id(message: &pb::Message) -> Option<Value> {
             None
         }
     }
+}
+
+/// The acknowledgement of a sent message.
+#[derive(ToSchema)]
+#[schema(as = AcceptedMessage)]
+struct Accepted<'a> {
+    #[expect(dead_code, reason = "describes what is made of it")]
+    message: Live<'a>,
+}
+
+/// Says which events messages bring and are sent by.
+pub(super) fn events(events: &mut Events) {
+    let send = "Sends a message; the same `clientId` again stores nothing and answers the same";
+    events.said::<Send, Accepted<'_>>(DESKTOP, event::SEND_MESSAGE, send);
+    events.said::<UnifiedSend, UnifiedAnswer<'_>>(NEW, event::MESSAGE_SEND, send);
+    let stored = "A message was stored";
+    events.heard::<Live<'_>>(DESKTOP, "receive-message", stored);
+    events.heard::<Live<'_>>(MOBILE, "message", stored);
+    events.heard::<Unified<'_>>(NEW, "message:created", stored);
+    let own = "A message of the user's own was stored, also one that was sent again";
+    events.heard::<Live<'_>>(DESKTOP, event::MESSAGE_SENT, own);
 }
