@@ -36,6 +36,7 @@ const USER_OF_GROUP: &str = r#"{"groupId":"{conversation}","userId":"{user}"}"#;
 const ROUTES: &[(&str, &str, About)] = &[
     ("GET", "/", Everybody),
     ("GET", "/health", Everybody),
+    ("GET", "/health/db", Everybody),
     ("GET", "/ping", Everybody),
     ("POST", "/api/auth/send-otp", Everybody),
     ("POST", "/api/auth/verify-otp-register", Everybody),

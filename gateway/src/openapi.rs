@@ -58,7 +58,7 @@ const EVENT_PATHS: [&str; 2] = ["/asyncapi.json", "/api/asyncapi.json"];
         (name = "health", description = "What operators and their probes ask")
     ),
     paths(
-        health::banner, health::health, health::ping,
+        health::banner, health::health, health::database, health::ping,
         auth::send_otp, auth::verify_otp_register, auth::send_otp_login, auth::verify_otp_login,
         auth::login, auth::logout, auth::me,
         users::list, users::list_bare, users::search, users::search_bare, users::by_ids,

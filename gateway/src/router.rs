@@ -39,7 +39,7 @@ use crate::{
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Routes that are asked all day to see whether somebody is there: no traces of them are kept.
-const PROBES: [&str; 3] = ["/", "/health", "/ping"];
+const PROBES: [&str; 4] = ["/", "/health", "/health/db", "/ping"];
 
 /// Builds everything but Socket.IO.
 pub fn router(state: AppState) -> Router {

@@ -27,6 +27,7 @@ pub fn all() -> Routes {
     groups(users(messages(conversations(auth(Routes::default())))))
         .get(&["/"], health::banner)
         .get(&["/health"], health::health)
+        .get(&["/health/db"], health::database)
         .get(&["/ping"], health::ping)
 }
 

@@ -45,10 +45,29 @@ pub async fn ping() -> Response {
     ),
 )]
 pub async fn health(State(state): State<AppState>) -> Response {
+    let can_work = !state.stopping.is_cancelled() && can_services_work(&state).await;
+    health::health(can_work, state.started.elapsed())
+}
+
+/// Says whether all services can work: what they keep is theirs, so they alone reach it.
+#[utoipa::path(
+    get,
+    path = "/health/db",
+    tag = "health",
+    security(()),
+    responses(
+        (status = 200, description = "All services can work", body = ref("#/components/schemas/DatabaseHealth")),
+        (status = 503, description = "A service cannot work", body = ref("#/components/schemas/DatabaseTrouble")),
+    ),
+)]
+pub async fn database(State(state): State<AppState>) -> Response {
+    health::database(can_services_work(&state).await)
+}
+
+async fn can_services_work(state: &AppState) -> bool {
     let checks = state.clients.health.iter().cloned();
     let serving = join_all(checks.map(|(name, client)| is_serving(name, client))).await;
-    let can_work = !state.stopping.is_cancelled() && serving.into_iter().all(|serving| serving);
-    health::health(can_work, state.started.elapsed())
+    serving.into_iter().all(|serving| serving)
 }
 
 async fn is_serving(service: &'static str, mut client: HealthClient<Channel>) -> bool {

@@ -67,6 +67,7 @@ fn whoever_needs_no_token_is_named() {
     let expected: BTreeSet<&str> = [
         "/",
         "/health",
+        "/health/db",
         "/ping",
         "/api/auth/send-otp",
         "/api/auth/send-otp-login",

@@ -27,6 +27,7 @@ struct Endpoints {
     messages: &'static str,
     conversations: &'static str,
     users: &'static str,
+    groups: &'static str,
 }
 
 /// Answers what this is.
@@ -40,6 +41,7 @@ pub fn banner() -> Response {
             messages: "/api/messages",
             conversations: "/api/conversations",
             users: "/api/users",
+            groups: "/api/groups",
         },
     })
 }
@@ -72,6 +74,55 @@ struct Database {
     name: &'static str,
 }
 
+/// What is behind the services, under neutral names.
+const DATABASE_HOST: &str = "mongodb";
+const DATABASE_NAME: &str = "chat";
+/// The word of the database's driver for a connection that is open.
+const READY: u8 = 1;
+
+#[derive(Serialize, ToSchema)]
+struct DatabaseHealth {
+    status: &'static str,
+    timestamp: Option<String>,
+    database: ReadyDatabase,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct ReadyDatabase {
+    host: &'static str,
+    name: &'static str,
+    ready_state: u8,
+}
+
+#[derive(Serialize, ToSchema)]
+struct DatabaseTrouble {
+    success: bool,
+    status: &'static str,
+    error: &'static str,
+    message: &'static str,
+    timestamp: Option<String>,
+}
+
+/// Answers whether what the services keep can be reached.
+#[must_use]
+pub fn database(is_reached: bool) -> Response {
+    let timestamp = iso(Some(&to_timestamp(bson::DateTime::now())));
+    if is_reached {
+        let (host, name) = (DATABASE_HOST, DATABASE_NAME);
+        let database = ReadyDatabase { host, name, ready_state: READY };
+        return envelope::ok(DatabaseHealth { status: "connected", timestamp, database });
+    }
+    let trouble = DatabaseTrouble {
+        success: false,
+        status: "disconnected",
+        error: "unavailable",
+        message: "temporarily unavailable, try again",
+        timestamp,
+    };
+    envelope::json(StatusCode::SERVICE_UNAVAILABLE, &trouble)
+}
+
 /// Answers how the services are, and how long this process has run.
 #[must_use]
 pub fn health(is_healthy: bool, uptime: Duration) -> Response {
@@ -90,8 +141,8 @@ pub fn health(is_healthy: bool, uptime: Duration) -> Response {
             database: Database {
                 status: database,
                 connected: is_healthy,
-                host: "mongodb",
-                name: "chat",
+                host: DATABASE_HOST,
+                name: DATABASE_NAME,
             },
         },
     )
@@ -102,4 +153,6 @@ pub(super) fn answers(schemas: &mut Schemas) {
     schemas.answer("Banner", [Form::same::<Banner>()]);
     schemas.answer("Pong", [Form::same::<Pong>()]);
     schemas.answer("Health", [Form::failed::<Health>()]);
+    schemas.answer("DatabaseHealth", [Form::same::<DatabaseHealth>()]);
+    schemas.answer("DatabaseTrouble", [Form::failed::<DatabaseTrouble>()]);
 }

@@ -122,6 +122,12 @@ async fn health_without_services_is_unhealthy() {
     let database =
         json!({ "status": "disconnected", "connected": false, "host": "mongodb", "name": "chat" });
     assert_eq!(answer.body["database"], database);
+
+    let answer = App::alone().get("/health/db").await;
+    assert_eq!((answer.status.as_u16(), &answer.body["error"]), (503, &json!("unavailable")));
+    assert_eq!(answer.body["success"], false);
+    assert_eq!(answer.body["status"], "disconnected");
+    assert!(answer.body["timestamp"].as_str().expect("an instant").ends_with('Z'));
 }
 
 #[tokio::test]

@@ -75,6 +75,7 @@ pub(in crate::openapi) const WORDS: &[(&str, Kind, &str)] = &[
     ("database", Any, "How the services behind are"),
     ("connected", Any, "Whether all services can work"),
     ("host", Any, "A neutral name"),
+    ("readyState", Any, "1: the connection is open"),
     (
         "status",
         Any,
