@@ -46,7 +46,7 @@ pub async fn send_otp(
     security(()),
     request_body = auth::SendOtp,
     responses((status = 200, description = "The code is on its way", body = ref("#/components/schemas/OtpSentAnswer"))),
-    extensions(("x-reasons" = json!(["400 missing", "400 invalid_phone", "404 user_not_found", "429 too_many_otp_requests", "503 otp_not_delivered"]))),
+    extensions(("x-reasons" = json!(["400 missing", "400 invalid_phone", "429 too_many_otp_requests", "503 otp_not_delivered"]))),
 )]
 pub async fn send_otp_login(
     State(state): State<AppState>,
@@ -91,7 +91,7 @@ pub async fn verify_otp_register(
     security(()),
     request_body = auth::VerifyOtp,
     responses((status = 200, description = "A session is opened", body = ref("#/components/schemas/LoginAnswer"))),
-    extensions(("x-reasons" = json!(["400 missing", "400 invalid_otp_format", "400 invalid_otp", "400 expired_otp", "401 user_not_found"]))),
+    extensions(("x-reasons" = json!(["400 missing", "400 invalid_otp_format", "400 invalid_otp", "400 expired_otp"]))),
 )]
 pub async fn verify_otp_login(
     State(state): State<AppState>,

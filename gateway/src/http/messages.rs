@@ -117,7 +117,7 @@ pub async fn search(
     tag = "messages",
     request_body = message::Edit,
     responses((status = 200, description = "The message as it is now", body = ref("#/components/schemas/EditedMessageAnswer"))),
-    extensions(("x-reasons" = json!(["403 forbidden", "404 not_found", "400 message_deleted", "413 too_long"]))),
+    extensions(("x-reasons" = json!(["403 forbidden", "404 not_found", "409 message_deleted", "413 too_long"]))),
 )]
 pub async fn edit(
     State(state): State<AppState>,
@@ -158,7 +158,7 @@ pub async fn delete(
     path = "/api/messages/{id}/reactions/{reaction}",
     tag = "messages",
     responses((status = 200, description = "What members think of the message", body = ref("#/components/schemas/ReactionAnswer"))),
-    extensions(("x-reasons" = json!(["403 forbidden", "404 not_found", "400 message_deleted", "400 validation_error", "400 too_many_reactions"]))),
+    extensions(("x-reasons" = json!(["403 forbidden", "404 not_found", "409 message_deleted", "400 validation_error", "409 too_many_reactions"]))),
 )]
 pub async fn react(
     State(state): State<AppState>,
@@ -177,7 +177,7 @@ pub async fn react(
     path = "/api/messages/{id}/reactions/{reaction}",
     tag = "messages",
     responses((status = 200, description = "What members think of the message", body = ref("#/components/schemas/ReactionAnswer"))),
-    extensions(("x-reasons" = json!(["403 forbidden", "404 not_found", "400 message_deleted", "400 validation_error"]))),
+    extensions(("x-reasons" = json!(["403 forbidden", "404 not_found", "409 message_deleted", "400 validation_error"]))),
 )]
 pub async fn take_back(
     State(state): State<AppState>,

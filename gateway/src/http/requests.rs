@@ -44,7 +44,7 @@ pub async fn create(
     tag = "conversations",
     request_body = request::Reply,
     responses((status = 200, description = "The conversation", body = ref("#/components/schemas/ChatAnswer"))),
-    extensions(("x-reasons" = json!(["403 forbidden", "404 not_found", "400 not_pending", "409 conflict"]))),
+    extensions(("x-reasons" = json!(["403 forbidden", "404 not_found", "409 not_pending", "409 conflict"]))),
 )]
 pub async fn accept(
     State(state): State<AppState>,
@@ -67,7 +67,7 @@ pub async fn accept(
     tag = "conversations",
     request_body = request::Reply,
     responses((status = 200, description = "The conversation", body = ref("#/components/schemas/ChatAnswer"))),
-    extensions(("x-reasons" = json!(["403 forbidden", "404 not_found", "400 not_pending", "409 conflict"]))),
+    extensions(("x-reasons" = json!(["403 forbidden", "404 not_found", "409 not_pending", "409 conflict"]))),
 )]
 pub async fn decline(
     State(state): State<AppState>,
