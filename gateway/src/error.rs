@@ -18,11 +18,12 @@ pub const LOGIN_REASONS: [&str; 4] =
     ["unauthorized", "invalid_token", "invalid_session", "user_not_found"];
 
 /// Reasons whose status is not the one of their gRPC code.
-const STATUS_OF_REASON: [(&str, StatusCode); 5] = [
+const STATUS_OF_REASON: [(&str, StatusCode); 6] = [
     ("not_pending", StatusCode::CONFLICT),
     ("too_long", StatusCode::PAYLOAD_TOO_LARGE),
     ("message_deleted", StatusCode::CONFLICT),
     ("too_many_reactions", StatusCode::CONFLICT),
+    ("too_many_pinned", StatusCode::CONFLICT),
     // The answer to a login: no session is there to be forgotten.
     ("invalid_credentials", StatusCode::UNAUTHORIZED),
 ];
@@ -203,6 +204,7 @@ mod tests {
             (Code::FailedPrecondition, "expired_otp", 400),
             (Code::FailedPrecondition, "message_deleted", 409),
             (Code::FailedPrecondition, "too_many_reactions", 409),
+            (Code::FailedPrecondition, "too_many_pinned", 409),
             (Code::FailedPrecondition, "not_pending", 409),
             (Code::PermissionDenied, "forbidden", 403),
             (Code::NotFound, "user_not_found", 404),

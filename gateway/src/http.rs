@@ -9,6 +9,7 @@ pub mod conversations;
 mod device;
 pub mod groups;
 pub mod health;
+pub mod marks;
 pub mod messages;
 pub mod requests;
 pub mod users;

@@ -26,7 +26,9 @@ pub(crate) use self::{
     sockets::{ALL, BOTH, DESKTOP, Events, MOBILE, NEW, Nothing},
 };
 use crate::{
-    http::{auth, blocks, contacts, conversations, groups, health, messages, requests, users},
+    http::{
+        auth, blocks, contacts, conversations, groups, health, marks, messages, requests, users,
+    },
     routes,
     state::AppState,
     wire::{self, envelope},
@@ -67,6 +69,7 @@ const EVENT_PATHS: [&str; 2] = ["/asyncapi.json", "/api/asyncapi.json"];
         blocks::block, blocks::unblock, blocks::list,
         contacts::sync,
         conversations::list, conversations::list_bare, conversations::open, conversations::get, conversations::clear,
+        marks::mute, marks::unmute, marks::pin, marks::unpin, marks::archive, marks::unarchive,
         messages::history, messages::history_bare, messages::history_of, messages::send,
         messages::mark_read, messages::edit, messages::delete, messages::react,
         messages::take_back,

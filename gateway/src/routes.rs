@@ -9,7 +9,9 @@ use axum::{
 };
 
 use crate::{
-    http::{auth, blocks, contacts, conversations, groups, health, messages, requests, users},
+    http::{
+        auth, blocks, contacts, conversations, groups, health, marks, messages, requests, users,
+    },
     state::AppState,
 };
 
@@ -52,6 +54,12 @@ fn conversations(routes: Routes) -> Routes {
         .post(&["/api/conversations", "/conversations"], conversations::open)
         .get(&["/api/conversations/{id}", "/conversations/{id}"], conversations::get)
         .delete(&["/api/conversations/{id}", "/conversations/{id}"], conversations::clear)
+        .put(&["/api/conversations/{id}/mute"], marks::mute)
+        .delete(&["/api/conversations/{id}/mute"], marks::unmute)
+        .put(&["/api/conversations/{id}/pin"], marks::pin)
+        .delete(&["/api/conversations/{id}/pin"], marks::unpin)
+        .put(&["/api/conversations/{id}/archive"], marks::archive)
+        .delete(&["/api/conversations/{id}/archive"], marks::unarchive)
         .post(&["/api/conversations/contacts/sync", "/contacts/sync"], contacts::sync)
         .post(
             &["/api/conversations/contacts/start-chat", "/contacts/start-chat"],

@@ -46,6 +46,7 @@
 //! | cursors: `delivered_at`, `read_at` | – | `deliveredUpTo`, `readUpTo`, by the member's id |
 //! | `unread_count` | – | `unreadCount` |
 //! | `hidden_count` | – | `messagesHidden` |
+//! | `marks` | `until` of a mute; `archived`, `pinned` of a list | `isMuted`, `mutedUntil`, `isPinned`, `isArchived` |
 //! | the caller | `me`; `from` where somebody is asked to chat | – |
 //! | peer `contact` | `toPhone`, else `toContact`, any JSON scalar | – |
 //! | `accepted_at` | – | `lastMessageAt` before the first message |

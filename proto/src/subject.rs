@@ -23,6 +23,7 @@ pub fn of(payload: &Payload) -> &'static str {
         Payload::RequestAccepted(_) => "chat.v1.log.request.accepted",
         Payload::RequestDeclined(_) => "chat.v1.log.request.declined",
         Payload::ProfileUpdated(_) => "chat.v1.log.profile.updated",
+        Payload::MarksChanged(_) => "chat.v1.log.marks.changed",
         Payload::MessageEdited(_) => "chat.v1.log.message.edited",
         Payload::MessageDeleted(_) => "chat.v1.log.message.deleted",
         Payload::MessageReacted(_) => "chat.v1.log.message.reacted",

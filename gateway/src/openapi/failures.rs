@@ -41,6 +41,7 @@ pub(super) const REASONS: &[(&str, &str)] = &[
     ("too_long", "the text is too long; the message says how long it may be"),
     ("too_many_contacts", "more than 5,000 contacts; send them in parts"),
     ("too_many_messages", "too many messages; wait for the time that is told"),
+    ("too_many_pinned", "as many conversations are pinned as may be; unpin another one before"),
     ("too_many_reactions", "the message has as many reactions as it may"),
     ("too_many_otp_requests", "too many codes for this phone or from this address; wait"),
     ("too_many_requests", "too many requests; wait for the time that is told"),

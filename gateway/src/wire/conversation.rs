@@ -1,5 +1,6 @@
 //! Conversations: what clients ask for, and how a conversation looks to each family.
 
+mod marks;
 mod render;
 mod state;
 
@@ -11,8 +12,10 @@ use serde_json::{Value, json};
 
 use utoipa::{IntoParams, ToSchema};
 
+pub(super) use self::marks::Marks;
 pub(super) use self::render::{OfNewGroup, OfRequest, Unified};
 pub use self::{
+    marks::{MuteBody, marked},
     render::Users,
     state::{States, states_of},
 };
@@ -223,6 +226,10 @@ pub struct Query {
     #[serde(deserialize_with = "fields::whole")]
     limit: Option<i64>,
     cursor: Option<String>,
+    #[serde(deserialize_with = "fields::flag")]
+    archived: Option<bool>,
+    #[serde(deserialize_with = "fields::flag")]
+    pinned: Option<bool>,
 }
 
 /// The shape of the answer to a list, decided with the request.
@@ -265,6 +272,8 @@ impl Query {
         let request = pb::ListConversationsRequest {
             status: status(fields::first([self.status]).as_deref())?.into(),
             page: Some(pb::PageRequest { limit, cursor: self.cursor.unwrap_or_default() }),
+            is_archived: self.archived,
+            is_pinned: self.pinned,
         };
         Ok((request, answer))
     }
@@ -325,6 +334,7 @@ pub(super) fn answers(schemas: &mut Schemas) {
     schemas.answer("DetailsAnswer", [Form::old::<One<render::Details<'_>>>(), unified]);
     let cleared = [Form::old::<Cleared>(), Form::unified::<UnifiedCleared>()];
     schemas.answer("ClearedAnswer", cleared);
+    marks::answers(schemas);
     render::answers(schemas);
 }
 

@@ -112,6 +112,21 @@ where
     T::try_from(whole).map(Some).map_err(|error| de::Error::custom(format!("`{whole}`: {error}")))
 }
 
+/// Reads yes or no, also as text. Empty text counts as absent.
+pub fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
+    match Value::deserialize(deserializer)? {
+        Value::Null => Ok(None),
+        Value::Bool(flag) => Ok(Some(flag)),
+        Value::String(text) => match text.trim() {
+            "" => Ok(None),
+            "true" => Ok(Some(true)),
+            "false" => Ok(Some(false)),
+            _ => Err(de::Error::custom(format!("`{text}` is neither true nor false"))),
+        },
+        other => Err(de::Error::custom(format!("`{other}` is neither true nor false"))),
+    }
+}
+
 /// Parses a whole number, as [`whole`] does.
 pub fn whole_number(field: &str, text: &str) -> Result<i64, ApiError> {
     let wrong = || ApiError::validation(format!("{field}: `{text}` is no whole number"));

@@ -62,6 +62,8 @@ pub(crate) enum ChangeKind {
     RequestAccepted,
     /// The request of `user_ids` was declined, or taken back.
     RequestDeclined,
+    /// The actor has set something for himself.
+    Marked,
 }
 
 /// Returns what announces the changes of the collection.
@@ -85,11 +87,13 @@ pub(crate) fn outbox(
 }
 
 /// Builds the event of a change. Who comes later hears of it, and who left meanwhile does not, but for
-/// those who are told that they did.
+/// those who are told that they did. What a member has set for himself, he hears alone.
 fn event(conversation: &Conversation, entry: &Entry<Change>) -> pb::Event {
     let Change { kind, actor_id, user_ids, note: _ } = &entry.change;
     let removed = if *kind == ChangeKind::MembersRemoved { user_ids.as_slice() } else { &[] };
-    let recipients = conversation.member_ids.iter().chain(removed);
+    let is_heard = |member: &UserId| *kind != ChangeKind::Marked || member == actor_id;
+    let members = conversation.member_ids.iter().filter(|member| is_heard(member));
+    let recipients = members.chain(removed);
     pb::Event {
         id: event_id(conversation.id.0, entry.id),
         occurred_at: Some(to_timestamp(entry.at)),
@@ -142,6 +146,10 @@ fn payload(
             requester_id,
             actor_id,
         }),
+        ChangeKind::Marked => {
+            let marks = convert::conversation(conversation.clone(), actor).marks;
+            Payload::MarksChanged(pb::MarksChanged { conversation_id, user_id: actor_id, marks })
+        }
         ChangeKind::RequestDeclined => Payload::RequestDeclined(pb::RequestDeclined {
             conversation_id,
             requester_id,

@@ -49,6 +49,8 @@ pub struct Limits {
     pub page: NonZeroU32,
     /// Conversations on any page.
     pub largest_page: NonZeroU32,
+    /// Conversations that a user may have pinned.
+    pub pinned: NonZeroU32,
     /// Characters of a preview; the longest message by default, since old clients show it whole.
     pub preview_length: NonZeroUsize,
     /// Members of a group; the user service must answer for as many at once.
@@ -63,6 +65,7 @@ impl Default for Limits {
     fn default() -> Self {
         const PAGE: NonZeroU32 = NonZeroU32::new(50).expect("not zero");
         const LARGEST_PAGE: NonZeroU32 = NonZeroU32::new(500).expect("not zero");
+        const PINNED: NonZeroU32 = NonZeroU32::new(50).expect("not zero");
         const PREVIEW_LENGTH: NonZeroUsize = NonZeroUsize::new(4000).expect("not zero");
         const MEMBERS: NonZeroUsize = NonZeroUsize::new(1000).expect("not zero");
         const GROUP_NAME: NonZeroUsize = NonZeroUsize::new(100).expect("not zero");
@@ -70,6 +73,7 @@ impl Default for Limits {
         Self {
             page: PAGE,
             largest_page: LARGEST_PAGE,
+            pinned: PINNED,
             preview_length: PREVIEW_LENGTH,
             members: MEMBERS,
             group_name: GROUP_NAME,

@@ -2,8 +2,10 @@
 
 mod block;
 pub(crate) mod group;
+pub(crate) mod marks;
 pub(crate) mod request;
 
+use bson::DateTime;
 use chat_kit::{
     caller::Actor,
     id::{ConversationId, UserId},
@@ -21,8 +23,10 @@ use crate::{
     direct::{Opened, Peer},
     error::Error,
     list::{Listed, Wanted},
+    marks::Marks,
     store::{
         conversations::{Attachment, Audience, Conversation, ConversationStatus, Preview},
+        marks::Shown,
         memberships::Membership,
         replaced::Replacement,
     },
@@ -100,7 +104,8 @@ pub(crate) fn page(
         "" => None,
         cursor => Some(Cursor::parse(cursor)?),
     };
-    Ok(Wanted { status, limit: limit.min(limits.largest_page.get()), after })
+    let shown = Shown { archived: request.is_archived, pinned: request.is_pinned };
+    Ok(Wanted { status, shown, limit: limit.min(limits.largest_page.get()), after })
 }
 
 /// Reads what is wanted in which conversation.
@@ -229,6 +234,7 @@ pub(crate) fn shown_to_all(found: Conversation) -> pb::Conversation {
         is_group: found.is_group,
         cleared_seq: 0,
         counted_after_seq: 0,
+        marks: None,
         group: found.group.map(Into::into),
     }
 }
@@ -248,11 +254,13 @@ pub(crate) fn conversation(mut found: Conversation, user: UserId) -> pb::Convers
     let joined_seq = found.joined.get(&own).copied().unwrap_or_default();
     let last_message = found.last_message.take().filter(|last| last.seq > cleared_seq);
     let last_sent_at = found.last_sent.get(&own).copied();
+    let marks = Marks::of(&found, user, DateTime::now());
     pb::Conversation {
         last_sent_at: last_sent_at.map(to_timestamp),
         last_message: last_message.map(Into::into),
         cleared_seq,
         counted_after_seq: cleared_seq.max(joined_seq),
+        marks: Some(marks.into()),
         ..shown_to_all(found)
     }
 }
@@ -381,6 +389,7 @@ mod tests {
             let request = pb::ListConversationsRequest {
                 status: 0,
                 page: Some(pb::PageRequest { limit: asked, cursor: String::new() }),
+                ..Default::default()
             };
             let wanted = page(request, &Limits::default()).expect("a page");
             assert_eq!(wanted.limit, expected);

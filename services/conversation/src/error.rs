@@ -1,5 +1,7 @@
 //! What the conversation service can fail with.
 
+use std::num::NonZeroU32;
+
 use chat_kit::{
     batch::BatchError,
     error::{INTERNAL, ServiceError, UNAVAILABLE, into_status},
@@ -43,6 +45,15 @@ pub(crate) enum Error {
     /// Blocks were made and lifted all the while.
     #[error("the block is being changed by others, try again")]
     BlockContended,
+    /// A mute would have ended before it begins.
+    #[error("`until` has passed: an instant in the future is needed")]
+    PastMute,
+    /// A user wants one more pinned conversation.
+    #[error("{0} conversations are pinned, which is the most: unpin another one before")]
+    TooManyPinned(NonZeroU32),
+    /// Other pins took the place each time.
+    #[error("other conversations are being pinned, try again")]
+    PinContended,
     /// A user wants a group of nobody else.
     #[error("a group needs another user")]
     EmptyGroup,
@@ -124,9 +135,11 @@ impl ServiceError for Error {
             | Self::Blocked
             | Self::ServicesOnly
             | Self::NotTheSender => Code::PermissionDenied,
-            Self::BlockContended => Code::Aborted,
+            Self::BlockContended | Self::PinContended => Code::Aborted,
+            Self::TooManyPinned(_) => Code::FailedPrecondition,
             Self::OwnConversation
             | Self::OwnBlock
+            | Self::PastMute
             | Self::EmptyGroup
             | Self::TooManyMembers(_)
             | Self::Missing(_)
@@ -157,9 +170,11 @@ impl ServiceError for Error {
             | Self::Blocked
             | Self::ServicesOnly
             | Self::NotTheSender => "forbidden",
-            Self::BlockContended => "conflict",
+            Self::BlockContended | Self::PinContended => "conflict",
+            Self::TooManyPinned(_) => "too_many_pinned",
             Self::OwnConversation
             | Self::OwnBlock
+            | Self::PastMute
             | Self::EmptyGroup
             | Self::TooManyMembers(_)
             | Self::Missing(_)
@@ -188,6 +203,7 @@ impl ServiceError for Error {
             Self::InvalidConversationId | Self::ConversationIdInUse => Some("conversation_id"),
             Self::OwnConversation => Some("peer"),
             Self::OwnBlock => Some("user_id"),
+            Self::PastMute => Some("until"),
             Self::EmptyGroup | Self::TooManyMembers(_) | Self::UserNotFound(_) => {
                 Some("member_ids")
             }
@@ -198,6 +214,8 @@ impl ServiceError for Error {
             | Self::NotActive(_)
             | Self::Blocked
             | Self::BlockContended
+            | Self::PinContended
+            | Self::TooManyPinned(_)
             | Self::ServicesOnly
             | Self::NotTheSender
             | Self::Request(_)

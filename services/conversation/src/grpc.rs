@@ -1,5 +1,6 @@
 //! The gRPC surface of the conversation service: open the caller, parse, call the use case, wrap.
 
+use bson::DateTime;
 use chat_kit::caller::Caller;
 use chat_proto::v1::{
     self as pb, CreateGroupRequest, CreateGroupResponse, FindDirectConversationRequest,
@@ -13,7 +14,7 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     Service,
-    convert::{self, group as groups, request as requests},
+    convert::{self, group as groups, marks, request as requests},
     store::groups::Way,
 };
 
@@ -134,6 +135,17 @@ impl ConversationService for Service {
         let id = convert::one(&request.into_inner().conversation_id)?;
         let hidden_count = self.clear(user, id).await?;
         Ok(Response::new(pb::ClearConversationResponse { hidden_count }))
+    }
+
+    async fn set_mark(
+        &self,
+        request: Request<pb::SetMarkRequest>,
+    ) -> Result<Response<pb::SetMarkResponse>, Status> {
+        let user = Caller::open(&request)?.user_id()?;
+        let (id, wanted) = marks::wanted(request.get_ref())?;
+        let marked = self.set_mark(user, id, wanted, DateTime::now()).await?;
+        let marks = convert::conversation(marked, user).marks;
+        Ok(Response::new(pb::SetMarkResponse { marks }))
     }
 
     async fn list_memberships(

@@ -15,6 +15,7 @@ mod group;
 mod grpc;
 mod invite;
 mod list;
+mod marks;
 mod partners;
 mod request;
 mod store;

@@ -7,7 +7,8 @@ use crate::{
     cursor::Cursor,
     error::Error,
     store::{
-        conversations::{Conversation, ConversationStatus},
+        conversations::{Conversation, ConversationStatus, List},
+        marks::Shown,
         memberships::Membership,
     },
 };
@@ -18,6 +19,7 @@ const MOST_MEMBERSHIPS: u32 = 500;
 /// Which page is wanted.
 pub(crate) struct Wanted {
     pub(crate) status: ConversationStatus,
+    pub(crate) shown: Shown,
     /// At least one.
     pub(crate) limit: u32,
     /// Where the page before ended.
@@ -37,7 +39,8 @@ impl Service {
         // One more than wanted tells whether the list goes on.
         let limit = wanted.limit.saturating_add(1);
         let stored = self.store.conversations();
-        let mut conversations = stored.page(user, wanted.status, wanted.after, limit).await?;
+        let wanted_list = List { member: user, status: wanted.status, shown: wanted.shown };
+        let mut conversations = stored.page(wanted_list, wanted.after, limit).await?;
         let size = usize::try_from(wanted.limit).unwrap_or(usize::MAX);
         let goes_on = conversations.len() > size;
         conversations.truncate(size);

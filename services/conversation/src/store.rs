@@ -5,6 +5,7 @@ pub(crate) mod blocks;
 pub(crate) mod clearing;
 pub(crate) mod conversations;
 pub(crate) mod groups;
+pub(crate) mod marks;
 pub(crate) mod memberships;
 pub(crate) mod partners;
 pub(crate) mod previews;
@@ -55,6 +56,7 @@ impl Store {
     /// Makes the indexes that are not there yet.
     pub(crate) async fn create_indexes(&self) -> anyhow::Result<()> {
         self.conversations.create_indexes().await?;
+        self.conversations.create_mark_indexes().await?;
         self.groups.create_indexes().await?;
         self.requests.create_indexes().await?;
         self.blocks.create_indexes().await

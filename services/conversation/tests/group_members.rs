@@ -189,7 +189,7 @@ async fn member_who_comes_back_counts_unread_from_then_on_and_keeps_his_marks_cl
     let mut client = suite.conversations.clone();
     client.record_activity(as_service(activity)).await.expect("recorded");
     let marks = doc! { "$set": {
-        "hidden_for": [grace, ada], "pinned_by": [grace],
+        "hidden_for": [grace, ada], "pinned_by": [{ "user_id": grace, "slot": 0_i64 }],
         format!("cleared.{grace}"): { "seq": 3_i64 },
     } };
     suite.stored().update_one(doc! { "is_group": true }, marks).await.expect("marked");

@@ -20,6 +20,7 @@ async fn list(
     let request = ListConversationsRequest {
         status: status.into(),
         page: Some(PageRequest { limit, cursor }),
+        ..Default::default()
     };
     let mut conversations = suite.conversations.clone();
     let answer = conversations.list_conversations(as_user(user, request)).await?;
@@ -144,7 +145,7 @@ async fn foreign_cursor_and_unknown_status_are_refused() {
         let refused = list(&suite, user, ConversationStatus::Active, 0, cursor).await;
         assert_failed(refused, Code::InvalidArgument, "validation_error");
     }
-    let request = ListConversationsRequest { status: 99, page: None };
+    let request = ListConversationsRequest { status: 99, ..Default::default() };
     let mut conversations = suite.conversations.clone();
     let refused = conversations.list_conversations(as_user(user, request)).await;
     assert_failed(refused, Code::InvalidArgument, "validation_error");

@@ -201,6 +201,13 @@ pub(in crate::openapi) const WORDS: &[(&str, Kind, &str)] = &[
     ("clearedSeq", Any, "The `seq` up to which the caller has cleared the conversation"),
     ("reaction", Any, "A text, such as an emoji"),
     ("deleteForBoth", Any, "`false` deletes for the caller alone"),
+    ("isMuted", Any, "Whether the caller wants no notifications of the conversation"),
+    ("mutedUntil", Instant, "Until when he wants none; left out while it has no end"),
+    ("isPinned", Any, "Whether the conversation stands above the caller's others"),
+    ("isArchived", Any, "Whether the caller has put the conversation away"),
+    ("until", Instant, "Until when; null or left out for as long as it is not changed"),
+    ("archived", Any, "`true` for what is archived alone, `false` for the rest; all if left out"),
+    ("pinned", Any, "`true` for what is pinned alone, `false` for the rest; all if left out"),
     ("messagesHidden", Any, "How many messages are hidden from the caller"),
     ("hiddenCount", Any, "How many messages are hidden from the caller"),
 ];

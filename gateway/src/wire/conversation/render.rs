@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use super::{Answer, States, state::Times};
+use super::{Answer, Marks, States, state::Times};
 use crate::{
     openapi::{Form, Schemas},
     wire::{envelope, fields::iso, group::UnifiedRights, user::Card},
@@ -175,6 +175,8 @@ pub(super) struct Item<'a, M, L> {
     last_from: &'a str,
     last_outgoing_at: Option<String>,
     unread_count: u32,
+    #[serde(flatten)]
+    marks: Marks,
 }
 
 impl<'a, M, L> Item<'a, M, L> {
@@ -190,6 +192,7 @@ impl<'a, M, L> Item<'a, M, L> {
             last_from: last.map_or("", |last| last.sender_id.as_str()),
             last_outgoing_at: iso(conversation.last_sent_at.as_ref()),
             unread_count: states.unread(conversation),
+            marks: Marks::of(conversation),
         }
     }
 }
@@ -269,8 +272,11 @@ impl<'a> Unified<'a> {
             read_seq: cursor.read_seq,
             read_at: iso(cursor.read_at.as_ref()),
         });
-        let state =
-            UnifiedState { unread_count: states.unread(conversation), cursors: cursors.collect() };
+        let state = UnifiedState {
+            marks: Marks::of(conversation),
+            unread_count: states.unread(conversation),
+            cursors: cursors.collect(),
+        };
         Self { state: Some(state), ..Self::from(conversation) }
     }
 }
@@ -285,6 +291,8 @@ fn is_zero(number: &i64) -> bool {
 #[serde(rename_all = "camelCase")]
 #[schema(as = UnifiedConversationState)]
 struct UnifiedState<'a> {
+    #[serde(flatten)]
+    marks: Marks,
     unread_count: u32,
     cursors: Vec<UnifiedCursor<'a>>,
 }

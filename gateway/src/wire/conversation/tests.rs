@@ -206,7 +206,8 @@ async fn mobile_row_has_ids_and_times() {
         "hiddenFor": [], "deliveredUpTo": {}, "readUpTo": {},
         "lastMessage": LAST, "lastMessageAt": "1970-01-01T00:00:02.005Z",
         "lastPreview": "hi", "lastFrom": OTHER, "lastOutgoingAt": "1970-01-01T00:00:01.005Z",
-        "unreadCount": 0, "createdAt": "1970-01-01T00:00:00.005Z", "updatedAt": "1970-01-01T00:00:01.005Z",
+        "unreadCount": 0, "isMuted": false, "isPinned": false, "isArchived": false,
+        "createdAt": "1970-01-01T00:00:00.005Z", "updatedAt": "1970-01-01T00:00:01.005Z",
     }]);
     assert_eq!(listed(Answer::Bare, lively(), "").await, row);
     let quiet = listed(Answer::Bare, quiet(), "").await;
@@ -276,6 +277,7 @@ async fn new_clients_read_one_spelling() {
             "createdAt": "1970-01-01T00:00:02.005Z",
         },
         "lastSentAt": "1970-01-01T00:00:01.005Z", "unreadCount": 0, "cursors": [],
+        "isMuted": false, "isPinned": false, "isArchived": false,
         "createdAt": "1970-01-01T00:00:00.005Z", "updatedAt": "1970-01-01T00:00:01.005Z",
     }]});
     assert_eq!(listed, expected);
@@ -386,4 +388,5 @@ async fn group_names_no_recipient() {
     assert_eq!(unified["isGroup"], true);
 }
 
+mod marks;
 mod states;

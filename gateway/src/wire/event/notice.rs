@@ -36,6 +36,7 @@ impl<'a> Notice<'a> {
             | Payload::RequestCreated(_)
             | Payload::RequestAccepted(_)
             | Payload::RequestDeclined(_)
+            | Payload::MarksChanged(_)
             | Payload::ProfileUpdated(_) => true,
             Payload::MessageCreated(_)
             | Payload::MessageEdited(_)
@@ -160,7 +161,7 @@ fn old_request(request: &pb::RequestCreated) -> Value {
 fn unified_name(payload: &Payload) -> Option<&'static str> {
     Some(match payload {
         Payload::ConversationCreated(_) => "conversation:created",
-        Payload::ConversationUpdated(_) => "conversation:updated",
+        Payload::ConversationUpdated(_) | Payload::MarksChanged(_) => "conversation:updated",
         Payload::MembersAdded(_) => "conversation:member-added",
         Payload::MembersRemoved(_) => "conversation:member-removed",
         Payload::RequestCreated(_) => "request:created",
@@ -192,6 +193,16 @@ struct Changed<'a> {
     actor_id: &'a str,
 }
 
+/// What a member has set of a conversation for himself, as his new clients read it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Marked<'a> {
+    conversation_id: &'a str,
+    #[serde(flatten)]
+    marks: Option<conversation::Marks>,
+    actor_id: &'a str,
+}
+
 fn unified_body(payload: &Payload) -> Value {
     let changed = |conversation: &Option<pb::Conversation>, user_ids, actor_id| {
         let conversation = conversation.as_ref().map(conversation::unified);
@@ -204,6 +215,11 @@ fn unified_body(payload: &Payload) -> Value {
         Payload::ConversationUpdated(updated) => {
             changed(&updated.conversation, &[], &updated.actor_id)
         }
+        Payload::MarksChanged(changed) => json!(Marked {
+            conversation_id: &changed.conversation_id,
+            marks: changed.marks.as_ref().map(Into::into),
+            actor_id: &changed.user_id,
+        }),
         Payload::MembersAdded(added) => {
             changed(&added.conversation, &added.user_ids, &added.actor_id)
         }
@@ -344,6 +360,25 @@ mod tests {
         }
         let (name, _) = heard(&payload, Dialect::Unified, GRACE).expect("heard");
         assert_eq!(name, "profile:updated");
+    }
+
+    #[test]
+    fn marks_reach_new_clients_alone() {
+        let marks = pb::Marks { is_pinned: true, ..Default::default() };
+        let payload = Payload::MarksChanged(pb::MarksChanged {
+            conversation_id: "c".to_owned(),
+            user_id: ADA.to_owned(),
+            marks: Some(marks),
+        });
+        for dialect in [Dialect::Electron, Dialect::Flutter, Dialect::Undeclared] {
+            assert_eq!(heard(&payload, dialect, ADA), None);
+        }
+        let body = json!({
+            "conversationId": "c", "isMuted": false, "isPinned": true, "isArchived": false,
+            "actorId": ADA,
+        });
+        let expected = Some(("conversation:updated", body));
+        assert_eq!(heard(&payload, Dialect::Unified, ADA), expected);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use mongodb::options::{Hint, ReturnDocument};
 
 use super::{
     conversations::{COLLECTION, Conversation, Conversations},
+    marks::{unpinned, without},
     previews::highest_seq,
     read,
 };
@@ -20,8 +21,8 @@ impl Conversations {
         parsed(within(self.documents().find_one(doc! { "_id": id })).await?)
     }
 
-    /// Clears a conversation for a member up to the newest message that is known. Returns it as it was
-    /// before, if he is one.
+    /// Clears a conversation for a member up to the newest message that is known; it is neither pinned nor
+    /// archived when it comes back. Returns it as it was before, if he is one.
     pub(crate) async fn clear(
         &self,
         id: ConversationId,
@@ -34,6 +35,8 @@ impl Conversations {
         let update = vec![doc! { "$set": {
             cleared: { "seq": seq, "at": now },
             "hidden_for": { "$setUnion": [hidden_for, [member]] },
+            "archived_by": without("archived_by", member),
+            "pinned_by": unpinned(member),
         } }];
         let documents = self.documents();
         let update = documents.find_one_and_update(of(id, member), update).hint(by_id());
@@ -56,15 +59,15 @@ impl Conversations {
     }
 }
 
-fn of(id: ConversationId, member: UserId) -> Document {
+pub(super) fn of(id: ConversationId, member: UserId) -> Document {
     doc! { "_id": id, "member_ids": member }
 }
 
 /// The index of the ids, which decides alone where a filter says more than the id.
-fn by_id() -> Hint {
+pub(super) fn by_id() -> Hint {
     Hint::Keys(doc! { "_id": 1 })
 }
 
-fn parsed(found: Option<RawDocumentBuf>) -> Result<Option<Conversation>, Error> {
+pub(super) fn parsed(found: Option<RawDocumentBuf>) -> Result<Option<Conversation>, Error> {
     found.map(|raw| read(COLLECTION, &raw)).transpose()
 }

@@ -15,7 +15,11 @@ use mongodb::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{groups::Group, read};
+use super::{
+    groups::Group,
+    marks::{Mute, Pin, Shown},
+    read,
+};
 use crate::{
     announce::{Change, ChangeKind},
     cursor::Cursor,
@@ -63,6 +67,15 @@ pub(crate) struct Conversation {
     /// Number of the newest message when each later member came in, by his id.
     #[serde(default)]
     pub(crate) joined: HashMap<String, i64>,
+    /// Who wants no notifications, by his id.
+    #[serde(default)]
+    pub(crate) muted: HashMap<String, Mute>,
+    /// Above whose other conversations it stands.
+    #[serde(default)]
+    pub(crate) pinned_by: Vec<Pin>,
+    /// Who has put it away.
+    #[serde(default)]
+    pub(crate) archived_by: Vec<UserId>,
     /// What a group has beside its members.
     pub(crate) group: Option<Group>,
     pub(crate) created_at: DateTime,
@@ -105,6 +118,14 @@ pub(crate) struct Attachment {
     pub(crate) file_type: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) duration_seconds: Option<u32>,
+}
+
+/// Which conversations are listed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct List {
+    pub(crate) member: UserId,
+    pub(crate) status: ConversationStatus,
+    pub(crate) shown: Shown,
 }
 
 /// The part of a conversation that decides who may act and who hears.
@@ -294,20 +315,19 @@ impl Conversations {
         read(COLLECTION, &opened)
     }
 
-    /// Returns the first `limit` conversations of a member behind a cursor.
+    /// Returns the first `limit` conversations of a list behind a cursor.
     pub(crate) async fn page(
         &self,
-        member: UserId,
-        status: ConversationStatus,
+        list: List,
         after: Option<Cursor>,
         limit: u32,
     ) -> Result<Vec<Conversation>, Error> {
         let order = doc! { "last_message_at": -1, "updated_at": -1, "_id": -1 };
         let raw: Vec<RawDocumentBuf> = within(async {
             self.documents
-                .find(listed(member, status, after))
+                .find(listed(list, after))
                 .sort(order)
-                .hint(Hint::Keys(list_keys()))
+                .hint(Hint::Keys(list.shown.keys()))
                 .limit(limit.into())
                 .batch_size(limit.saturating_add(1))
                 .await?
@@ -359,10 +379,12 @@ pub(super) fn list_keys() -> Document {
 
 /// Returns the filter of [`Conversations::page`]. A cursor makes one branch per key that may differ;
 /// each branch is a range of the list's index, and MongoDB merges them in its order.
-fn listed(member: UserId, status: ConversationStatus, after: Option<Cursor>) -> Document {
-    let own = doc! {
+fn listed(list: List, after: Option<Cursor>) -> Document {
+    let List { member, status, shown } = list;
+    let mut own = doc! {
         "member_ids": member, "status": status.as_str(), "hidden_for": { "$ne": member },
     };
+    own.extend(shown.filter(member));
     let Some(cursor) = after else {
         return own;
     };

@@ -70,6 +70,7 @@ handing_on! {
     list_conversations(ListConversationsRequest) -> ListConversationsResponse;
     get_conversation(GetConversationRequest) -> GetConversationResponse;
     clear_conversation(ClearConversationRequest) -> ClearConversationResponse;
+    set_mark(SetMarkRequest) -> SetMarkResponse;
     list_memberships(ListMembershipsRequest) -> ListMembershipsResponse;
     get_audience(GetAudienceRequest) -> GetAudienceResponse;
     record_activity(RecordActivityRequest) -> RecordActivityResponse;

@@ -8,10 +8,11 @@ use super::Invite;
 use crate::{
     announce::{self, ChangeKind, note::Note},
     error::Error,
+    store::marks::{unpinned, without},
 };
 
 /// Fields that hold users of whom one who is no member any more is to be forgotten.
-const OWN_MARKS: [&str; 3] = ["hidden_for", "pinned_by", "archived_by"];
+const OWN_MARKS: [&str; 2] = ["hidden_for", "archived_by"];
 
 /// A change of a group. `by` is who asks for it.
 #[derive(Clone, Debug)]
@@ -249,12 +250,6 @@ fn has_room(most: usize) -> Document {
     doc! { format!("member_ids.{}", most.saturating_sub(1)): { "$exists": false } }
 }
 
-/// Returns an array of users without one of them.
-fn without(field: &str, user: UserId) -> Document {
-    let users = doc! { "$ifNull": [format!("${field}"), []] };
-    doc! { "$filter": { "input": users, "cond": { "$ne": ["$$this", user] } } }
-}
-
 /// What is unread counts from here on, and what the user hid when he was a member before is not hidden.
 fn added(user: UserId) -> Document {
     doc! { "$set": {
@@ -274,6 +269,7 @@ fn removed(user: UserId) -> Document {
     for mark in OWN_MARKS {
         fields.insert(mark, without(mark, user));
     }
+    fields.insert("pinned_by", unpinned(user));
     doc! { "$set": fields }
 }
 
