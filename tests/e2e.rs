@@ -14,6 +14,7 @@ mod deletions;
 mod drain;
 mod edits;
 mod fanout;
+mod flags;
 mod groups;
 mod idle_load;
 mod interruptions;
