@@ -1,6 +1,8 @@
 //! Who may not: every route of the gateway is asked by people whom it is no business of. A route that is
 //! not in the table below fails the test.
 
+mod blocked;
+
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use chat_gateway::routes;
@@ -148,10 +150,6 @@ fn about(method: &Method, path: &str) -> (String, About) {
         ["/contacts/", "/chat-requests"].iter().any(|old| path.starts_with(old));
     let common =
         if is_of_conversations { format!("/api/conversations{path}") } else { path.to_owned() };
-    let shape = |path: &str| -> Vec<String> {
-        let parts = path.split('/');
-        parts.map(|part| if part.starts_with('{') { "{}" } else { part }.to_owned()).collect()
-    };
     let find = |wanted: &str| {
         let rows = ROUTES.iter().filter(|(verb, ..)| *verb == method.as_str());
         rows.into_iter().find(|(_, path, _)| shape(path) == shape(wanted))
@@ -169,11 +167,19 @@ fn about(method: &Method, path: &str) -> (String, About) {
     (filled.collect::<Vec<_>>().join("/"), *about)
 }
 
+/// Returns the parts of a path, whatever its parameters are called.
+fn shape(path: &str) -> Vec<String> {
+    let parts = path.split('/');
+    parts.map(|part| if part.starts_with('{') { "{}" } else { part }.to_owned()).collect()
+}
+
 /// Makes a conversation with a message that is nobody else's business.
 async fn scenes(suite: &TestSuite) -> Vec<Scene> {
     let [one, two] = [suite.gateways[0], suite.gateways[1]];
     let (ada, grace) = (Person::new(one).await, Person::new(two).await);
     let (stranger, removed) = (Person::new(two).await, Person::new(two).await);
+    let blocked = Person::new(two).await;
+    ada.ok(Method::PUT, &format!("/api/users/{}/block", blocked.id), json!({})).await;
     let direct = ada.open(&grace).await;
     let body = json!({ "name": SECRET, "participants": [grace.id, removed.id] });
     let made = ada.ok(Method::POST, "/api/groups/create", body).await;
@@ -190,6 +196,7 @@ async fn scenes(suite: &TestSuite) -> Vec<Scene> {
             user: grace.id.clone(),
         };
         scenes.push(scene("a stranger", &stranger));
+        scenes.push(scene("one whom a member has blocked", &blocked));
         if is_group {
             scenes.push(scene("a removed member", &removed));
         }

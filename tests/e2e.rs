@@ -8,6 +8,7 @@ mod proxy;
 
 mod announcing;
 mod authorization;
+mod blocks;
 mod clearing;
 mod contacts;
 mod deletions;
