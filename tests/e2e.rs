@@ -28,6 +28,7 @@ mod order;
 mod privacy;
 mod reactions;
 mod reading;
+mod recipients;
 mod repetition;
 mod replies;
 mod requests;
