@@ -39,7 +39,7 @@ function ask(user, method, path, body) {
   });
 }
 
-story('an edit by the sender is seen by everybody', async (stage) => {
+story('F8: an edit by the sender is seen by everybody', async (stage) => {
   const { u1, u2, s1, s2, desktop, sent, of } = await scene(stage);
   const path = `/api/messages/${sent._id}`;
   const answer = await ask(u1, 'PATCH', path, JSON.stringify({ text: 'second' }));
@@ -67,9 +67,17 @@ story('an edit by the sender is seen by everybody', async (stage) => {
   assert.equal((await refused.json()).error, 'forbidden');
 });
 
-story('a DELETE without a body deletes for everybody, if it is the sender', async (stage) => {
+story('F9: a DELETE without a body deletes for everybody, if it is the sender', async (stage) => {
   const { u1, u2, s1, s2, desktop, sent, of } = await scene(stage);
   const path = `/api/messages/${sent._id}`;
+  const before = { from: u2.id, text: 'before', toId: u1.id };
+  const last = { from: u1.id, text: 'last', toId: u2.id };
+  const { message } = expectStatus(await u2.http.post('/api/messages', before), 200);
+  const { conversationId } = message;
+  const newest = expectStatus(await u1.http.post('/api/messages', last), 200).message;
+  await s1.heard('message', ({ _id }) => _id === newest._id);
+  await s2.heard('message', ({ _id }) => _id === newest._id);
+  await desktop.heard('receive-message', ({ _id }) => _id === newest._id);
   await quietly([s1, s2, desktop], async () => {
     const refused = await ask(u2, 'DELETE', path);
     assert.equal(refused.status, 403);
@@ -87,9 +95,20 @@ story('a DELETE without a body deletes for everybody, if it is the sender', asyn
   const heard = await desktop.heard('message-deleted', of);
   assert.deepEqual([heard.sender, heard.isDeleted], [u1.id, true]);
   assert.equal(desktop.count('message_deleted'), 0);
-  assert.deepEqual(await u2.history(sent.conversationId), []);
-  const list = expectStatus(await u2.http.get(`/api/conversations?me=${u2.id}`), 200);
-  assert.equal(list[0].lastPreview, '');
+  const left = async () => (await u2.history(conversationId)).map(({ text }) => text);
+  assert.deepEqual(await left(), ['before', 'last']);
+
+  // The preview is that of the newest message which is left.
+  expectStatus(await u1.http.send('DELETE', `/api/messages/${newest._id}`), 200);
+  assert.deepEqual(await left(), ['before']);
+  for (const user of [u1, u2]) {
+    const [row] = expectStatus(await user.http.get(`/api/conversations?me=${user.id}`), 200);
+    assert.deepEqual([row.lastPreview, row.lastFrom], ['before', u2.id]);
+    assert.equal(row.lastMessageAt, message.createdAt);
+  }
+  expectStatus(await u2.http.send('DELETE', `/api/messages/${message._id}`), 200);
+  const [row] = expectStatus(await u2.http.get(`/api/conversations?me=${u2.id}`), 200);
+  assert.equal(row.lastPreview, '');
 });
 
 story('what does not exist is neither edited nor deleted', async () => {

@@ -194,7 +194,7 @@ if (process.env.CHAT_TEST_OTP_TTL_MS) {
   });
 }
 
-story('a registration makes a user who can log in', async () => {
+story('F3: a registration makes a user who can log in', async () => {
   const phone = randomPhone();
   const code = await sendRegistrationCode(phone);
   const registered = expectStatus(await register(phone, code), 201);

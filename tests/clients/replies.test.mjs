@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { GATEWAY_A, GATEWAY_B, ID, expectStatus, logins, story } from './harness.mjs';
 
-story('an answer carries its quote unchanged to everybody', async (stage) => {
+story('F7: an answer carries its quote unchanged to everybody', async (stage) => {
   const [u1, u2] = await logins(2);
   const [s1, s2] = await Promise.all([
     stage.connect('S1', GATEWAY_A, u1),
@@ -14,7 +14,12 @@ story('an answer carries its quote unchanged to everybody', async (stage) => {
     return expectStatus(received, 200).message;
   };
   const first = await send({ text: 'first' });
-  assert.ok(first.replyTo === undefined && first.replyToMessage === undefined);
+  const [stored] = await u2.history(first.conversationId);
+  const live = await s2.heard('message', (message) => message._id === first._id);
+  for (const plain of [first, stored, live]) {
+    assert.equal(plain.replyTo ?? null, null);
+    assert.equal(plain.replyToMessage ?? null, null);
+  }
   const replyToMessage = {
     id: first._id,
     text: 'first',
