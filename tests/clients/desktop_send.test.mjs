@@ -42,7 +42,7 @@ function assertNamedAtMostOnce({ s1a, s1b, s2, s3 }, id) {
   assert.equal(s3.count('receive-message'), 0, 'S3 is no member');
 }
 
-story('opening a conversation twice finds the first', async () => {
+story('D2: opening a conversation twice finds the first', async () => {
   const [u1, u2] = await logins(2);
   const body = { otherUserId: u2.id };
   const opened = expectStatus(await u1.http.post('/api/conversations', body), 201);
@@ -54,7 +54,7 @@ story('opening a conversation twice finds the first', async () => {
   assert.equal(expectStatus(back, 200).conversation._id, opened.conversation._id);
 });
 
-story('a send reaches both sides once, each under its own name', async (stage) => {
+story('D2: a send reaches both sides once, each under its own name', async (stage) => {
   const cast = await desktops(stage);
   const { u1, u2, s1a, s1b, s2, s3, conversationId } = cast;
   s1a.emit('send-message', { conversationId, content: 'hi', clientId: 'c1' });
@@ -83,7 +83,7 @@ story('a send reaches both sides once, each under its own name', async (stage) =
   assertNamedAtMostOnce(cast, first._id);
 });
 
-story('a repeated client id answers the first message and reaches nobody else', async (stage) => {
+story('D2: a repeated client id answers the first message and reaches nobody else', async (stage) => {
   const cast = await desktops(stage);
   const { u1, s1a, s1b, s2, s3, conversationId } = cast;
   const send = { conversationId, content: 'hi', clientId: 'c1' };
@@ -123,7 +123,7 @@ story('a repeated client id answers the first message and reaches nobody else', 
   assert.deepEqual(messages.map((message) => message._id), [_id]);
 });
 
-story('one client id sent on two gateways at once is one message', async (stage) => {
+story('D2: one client id sent on two gateways at once is one message', async (stage) => {
   const { u1, s1a, s1b, s2, conversationId } = await desktops(stage);
   const send = { conversationId, content: 'hi', clientId: 'c1' };
   s1a.emit('send-message', send);
@@ -138,7 +138,7 @@ story('one client id sent on two gateways at once is one message', async (stage)
   assert.equal((await u1.history(conversationId)).length, 1);
 });
 
-story('a client id counts for one sender in one conversation', async (stage) => {
+story('D2: a client id counts for one sender in one conversation', async (stage) => {
   const { u1, u2, u3, s1a, s2, s3, conversationId } = await desktops(stage);
   const otherConversation = await u1.openConversation(u3);
   s1a.emit('send-message', { conversationId, content: 'first', clientId: 'c1' });
@@ -161,7 +161,7 @@ story('a client id counts for one sender in one conversation', async (stage) => 
 });
 
 // The id is the client's own: whatever scalar it is, the client must find it again.
-story('a numeric client id comes back unchanged', async (stage) => {
+story('D2: a numeric client id comes back unchanged', async (stage) => {
   const { s1a, s2, conversationId } = await desktops(stage);
   const send = { conversationId, content: 'hi', clientId: 1700000000000 };
   s1a.emit('send-message', send);
@@ -175,7 +175,7 @@ story('a numeric client id comes back unchanged', async (stage) => {
   assert.equal(s2.count('receive-message'), 1);
 });
 
-story('sends without a client id are never taken for each other', async (stage) => {
+story('D2: sends without a client id are never taken for each other', async (stage) => {
   const { s1a, s2, conversationId } = await desktops(stage);
   s1a.emit('send-message', { conversationId, content: 'hi' });
   s1a.emit('send-message', { conversationId, content: 'hi', clientId: null });
@@ -184,7 +184,7 @@ story('sends without a client id are never taken for each other', async (stage) 
   assert.equal(new Set(received.map((message) => message._id)).size, 3);
 });
 
-story('message stands for content, and content wins', async (stage) => {
+story('D2: message stands for content, and content wins', async (stage) => {
   const { s1a, s2, conversationId } = await desktops(stage);
   s1a.emit('send-message', { conversationId, message: 'by message' });
   await s2.heard('receive-message', saying('by message'));
@@ -193,7 +193,7 @@ story('message stands for content, and content wins', async (stage) => {
   assert.equal(s2.count('receive-message'), 2);
 });
 
-story('media makes a picture under both spellings', async (stage) => {
+story('D2: media makes a picture under both spellings', async (stage) => {
   const { u2, s1a, s1b, s2, conversationId } = await desktops(stage);
   const media = 'https://pictures.example.com/cat.png';
   s1a.emit('send-message', { conversationId, type: 'image', media });
@@ -208,7 +208,7 @@ story('media makes a picture under both spellings', async (stage) => {
   }
 });
 
-story('a refused send tells its socket, stores nothing and disturbs nobody', async (stage) => {
+story('D2: a refused send tells its socket, stores nothing and disturbs nobody', async (stage) => {
   const { u1, s1a, s1b, s2, s3, conversationId } = await desktops(stage);
   const content = 'must not arrive';
   const refusals = [
