@@ -16,6 +16,7 @@ mod drain;
 mod edits;
 mod fanout;
 mod flags;
+mod forwarding;
 mod groups;
 mod idle_load;
 mod interruptions;

@@ -1,0 +1,58 @@
+//! Forwarded messages, from the list of chats to whoever is named by phone, address or id.
+
+use chat_local::testing;
+use mongodb::bson::{Document, doc, oid::ObjectId};
+use reqwest::Method;
+use serde_json::json;
+
+use crate::harness::{Person, text};
+
+/// Gives somebody an e-mail address, as those have it who come from the old database.
+async fn give_address(database: &str, person: &Person, address: &str) {
+    let servers = testing::servers().await;
+    let client = mongodb::Client::with_uri_str(&servers.mongodb_uri).await.expect("a client");
+    let users = client.database(database).collection::<Document>("users");
+    let id = ObjectId::parse_str(&person.id).expect("an id");
+    let set = doc! { "$set": { "email": address } };
+    let changed = users.update_one(doc! { "_id": id }, set).await.expect("stored");
+    assert_eq!(changed.matched_count, 1);
+}
+
+/// The flow F11 of the mobile client.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_is_forwarded_to_a_phone_an_address_or_an_id() {
+    let suite = testing::suite(|_| {}).await;
+    let [a, b] = [suite.gateways[0], suite.gateways[1]];
+    let (ada, grace) = (Person::new(a).await, Person::new(b).await);
+    let address = format!("grace.{}@example.com", grace.id);
+    give_address(&suite.database("user"), &grace, &address).await;
+    let conversation = ada.open(&grace).await;
+    let original = grace.send(&conversation, "look").await;
+    let mut mobile = grace.listen(b, "flutter").await;
+
+    // The list of chats is read as it is: a list, with members as plain texts.
+    let list = ada.get(&format!("/conversations?me={}&status=active", ada.id)).await;
+    assert_eq!(list.as_array().expect("a bare list").len(), 1);
+    assert_eq!(list[0]["_id"], conversation);
+    assert_eq!(list[0]["participants"], json!([ada.id, grace.id]));
+
+    for (number, contact) in [&grace.phone, &address, &grace.id].into_iter().enumerate() {
+        let body = json!({
+            "from": ada.id, "toPhone": contact, "text": format!("look {number}"), "forwarded": true,
+            "forwardedFrom": grace.id, "forwardedMessageId": original["_id"],
+            "fileUrl": "http://files.example.com/1.pdf", "fileName": null, "fileType": null,
+        });
+        let (status, answer) = ada.at(b).request(Method::POST, "/api/messages", body).await;
+        assert_eq!(status.as_u16(), 200, "{contact}: {answer}");
+        assert_eq!(text(&answer["data"]["conversationId"]), conversation, "{contact}");
+        let heard = mobile.expect("message").await;
+        for message in [&answer["message"], &heard] {
+            assert_eq!(message["text"], format!("look {number}"));
+            assert_eq!((&message["from"], &message["to"]), (&json!(ada.id), &json!(grace.id)));
+            assert_eq!(message["forwarded"], true);
+            assert_eq!(message["forwardedFrom"], grace.id.as_str());
+            assert_eq!(message["forwardedMessageId"], original["_id"]);
+            assert_eq!(message["fileUrl"], "http://files.example.com/1.pdf");
+        }
+    }
+}
