@@ -43,6 +43,25 @@ async fn load_finds_nothing_lost_and_nothing_doubled() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn lists_of_many_and_of_few_are_compared() {
+    let suite = testing::suite(|_| {}).await;
+    let (_, report) = load(&suite, &["--lists", "24", "--depth", "2", "--reads", "12"]).await;
+    assert!(
+        report.contains("24 conversations and 48 messages beside one of 20 and 40;"),
+        "{report}"
+    );
+    for (name, expected) in [
+        ("page of 20, of 24", 12),
+        ("page of 20, of 20", 12),
+        ("bare list of 24", 2),
+        ("bare list of 20", 2),
+    ] {
+        assert_eq!(count(&report, name), Some(expected), "{name}: {report}");
+    }
+    assert!(report.contains("a page of many takes "), "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn load_fails_where_a_gateway_is_gone() {
     let suite = testing::suite(|_| {}).await;
     let arguments = ["--rate", "20", "--seconds", "2", "--warm-up", "0", "--conversations", "2"];

@@ -1,7 +1,8 @@
 //! Load for the suite on this machine: messages at an offered rate that does not wait for answers, idle
-//! sockets, and pages of history. Prints what it measured; fails where a message was lost, came twice
+//! sockets, pages of history, and lists of conversations. Prints what it measured; fails where a message was lost, came twice
 //! or out of order, or anything else failed.
 
+mod lists;
 mod pages;
 mod people;
 mod plan;
@@ -29,6 +30,7 @@ use tokio::{
 };
 
 use crate::{
+    lists::Lists,
     people::{Api, Person},
     plan::{Place, Plan},
     processes::Snapshot,
@@ -97,6 +99,8 @@ struct Arguments {
     /// Number of the first user; the same number is the same user.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(..90_000_000))]
     first_user: u64,
+    #[command(flatten)]
+    lists: Lists,
     /// What else the suite is started with.
     #[arg(last = true, conflicts_with = "gateway")]
     suite: Vec<String>,
@@ -186,6 +190,9 @@ async fn prepare(arguments: &Arguments, suite: &Suite, plan: &Plan) -> anyhow::R
 
 /// Runs the load and prints the report; says whether everything arrived as it should.
 async fn measure(arguments: &Arguments, suite: &Suite) -> anyhow::Result<bool> {
+    if arguments.lists.is_wanted() {
+        return arguments.lists.measure(suite, arguments.first_user).await;
+    }
     let plan = arguments.plan()?;
     let scene = prepare(arguments, suite, &plan).await?;
     let mut run = Run::new(arguments.dialect, Tally::new(plan));

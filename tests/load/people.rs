@@ -83,9 +83,19 @@ impl Api {
         size: u32,
     ) -> anyhow::Result<usize> {
         let path = format!("/api/messages?conversationId={conversation}&limit={size}");
+        Ok(self.read(person, &path).await?.len())
+    }
+
+    /// Reads what is at a path; returns its bytes.
+    pub async fn read(&self, person: &Person, path: &str) -> anyhow::Result<Vec<u8>> {
         let url = format!("http://{}{path}", person.gateway);
         let answer = self.http.get(url).bearer_auth(&person.token).send().await?;
-        Ok(answer.error_for_status()?.bytes().await?.len())
+        Ok(answer.error_for_status()?.bytes().await?.into())
+    }
+
+    /// Makes a POST request of somebody; returns the answer.
+    pub async fn ask(&self, person: &Person, path: &str, body: Value) -> anyhow::Result<Value> {
+        self.post(person.gateway, path, &person.token, body).await
     }
 
     async fn post(

@@ -28,6 +28,13 @@ impl Times {
         self.0.saturating_record(u64::try_from(time.as_micros()).unwrap_or(LONGEST));
     }
 
+    /// Counts one time where it is to count.
+    pub fn record_if(&mut self, counts: bool, time: Duration) {
+        if counts {
+            self.record(time);
+        }
+    }
+
     /// Returns how many were counted.
     pub fn count(&self) -> u64 {
         self.0.len()
