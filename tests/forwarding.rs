@@ -1,31 +1,21 @@
 //! Forwarded messages, from the list of chats to whoever is named by phone, address or id.
 
 use chat_local::testing;
-use mongodb::bson::{Document, doc, oid::ObjectId};
 use reqwest::Method;
 use serde_json::json;
 
-use crate::harness::{Person, text};
-
-/// Gives somebody an e-mail address, as those have it who come from the old database.
-async fn give_address(database: &str, person: &Person, address: &str) {
-    let servers = testing::servers().await;
-    let client = mongodb::Client::with_uri_str(&servers.mongodb_uri).await.expect("a client");
-    let users = client.database(database).collection::<Document>("users");
-    let id = ObjectId::parse_str(&person.id).expect("an id");
-    let set = doc! { "$set": { "email": address } };
-    let changed = users.update_one(doc! { "_id": id }, set).await.expect("stored");
-    assert_eq!(changed.matched_count, 1);
-}
+use crate::{
+    harness::{Person, text},
+    recipients::imported,
+};
 
 /// The flow F11 of the mobile client.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_is_forwarded_to_a_phone_an_address_or_an_id() {
     let suite = testing::suite(|_| {}).await;
     let [a, b] = [suite.gateways[0], suite.gateways[1]];
-    let (ada, grace) = (Person::new(a).await, Person::new(b).await);
-    let address = format!("grace.{}@example.com", grace.id);
-    give_address(&suite.database("user"), &grace, &address).await;
+    let ada = Person::new(a).await;
+    let (grace, address) = imported(&suite).await;
     let conversation = ada.open(&grace).await;
     let original = grace.send(&conversation, "look").await;
     let mut mobile = grace.listen(b, "flutter").await;

@@ -26,7 +26,7 @@ async fn profiles(suite: &TestSuite) -> Collection<Document> {
 }
 
 /// Makes somebody with an e-mail address, as an import stores it; returns it, too.
-async fn imported(suite: &TestSuite) -> (Person, String) {
+pub async fn imported(suite: &TestSuite) -> (Person, String) {
     let person = Person::new(suite.gateways[1]).await;
     let email = format!("{}@example.org", person.id);
     let id: UserId = person.id.parse().expect("an id");
