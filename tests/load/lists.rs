@@ -95,7 +95,7 @@ impl Lists {
             let made = api.ask(person, "/api/conversations", body).await?;
             let id = made["conversation"]["_id"].clone();
             for number in 0..self.depth {
-                // The newest half is from the peer, and unread.
+                // He reads nothing: what the peer says is unread.
                 let is_own = number < self.depth / 2 && number % 2 == 0;
                 let sender = if is_own { person } else { peer };
                 let content = format!("message {number} of a conversation {:x<60}", "");
