@@ -113,6 +113,10 @@ fn index_in(message: &str) -> Option<&str> {
     rest.split_whitespace().next()
 }
 
+/// Batch size of a query that bounds itself: its whole result comes with the first answer, as far as the
+/// 16 MiB of one allow.
+pub const WHOLE: u32 = 1_000_000;
+
 /// Runs one operation within [`OPERATION_TIMEOUT`].
 pub async fn within<T>(
     operation: impl IntoFuture<Output = mongodb::error::Result<T>>,

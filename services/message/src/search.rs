@@ -8,7 +8,6 @@ use chat_kit::{
     id::{ConversationId, MessageId, UserId},
 };
 use chat_proto::v1 as pb;
-use futures_util::future::try_join_all;
 
 use crate::{
     Service, convert,
@@ -21,8 +20,6 @@ use crate::{
 const DEFAULT_LIMIT: usize = 20;
 /// Most messages of a page.
 const MOST_MESSAGES: usize = 100;
-/// Conversations of one query: MongoDB merges that many ranges of an index without sorting.
-const CONVERSATIONS_AT_ONCE: usize = 200;
 
 /// Where a page begins: behind this message.
 pub type Position = (DateTime, MessageId);
@@ -37,8 +34,8 @@ pub struct Found {
 }
 
 impl Service {
-    /// Finds messages that `reader`, who calls, sees. As many queries as he has hundreds of conversations
-    /// at most, whatever they hold.
+    /// Finds messages that `reader`, who calls, sees. One query, however many conversations he has and
+    /// whatever they hold.
     pub async fn search(
         &self,
         caller: &Caller,
@@ -54,11 +51,8 @@ impl Service {
         };
         let cleared = self.memberships(caller).await?;
         let conversations: Vec<_> = cleared.keys().copied().collect();
-        let queries = conversations
-            .chunks(CONVERSATIONS_AT_ONCE)
-            .map(|some| self.store.messages.holding(wanted.token(), some, before));
-        let found = try_join_all(queries).await?;
-        // Where a query ended early, nothing is known of what lies behind its last message.
+        let found = self.store.messages.holding(wanted.token(), &conversations, before).await?;
+        // Where a part ended early, nothing is known of what lies behind its last message.
         let ended = found.iter().filter(|found| found.len() >= MOST_FOUND);
         let horizon = ended.filter_map(|found| found.last().map(position)).max();
         let mut seen: Vec<Message> = found

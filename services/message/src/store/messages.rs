@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bson::{DateTime, Document, doc, oid::ObjectId};
 use chat_kit::{
     id::{ConversationId, MessageId, UserId},
-    mongo::{self, MongoError, within},
+    mongo::{self, MongoError, WHOLE, within},
 };
 use futures_util::TryStreamExt as _;
 use mongodb::{
@@ -373,7 +373,7 @@ impl Messages {
         let raw = self.collection.clone_with_type::<Document>();
         // Where a filter names the outbox as well, MongoDB might else go by that, and sort.
         let by_seq = Hint::Name(SEQ_INDEX.to_owned());
-        let found = raw.find(filter).sort(sort).hint(by_seq).limit(limit);
+        let found = raw.find(filter).sort(sort).hint(by_seq).limit(limit).batch_size(WHOLE);
         let documents: Vec<Document> = within(async { found.await?.try_collect().await }).await?;
         documents.into_iter().map(parse).collect()
     }

@@ -4,7 +4,7 @@
 use bson::{DateTime, Document, doc, oid::ObjectId};
 use chat_kit::{
     id::{ConversationId, UserId},
-    mongo::{self, within},
+    mongo::{self, WHOLE, within},
 };
 use futures_util::TryStreamExt as _;
 use mongodb::{
@@ -120,7 +120,7 @@ impl Receipts {
     }
 
     async fn find(&self, filter: Document) -> Result<Vec<Receipt>, Error> {
-        let found = self.collection.find(filter);
+        let found = self.collection.find(filter).batch_size(WHOLE);
         let found: Vec<Document> = within(async { found.await?.try_collect().await }).await?;
         found.into_iter().map(parse).collect()
     }

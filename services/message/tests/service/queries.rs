@@ -35,6 +35,8 @@ struct Collection {
     database: Database,
     commands: Arc<Mutex<Vec<Document>>>,
     conversation: ConversationId,
+    /// Another one like it.
+    second: ConversationId,
     sender: UserId,
     some: MessageId,
 }
@@ -59,7 +61,8 @@ async fn open() -> Collection {
         .collect();
     let some = filled[7].id;
     database.collection::<Message>("messages").insert_many(filled).await.expect("inserted");
-    Collection { messages, database, commands, conversation: conversations[0], sender, some }
+    let [conversation, second, _] = conversations;
+    Collection { messages, database, commands, conversation, second, sender, some }
 }
 
 fn filled(conversation: ConversationId, sender: UserId, seq: i64) -> Message {
@@ -115,23 +118,27 @@ impl Collection {
 }
 
 impl Collection {
-    /// Asks the same of a query that merges several ranges of an index.
-    async fn assert_merges_by(&self, index: &str, most: i32) {
+    /// Asks the same of each part of a query that merges several ranges of an index.
+    async fn assert_merges_by(&self, index: &str, parts: usize, most: i32) {
         let query = self.query();
         let explain = doc! { "explain": &query, "verbosity": "executionStats" };
         let plan = self.database.run_command(explain).await.expect("a plan");
         self.commands.lock().expect("not poisoned").clear();
-        let run = plan.get_document("executionStats").expect("statistics");
-        let stages = Bson::Document(run.get_document("executionStages").expect("stages").clone());
-        let names = texts(&stages, "stage");
-        assert!(names.iter().any(|name| name == "SORT_MERGE"), "{names:?}");
-        for refused in ["COLLSCAN", "SORT"] {
-            assert!(!names.iter().any(|name| name == refused), "{query}: {names:?}");
-        }
-        assert!(texts(&stages, "indexName").iter().all(|name| name == index), "{names:?}");
-        for count in ["totalKeysExamined", "totalDocsExamined"] {
-            let found = run.get_i32(count).expect("a count");
-            assert!(found <= most, "{query}: {found} {count}, at most {most} are needed");
+        let plan = Bson::Document(plan);
+        let runs = runs(&plan);
+        assert_eq!(runs.len(), parts, "{plan}");
+        for run in runs {
+            let stages = run.get("executionStages").expect("stages");
+            let names = texts(stages, "stage");
+            assert!(names.iter().any(|name| name == "SORT_MERGE"), "{names:?}");
+            for refused in ["COLLSCAN", "SORT"] {
+                assert!(!names.iter().any(|name| name == refused), "{query}: {names:?}");
+            }
+            assert!(texts(stages, "indexName").iter().all(|name| name == index), "{names:?}");
+            for count in ["totalKeysExamined", "totalDocsExamined"] {
+                let found = run.get_i32(count).expect("a count");
+                assert!(found <= most, "{query}: {found} {count}, at most {most} are needed");
+            }
         }
     }
 
@@ -153,6 +160,16 @@ impl Collection {
         for key in ["totalKeysExamined", "totalDocsExamined"] {
             assert!(count(key) <= most, "{lookup}");
         }
+    }
+}
+
+/// Returns what a plan says of each part of a query that was run.
+fn runs(plan: &Bson) -> Vec<&Document> {
+    match plan {
+        Bson::Document(run) if run.contains_key("executionStages") => vec![run],
+        Bson::Document(parts) => parts.values().flat_map(runs).collect(),
+        Bson::Array(parts) => parts.iter().flat_map(runs).collect(),
+        _ => Vec::new(),
     }
 }
 
@@ -227,17 +244,22 @@ async fn lists_and_receipts_go_by_indexes() {
 #[tokio::test]
 async fn words_are_found_newest_first_by_their_index_alone() {
     let filled = open().await;
-    let conversations = [filled.conversation, ConversationId::new()];
+    let numbers = |found: &[Message]| -> Vec<i64> { found.iter().map(|found| found.seq).collect() };
+    let newest_first: Vec<i64> = (1..=COUNT).rev().collect();
+    // More than MongoDB merges at once.
+    let mut conversations: Vec<_> = (0..250).map(|_| ConversationId::new()).collect();
+    (conversations[0], conversations[249]) = (filled.conversation, filled.second);
     filled.commands.lock().expect("not poisoned").clear();
     let found = filled.messages.holding("word", &conversations, None).await.expect("messages");
-    assert_eq!(found.len(), MOST_FOUND);
-    let numbers: Vec<i64> = found.iter().map(|message| message.seq).collect();
-    assert_eq!(numbers, (1..=COUNT).rev().collect::<Vec<i64>>());
-    filled.assert_merges_by("tokens", 302).await;
-    let before = Some((found[9].created_at, found[9].id));
-    let found = filled.messages.holding("word", &conversations, before).await.expect("messages");
-    assert_eq!((found.len(), found[0].seq), (290, 290));
-    filled.assert_merges_by("tokens", 302).await;
+    assert_eq!(found.iter().map(|part| numbers(part)).collect::<Vec<_>>(), [&newest_first[..]; 2]);
+    assert_eq!(found[0].len(), MOST_FOUND);
+    filled.assert_merges_by("tokens", 2, 501).await;
+    let before = Some((found[0][9].created_at, found[0][9].id));
+    let some = &conversations[..2];
+    let found = filled.messages.holding("word", some, before).await.expect("messages");
+    assert_eq!((found.len(), found[0].len(), found[0][0].seq), (1, 290, 290));
+    filled.assert_merges_by("tokens", 1, 302).await;
+    assert!(filled.messages.holding("word", &[], None).await.expect("none").is_empty());
 }
 
 #[tokio::test]
@@ -286,7 +308,7 @@ async fn outbox_is_claimed_oldest_first_and_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn insert_that_is_refused_fails_alone_in_its_batch() {
-    let Collection { messages, database, commands, conversation, sender, some } = open().await;
+    let Collection { messages, database, commands, conversation, sender, some, .. } = open().await;
     let stored = database.collection::<Message>("messages");
     let named = |client_id: &str| Some(client_id.to_owned());
     let new = |seq| stored_message(ConversationId::new(), sender, seq);

@@ -4,7 +4,7 @@
 use bson::doc;
 use chat_kit::{
     id::{ConversationId, UserId},
-    mongo::{MongoError, within},
+    mongo::{MongoError, WHOLE, within},
 };
 use futures_util::TryStreamExt as _;
 use mongodb::options::Hint;
@@ -46,6 +46,7 @@ impl Messages {
             .sort(doc! { "seq": -1 })
             .limit(MOST_HIDDEN)
             .projection(doc! { "_id": 0, "seq": 1 })
+            .batch_size(WHOLE)
             .hint(Hint::Name(HIDDEN_INDEX.to_owned()));
         let found: Vec<Numbered> = within(async { found.await?.try_collect().await }).await?;
         Ok(Hidden { numbers: found.into_iter().map(|found| found.seq).collect() })

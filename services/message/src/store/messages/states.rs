@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use bson::{DateTime, Document, doc};
 use chat_kit::{
     id::{ConversationId, MessageId, UserId},
-    mongo::{MongoError, within},
+    mongo::{MongoError, WHOLE, within},
 };
 use futures_util::TryStreamExt as _;
 use mongodb::options::Hint;
@@ -79,6 +79,7 @@ impl Messages {
             .find(super::numbered(conversation, from, to))
             .sort(doc! { "seq": 1 })
             .projection(place())
+            .batch_size(WHOLE)
             .hint(Hint::Name(SEQ_INDEX.to_owned()));
         let found: Vec<Place> = within(async { found.await?.try_collect().await }).await?;
         Ok(found.into_iter().filter(|place| place.sender_id != reader).collect())
@@ -114,6 +115,7 @@ impl Messages {
                     "conversation_id": 1, "count": { "$first": "$unread.count" },
                 } },
             ])
+            .batch_size(WHOLE)
             .with_type::<Counted>();
         let counted: Vec<Counted> = within(async { counted.await?.try_collect().await }).await?;
         let counts = counted.into_iter();
@@ -134,7 +136,7 @@ impl Messages {
         }
         let filter = doc! { "_id": { "$in": messages }, "deleted_for": user };
         let ids = self.collection.clone_with_type::<Found>();
-        let found = ids.find(filter);
+        let found = ids.find(filter).batch_size(WHOLE);
         // The ids decide, whatever else an index may offer.
         let found = found.projection(doc! { "seq": 1 }).hint(Hint::Keys(doc! { "_id": 1 }));
         let found: Vec<Found> = within(async { found.await?.try_collect().await }).await?;
@@ -168,7 +170,8 @@ impl Messages {
             doc! { "$match": { "seen.0": { "$exists": true } } },
             doc! { "$replaceRoot": { "newRoot": { "$first": "$seen" } } },
         ]);
-        let found: Vec<Document> = within(async { found.await?.try_collect().await }).await?;
+        let found: Vec<Document> =
+            within(async { found.batch_size(WHOLE).await?.try_collect().await }).await?;
         found.into_iter().map(parse).collect()
     }
 }
