@@ -191,7 +191,7 @@ async fn states(
 async fn users(
     state: &AppState,
     identity: &Identity,
-    wanted: Vec<GetUsersRequest>,
+    wanted: Option<GetUsersRequest>,
     conversations: &[pb::Conversation],
 ) -> Result<Users, ApiError> {
     let mut users = profiles(state, identity, wanted).await?;

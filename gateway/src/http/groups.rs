@@ -430,10 +430,7 @@ async fn users(
     identity: &Identity,
     groups: &[pb::Conversation],
 ) -> Result<Users, ApiError> {
-    let Some(wanted) = group::profiles(dialect, groups) else {
-        return Ok(Users::default());
-    };
-    let mut users = profiles(state, identity, [wanted]).await?;
+    let mut users = profiles(state, identity, group::profiles(dialect, groups)).await?;
     let partners = user::partners_in(groups, identity.user_id);
     user::conceal(&mut users, identity.user_id, &partners);
     Ok(users.into())

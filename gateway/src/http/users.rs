@@ -50,18 +50,15 @@ pub async fn profile(
     Ok(user::profile(dialect, &found[0]))
 }
 
-/// Fetches the profiles that an answer shows, as they are stored.
+/// Fetches the profiles that an answer shows, as they are stored, with one call at most.
 pub(super) async fn profiles(
     state: &AppState,
     identity: &Identity,
-    wanted: impl IntoIterator<Item = pb::GetUsersRequest>,
+    wanted: Option<pb::GetUsersRequest>,
 ) -> Result<Vec<pb::User>, ApiError> {
-    let mut users = Vec::new();
-    for wanted in wanted {
-        let found = state.clients.user.clone().get_users(identity.caller.request(wanted)).await?;
-        users.append(&mut found.into_inner().users);
-    }
-    Ok(users)
+    let Some(wanted) = wanted else { return Ok(Vec::new()) };
+    let found = state.clients.user.clone().get_users(identity.caller.request(wanted)).await?;
+    Ok(found.into_inner().users)
 }
 
 /// Takes out of profiles what is for partners alone, by one question who is one.
@@ -320,7 +317,7 @@ async fn look_up(
     if request.user_ids.is_empty() {
         return Ok(user::looked_up(dialect, is_prefixed, &[]));
     }
-    let mut users = profiles(state, identity, [request]).await?;
+    let mut users = profiles(state, identity, Some(request)).await?;
     conceal(state, identity, &mut users).await?;
     Ok(user::looked_up(dialect, is_prefixed, &users))
 }

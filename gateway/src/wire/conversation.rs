@@ -4,6 +4,8 @@ mod marks;
 mod render;
 mod state;
 
+use std::collections::HashSet;
+
 use axum::{http::StatusCode, response::Response};
 use chat_kit::id::{ConversationId, UserId};
 use chat_proto::v1::{self as pb, open_direct_conversation_request::Peer};
@@ -30,8 +32,8 @@ const DEFAULT_LIMIT: u32 = 50;
 /// What a client gets that never pages, and the longest page of the old families.
 const WHOLE_LIST: u32 = 500;
 
-/// Most profiles asked for in one call; the user service answers for as many by default.
-const MOST_PROFILES: usize = 1000;
+/// Most profiles that one answer shows; the user service answers for as many by default.
+const MOST_PROFILES: usize = 5000;
 
 /// What opening a conversation asks for.
 #[derive(Clone, Debug, PartialEq)]
@@ -157,11 +159,11 @@ pub fn id(text: &str) -> Result<String, ApiError> {
     id.map(|id| id.to_string()).map_err(|_| ApiError::invalid_id("conversationId"))
 }
 
-/// Returns the requests for the profiles that an answer with one conversation shows.
+/// Returns the request for the profiles that an answer with one conversation shows.
 #[must_use]
-pub fn users_of(dialect: Dialect, conversation: &pb::Conversation) -> Vec<pb::GetUsersRequest> {
+pub fn users_of(dialect: Dialect, conversation: &pb::Conversation) -> Option<pb::GetUsersRequest> {
     match dialect {
-        Dialect::Unified => Vec::new(),
+        Dialect::Unified => None,
         _ => members(std::slice::from_ref(conversation)),
     }
 }
@@ -294,11 +296,11 @@ pub(super) fn status(text: Option<&str>) -> Result<pb::ConversationStatus, ApiEr
 }
 
 impl Answer {
-    /// Returns the requests for the profiles that this shape shows, if it shows any.
+    /// Returns the request for the profiles that this shape shows, if it shows any.
     #[must_use]
-    pub fn users_of(self, conversations: &[pb::Conversation]) -> Vec<pb::GetUsersRequest> {
+    pub fn users_of(self, conversations: &[pb::Conversation]) -> Option<pb::GetUsersRequest> {
         match self {
-            Self::Bare | Self::Unified => Vec::new(),
+            Self::Bare | Self::Unified => None,
             Self::Enveloped => members(conversations),
         }
     }
@@ -315,15 +317,17 @@ impl Answer {
     }
 }
 
-/// Returns the requests for the profiles of all members of some conversations.
+/// Returns the one request for the profiles of the members of some conversations. Where they are too many,
+/// those of the largest groups are left out: a direct conversation has no other name than its members'.
 #[must_use]
-pub fn members(conversations: &[pb::Conversation]) -> Vec<pb::GetUsersRequest> {
-    let members = conversations.iter().flat_map(|conversation| &conversation.member_ids);
-    let mut user_ids: Vec<String> = members.cloned().collect();
-    user_ids.sort_unstable();
-    user_ids.dedup();
-    let requests = user_ids.chunks(MOST_PROFILES);
-    requests.map(|ids| pb::GetUsersRequest { user_ids: ids.to_vec() }).collect()
+pub fn members(conversations: &[pb::Conversation]) -> Option<pb::GetUsersRequest> {
+    let mut smallest_first: Vec<&pb::Conversation> = conversations.iter().collect();
+    smallest_first.sort_by_key(|conversation| conversation.member_ids.len());
+    let members = smallest_first.into_iter().flat_map(|conversation| &conversation.member_ids);
+    let mut seen = HashSet::new();
+    let each_once = members.filter(|id| seen.insert(id.as_str()));
+    let user_ids: Vec<String> = each_once.take(MOST_PROFILES).cloned().collect();
+    (!user_ids.is_empty()).then_some(pb::GetUsersRequest { user_ids })
 }
 
 /// Says how the answers look.

@@ -160,11 +160,11 @@ impl Answer {
         }
     }
 
-    /// Returns the requests for the profiles that this shape shows, if it shows any.
+    /// Returns the request for the profiles that this shape shows, if it shows any.
     #[must_use]
-    pub fn users_of(self, conversations: &[pb::Conversation]) -> Vec<pb::GetUsersRequest> {
+    pub fn users_of(self, conversations: &[pb::Conversation]) -> Option<pb::GetUsersRequest> {
         match self {
-            Self::Unified => Vec::new(),
+            Self::Unified => None,
             Self::Bare | Self::Enveloped => conversation::members(conversations),
         }
     }

@@ -26,7 +26,7 @@ use crate::{
     openapi::{BOTH, Events, Form, NEW, OLD, Schemas, UNIFIED},
 };
 
-/// Most ids of one request; the service behind takes no more.
+/// Most ids of one request.
 const MOST_IDS: usize = 1000;
 /// Most partners whose presence is told to who names nobody.
 pub const MOST_PARTNERS: u32 = 1000;

@@ -51,7 +51,7 @@ impl Default for Limits {
     fn default() -> Self {
         let limit = |limit| NonZeroUsize::new(limit).expect("not zero");
         Self {
-            ids: limit(1000),
+            ids: limit(5000),
             phones: limit(5000),
             name_length: limit(256),
             new_name_length: limit(100),

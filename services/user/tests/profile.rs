@@ -123,14 +123,14 @@ async fn many_users_come_in_one_query_without_the_unknown() {
 }
 
 #[tokio::test]
-async fn more_than_a_thousand_ids_are_refused() {
+async fn more_than_five_thousand_ids_are_refused() {
     let suite = start().await;
     let ids = |count| GetUsersRequest {
         user_ids: (0..count).map(|_| UserId::new().to_string()).collect(),
     };
-    let answer = suite.users.clone().get_users(as_user(ids(1000))).await;
+    let answer = suite.users.clone().get_users(as_user(ids(5000))).await;
     assert_eq!(answer.expect("an answer").into_inner().users, []);
-    let answer = suite.users.clone().get_users(as_user(ids(1001))).await;
+    let answer = suite.users.clone().get_users(as_user(ids(5001))).await;
     assert_failed(answer, Code::InvalidArgument, "validation_error");
 }
 

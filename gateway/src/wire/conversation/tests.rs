@@ -306,24 +306,26 @@ async fn opened_conversation_is_new_or_not() {
 fn profiles_of_a_page_are_asked_for_once() {
     let other =
         pb::Conversation { member_ids: vec![CALLER.to_owned(), THIRD.to_owned()], ..quiet() };
-    let requests = members(&[quiet(), other, lively()]);
+    let request = members(&[quiet(), other, lively()]);
     let user_ids = [CALLER, OTHER, THIRD].map(str::to_owned).to_vec();
-    assert_eq!(requests, [pb::GetUsersRequest { user_ids }]);
-    assert_eq!(members(&[]), []);
+    assert_eq!(request, Some(pb::GetUsersRequest { user_ids }));
+    assert_eq!(members(&[]), None);
     for answer in [Answer::Bare, Answer::Unified] {
-        assert_eq!(answer.users_of(&[quiet()]), []);
+        assert_eq!(answer.users_of(&[quiet()]), None);
     }
 }
 
 #[test]
-fn profiles_of_large_groups_are_asked_for_in_parts() {
-    let group = |from: usize| pb::Conversation {
-        member_ids: (from..from + 1000).map(|id| format!("{id:024x}")).collect(),
+fn profiles_that_are_too_many_for_one_request_are_those_of_large_groups() {
+    let group = |from: usize, count: usize| pb::Conversation {
+        member_ids: (from..from + count).map(|id| format!("{id:024x}")).collect(),
         ..quiet()
     };
-    let requests = members(&[group(0), group(500)]);
-    let counts: Vec<usize> = requests.iter().map(|request| request.user_ids.len()).collect();
-    assert_eq!(counts, [1000, 500]);
+    let request = members(&[group(0, 4000), group(5000, 1500), quiet()]).expect("a request");
+    assert_eq!(request.user_ids.len(), 5000);
+    assert_eq!(request.user_ids[..2], [CALLER, OTHER].map(str::to_owned));
+    assert!(request.user_ids.contains(&format!("{:024x}", 6499)));
+    assert!(!request.user_ids.contains(&format!("{:024x}", 3999)));
 }
 
 #[tokio::test]
