@@ -100,7 +100,7 @@ impl OldParts {
             if request.r#type == CALL_ACTIVITY {
                 request.r#type.clear();
             }
-            request.call = Some(pb::Call {
+            request.call = Some(pb::CallActivity {
                 direction: fields::first([self.call_type]),
                 status: fields::first([self.call_status]),
                 is_video: self.is_video_call,
@@ -167,7 +167,7 @@ impl UnifiedParts {
             if let Some(started_at) = &started_at {
                 fields::instant("call.startedAt", started_at)?;
             }
-            request.call = Some(pb::Call {
+            request.call = Some(pb::CallActivity {
                 direction: fields::first([call.direction]),
                 status: fields::first([call.status]),
                 is_video: call.is_video,

@@ -120,7 +120,7 @@ fn forwarding(forwarding: pb::Forwarding) -> Result<Forwarding, Error> {
     })
 }
 
-fn call(call: pb::Call) -> Result<Call, Error> {
+fn call(call: pb::CallActivity) -> Result<Call, Error> {
     Ok(Call {
         direction: optional("call.direction", call.direction, LONGEST_CALL_WORD)?,
         status: optional("call.status", call.status, LONGEST_CALL_WORD)?,
@@ -192,7 +192,7 @@ impl From<Forwarding> for pb::Forwarding {
     }
 }
 
-impl From<Call> for pb::Call {
+impl From<Call> for pb::CallActivity {
     fn from(call: Call) -> Self {
         let Call { direction, status, is_video, started_at, duration_seconds } = call;
         Self { direction, status, is_video, started_at, duration_seconds }

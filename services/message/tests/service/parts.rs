@@ -2,8 +2,8 @@
 
 use chat_kit::id::{MessageId, UserId};
 use chat_proto::v1::{
-    Attachment, Call, ContactCard, Forwarding, ListMessagesRequest, Location, SendMessageRequest,
-    list_messages_request::Target,
+    Attachment, CallActivity, ContactCard, Forwarding, ListMessagesRequest, Location,
+    SendMessageRequest, list_messages_request::Target,
 };
 use tonic::Code;
 
@@ -68,7 +68,7 @@ async fn every_part_is_kept_as_it_was_sent() {
     let mut ear = listen(pair.conversation).await;
     let request = SendMessageRequest {
         forwarding: Some(Forwarding { from: Some("Joan".to_owned()), message_id: None }),
-        call: Some(Call {
+        call: Some(CallActivity {
             direction: Some("outgoing".to_owned()),
             status: Some("missed".to_owned()),
             is_video: true,
@@ -130,9 +130,9 @@ async fn parts_beyond_their_bounds_are_refused() {
         with_file(Attachment { url: String::new(), ..file.clone() }),
         with_file(Attachment { name: long(256), ..file.clone() }),
         with_file(Attachment { file_type: long(256), ..file }),
-        with_call(Call { direction: long(33), ..Default::default() }),
-        with_call(Call { status: long(33), ..Default::default() }),
-        with_call(Call { started_at: long(65), ..Default::default() }),
+        with_call(CallActivity { direction: long(33), ..Default::default() }),
+        with_call(CallActivity { status: long(33), ..Default::default() }),
+        with_call(CallActivity { started_at: long(65), ..Default::default() }),
         with_place(Location { latitude: 90.1, ..place.clone() }),
         with_place(Location { longitude: -180.1, ..place.clone() }),
         with_place(Location { latitude: f64::NAN, ..place.clone() }),
