@@ -2,8 +2,9 @@
 
 use std::{env, error::Error, fs, path::PathBuf};
 
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     "chat/v1/auth.proto",
+    "chat/v1/call.proto",
     "chat/v1/conversation.proto",
     "chat/v1/event.proto",
     "chat/v1/message.proto",

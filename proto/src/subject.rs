@@ -9,6 +9,9 @@ pub const LOG_STREAM: &str = "CHAT_V1_LOG";
 /// All subjects of [`LOG_STREAM`].
 pub const LOG_WILDCARD: &str = "chat.v1.log.>";
 
+/// All subjects of events that are worthless a second later: in no stream, heard by who listens.
+pub const LIVE_WILDCARD: &str = "chat.v1.live.>";
+
 /// Returns the subject on which an event with this payload is published.
 #[must_use]
 pub fn of(payload: &Payload) -> &'static str {
@@ -28,5 +31,10 @@ pub fn of(payload: &Payload) -> &'static str {
         Payload::MessageDeleted(_) => "chat.v1.log.message.deleted",
         Payload::MessageReacted(_) => "chat.v1.log.message.reacted",
         Payload::ReadAdvanced(_) => "chat.v1.log.receipt.read",
+        Payload::CallPlaced(_) => "chat.v1.log.call.placed",
+        Payload::CallAnswered(_) => "chat.v1.log.call.answered",
+        Payload::CallDeclined(_) => "chat.v1.log.call.declined",
+        Payload::CallEnded(_) => "chat.v1.log.call.ended",
+        Payload::CandidateAdded(_) => "chat.v1.live.candidate.added",
     }
 }

@@ -43,7 +43,12 @@ impl<'a> Notice<'a> {
             | Payload::MessageDeleted(_)
             | Payload::MessageReacted(_)
             | Payload::SessionRevoked(_)
-            | Payload::ReadAdvanced(_) => false,
+            | Payload::ReadAdvanced(_)
+            | Payload::CallPlaced(_)
+            | Payload::CallAnswered(_)
+            | Payload::CallDeclined(_)
+            | Payload::CallEnded(_)
+            | Payload::CandidateAdded(_) => false,
         };
         is_notice.then(|| Self { payload, old: OnceCell::new(), unified: OnceCell::new() })
     }
@@ -173,7 +178,12 @@ fn unified_name(payload: &Payload) -> Option<&'static str> {
         | Payload::MessageDeleted(_)
         | Payload::MessageReacted(_)
         | Payload::SessionRevoked(_)
-        | Payload::ReadAdvanced(_) => {
+        | Payload::ReadAdvanced(_)
+        | Payload::CallPlaced(_)
+        | Payload::CallAnswered(_)
+        | Payload::CallDeclined(_)
+        | Payload::CallEnded(_)
+        | Payload::CandidateAdded(_) => {
             return None;
         }
     })
@@ -251,7 +261,12 @@ fn unified_body(payload: &Payload) -> Value {
         | Payload::MessageDeleted(_)
         | Payload::MessageReacted(_)
         | Payload::SessionRevoked(_)
-        | Payload::ReadAdvanced(_) => Value::Null,
+        | Payload::ReadAdvanced(_)
+        | Payload::CallPlaced(_)
+        | Payload::CallAnswered(_)
+        | Payload::CallDeclined(_)
+        | Payload::CallEnded(_)
+        | Payload::CandidateAdded(_) => Value::Null,
     }
 }
 
