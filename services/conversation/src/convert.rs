@@ -218,6 +218,13 @@ pub(crate) fn found(found: Conversation, user: UserId) -> pb::GetConversationRes
     pb::GetConversationResponse { conversation: Some(conversation(found, user)) }
 }
 
+impl From<Conversation> for pb::FindDirectConversationResponse {
+    fn from(found: Conversation) -> Self {
+        let status = pb::ConversationStatus::from(found.status).into();
+        Self { conversation_id: Some(found.id.to_string()), status }
+    }
+}
+
 /// Writes a conversation as everybody may see it.
 pub(crate) fn shown_to_all(found: Conversation) -> pb::Conversation {
     pb::Conversation {

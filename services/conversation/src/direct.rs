@@ -57,14 +57,13 @@ impl Service {
         Ok(Opened { conversation, is_new })
     }
 
-    /// Returns the id of the direct conversation of two users.
+    /// Returns the direct conversation of two users.
     pub(crate) async fn find_direct(
         &self,
         user: UserId,
         peer: UserId,
-    ) -> Result<Option<ConversationId>, Error> {
-        let found = self.store.conversations().direct(user, peer).await?;
-        Ok(found.map(|conversation| conversation.id))
+    ) -> Result<Option<Conversation>, Error> {
+        self.store.conversations().direct(user, peer).await
     }
 
     /// Returns the id of a user who exists and is not `user`.

@@ -49,9 +49,8 @@ impl ConversationService for Service {
     ) -> Result<Response<FindDirectConversationResponse>, Status> {
         let user = Caller::open(&request)?.user_id()?;
         let peer = convert::user_id("user_id", &request.into_inner().user_id)?;
-        let id = self.find_direct(user, peer).await?;
-        let conversation_id = id.map(|id| id.to_string());
-        Ok(Response::new(FindDirectConversationResponse { conversation_id }))
+        let found = self.find_direct(user, peer).await?;
+        Ok(Response::new(found.map(Into::into).unwrap_or_default()))
     }
 
     async fn request_chat(

@@ -13,11 +13,16 @@ use tonic::{Code, Request};
 
 use crate::support::{Suite, as_service, as_user, assert_failed, by_id, start};
 
+const ACTIVE: ConversationStatus = ConversationStatus::Active;
+
 async fn find(suite: &Suite, user: UserId, peer: UserId) -> Option<String> {
     let request = FindDirectConversationRequest { user_id: peer.to_string() };
     let mut conversations = suite.conversations.clone();
     let answer = conversations.find_direct_conversation(as_user(user, request)).await;
-    answer.expect("an answer").into_inner().conversation_id
+    let found = answer.expect("an answer").into_inner();
+    let status = found.conversation_id.as_ref().map_or(ConversationStatus::Unspecified, |_| ACTIVE);
+    assert_eq!(found.status(), status);
+    found.conversation_id
 }
 
 #[tokio::test]
