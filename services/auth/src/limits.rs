@@ -9,13 +9,9 @@ use std::{
 };
 
 use bson::DateTime;
+use chat_kit::limit::{Limit, Taken};
 
-use crate::{
-    Service,
-    error::Error,
-    password::Identifier,
-    store::limits::{Limit, Taken},
-};
+use crate::{Service, error::Error, password::Identifier};
 
 impl Service {
     /// Counts a code to be sent to a phone on behalf of an address. The address comes first: one that

@@ -1,15 +1,16 @@
 //! Opens the collections and makes their indexes. The queries are in the files beneath.
 
 pub mod credentials;
-pub mod limits;
 pub mod otps;
 pub mod sessions;
 
-use chat_kit::mongo::{self, MongoError};
+use chat_kit::{
+    limit::Limits,
+    mongo::{self, MongoError},
+};
 use mongodb::Database;
 
 use credentials::CredentialsStore;
-use limits::LimitStore;
 use otps::OtpStore;
 use sessions::SessionStore;
 
@@ -25,7 +26,7 @@ pub struct Store {
     /// Sessions.
     pub sessions: SessionStore,
     /// Counts of limited acts.
-    pub limits: LimitStore,
+    pub limits: Limits,
 }
 
 impl Store {
@@ -35,7 +36,7 @@ impl Store {
             credentials: CredentialsStore(database.collection("credentials")),
             otps: OtpStore(database.collection("otps")),
             sessions: SessionStore(database.collection("sessions")),
-            limits: LimitStore(database.collection("limits")),
+            limits: Limits::new(&database),
             database,
         }
     }
@@ -45,7 +46,7 @@ impl Store {
         mongo::create_indexes(&self.credentials.0, credentials::indexes()).await?;
         mongo::create_indexes(&self.otps.0, otps::indexes()).await?;
         mongo::create_indexes(&self.sessions.0, sessions::indexes()).await?;
-        mongo::create_indexes(&self.limits.0, limits::indexes()).await
+        self.limits.create_indexes().await
     }
 }
 

@@ -9,6 +9,7 @@ pub mod config;
 pub mod error;
 pub mod http;
 pub mod id;
+pub mod limit;
 pub mod mongo;
 pub mod nats;
 pub mod outbox;

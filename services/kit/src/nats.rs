@@ -201,6 +201,14 @@ async fn ensure_stream(
     }
 }
 
+/// Returns the headers of an event.
+fn headers(request_id: &str) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(REQUEST_ID, request_id);
+    trace::inject_event(&mut headers);
+    headers
+}
+
 /// Publishes events.
 #[derive(Clone)]
 pub struct Publisher {
@@ -255,16 +263,31 @@ impl Publisher {
             Arc::clone(&self.in_flight).try_acquire_owned().map_err(|_| PublishError::Busy)?;
         let payload =
             event.payload.as_ref().ok_or_else(|| PublishError::NoPayload(event.id.clone()))?;
-        let mut headers = HeaderMap::new();
-        headers.insert(REQUEST_ID, request_id);
-        trace::inject_event(&mut headers);
         let message = PublishMessage::build()
             .message_id(&event.id)
-            .headers(headers)
+            .headers(headers(request_id))
             .payload(event.encode_to_vec().into());
         let sending = self.context.send_publish(subject::of(payload), message);
         match tokio::time::timeout(TIMEOUT, sending).await {
             Ok(Ok(acknowledgement)) => Ok(Publishing { acknowledgement, _permit: permit }),
+            Ok(Err(error)) => Err(PublishError::Nats(error.to_string())),
+            Err(_) => Err(PublishError::Timeout),
+        }
+    }
+
+    /// Tells an event that is worthless a second later to whoever listens, and does not wait until they
+    /// have it. Without a connection it is lost.
+    pub async fn tell(&self, event: &Event, request_id: &str) -> Result<(), PublishError> {
+        if !self.is_connected() {
+            return Err(PublishError::NotConnected);
+        }
+        let payload =
+            event.payload.as_ref().ok_or_else(|| PublishError::NoPayload(event.id.clone()))?;
+        let subject = subject::of(payload);
+        let body = event.encode_to_vec().into();
+        let telling = self.client.publish_with_headers(subject, headers(request_id), body);
+        match tokio::time::timeout(TIMEOUT, telling).await {
+            Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(PublishError::Nats(error.to_string())),
             Err(_) => Err(PublishError::Timeout),
         }

@@ -5,7 +5,7 @@
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
-use bson::{DateTime, Document, RawDocumentBuf, doc, oid::ObjectId};
+use bson::{Bson, DateTime, Document, RawDocumentBuf, doc, oid::ObjectId};
 use mongodb::{
     Collection, IndexModel,
     action::{Action as _, FindOneAndUpdate},
@@ -106,7 +106,7 @@ impl<T> std::fmt::Debug for Outbox<T> {
 #[derive(Deserialize)]
 struct Held<T> {
     #[serde(rename = "_id")]
-    id: ObjectId,
+    id: Bson,
     #[serde(default = "Vec::new")]
     outbox: Vec<Entry<T>>,
 }
@@ -127,10 +127,10 @@ impl<T: DeserializeOwned + Send + 'static> Outbox<T> {
     }
 
     /// Announces what waits in a document, beside the caller. What fails is left to the relay.
-    pub fn announce(&self, id: ObjectId) {
-        let outbox = self.clone();
+    pub fn announce(&self, id: impl Into<Bson>) {
+        let (outbox, id) = (self.clone(), id.into());
         let work = async move {
-            let claimed = outbox.claim(doc! { "_id": id }, None).await;
+            let claimed = outbox.claim(doc! { "_id": &id }, None).await;
             let outcome = match claimed {
                 Ok(Some(document)) => outbox.empty(document).await,
                 // Nothing waits any more, or whoever has the document finds this change as well.
@@ -222,7 +222,7 @@ impl<T: DeserializeOwned + Send + 'static> Outbox<T> {
     /// Takes announced changes out, and lets go of the document unless others wait in it. Returns it then.
     async fn settle(
         &self,
-        id: ObjectId,
+        id: Bson,
         announced: &[ObjectId],
         lease: Duration,
     ) -> Result<Option<RawDocumentBuf>, MongoError> {
@@ -230,7 +230,7 @@ impl<T: DeserializeOwned + Send + 'static> Outbox<T> {
         let outbox = doc! { "$ifNull": ["$outbox", []] };
         let left = doc! { "$filter": { "input": outbox, "as": "entry", "cond": is_left } };
         let is_empty = doc! { "$eq": ["$outbox", []] };
-        let unless_empty = |value: bson::Bson| -> Document {
+        let unless_empty = |value: Bson| -> Document {
             doc! { "$cond": [&is_empty, "$$REMOVE", value] }
         };
         let update = vec![
