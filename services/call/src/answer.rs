@@ -1,0 +1,34 @@
+//! Answering and declining calls.
+
+use bson::DateTime;
+use chat_kit::id::UserId;
+
+use crate::{
+    Service,
+    error::Error,
+    state::{Call, CallId, Party},
+};
+
+impl Service {
+    /// Takes a call on one socket of the callee. Of several at once, one alone gets it.
+    pub(crate) async fn answer(
+        &self,
+        id: &CallId,
+        by: &Party,
+        answer: &str,
+        now: DateTime,
+    ) -> Result<Call, Error> {
+        let spans = self.spans();
+        self.change(id, now, |call| call.answer(by, answer, spans, now).map(Some)).await
+    }
+
+    /// Refuses a call that rings.
+    pub(crate) async fn decline(
+        &self,
+        id: &CallId,
+        by: UserId,
+        now: DateTime,
+    ) -> Result<Call, Error> {
+        self.change(id, now, |call| call.decline(by)).await
+    }
+}

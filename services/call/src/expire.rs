@@ -1,0 +1,63 @@
+//! What time does with calls: those that ring too long end, those end whose sockets have left, and hang-ups
+//! that were held take effect. Every replica looks; the guarded update of a step is its claim, so that one
+//! alone makes it.
+
+use std::time::Duration;
+
+use bson::DateTime;
+use chat_kit::shutdown::Lifecycle;
+use tokio::time::MissedTickBehavior;
+
+use crate::{Service, error::Error, state::Call};
+
+/// How often a replica looks.
+const INTERVAL: Duration = Duration::from_millis(250);
+/// Calls that it looks at together.
+const AT_ONCE: u32 = 64;
+
+impl Service {
+    /// Does what is due until the soft stop.
+    pub(crate) async fn expire(self, life: Lifecycle) -> anyhow::Result<()> {
+        let mut ticks = tokio::time::interval(INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = life.stopping() => return Ok(()),
+            }
+            if let Err(error) = self.do_what_is_due(&life).await {
+                tracing::warn!(%error, "what is due for calls waits");
+            }
+        }
+    }
+
+    /// Does what is due now. A call that is in the way of the others is passed over until the next time.
+    async fn do_what_is_due(&self, life: &Lifecycle) -> Result<(), Error> {
+        loop {
+            let now = DateTime::now();
+            let calls = self.store.calls().due(now, AT_ONCE).await?;
+            let mut has_done = false;
+            for call in &calls {
+                has_done |= self.do_due(call, now).await?;
+            }
+            let are_more = u32::try_from(calls.len()).is_ok_and(|count| count == AT_ONCE);
+            if !are_more || !has_done || life.is_stopping() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Does what is due of a call; says whether this replica did.
+    async fn do_due(&self, call: &Call, now: DateTime) -> Result<bool, Error> {
+        let Some(step) = call.due(now) else {
+            tracing::error!(call_id = %call.id, "a call is due and nothing is to be done");
+            return Ok(false);
+        };
+        let calls = self.store.calls();
+        let changed = calls.step_if_due(call, &step, self.calls.retention, now).await?;
+        if changed.is_some() && step.is_announced() {
+            self.outbox.announce(&call.id);
+        }
+        Ok(changed.is_some())
+    }
+}

@@ -1,0 +1,49 @@
+//! The sockets that calls are bound to: their leases, and who takes over when one has left.
+
+use std::collections::HashMap;
+
+use bson::DateTime;
+use chat_kit::{id::UserId, time::after};
+
+use crate::{
+    Service,
+    error::Error,
+    state::{Call, Party},
+    store::calls::Held,
+};
+
+impl Service {
+    /// Holds sockets that are there for another lease; returns those that no call needs any more.
+    pub(crate) async fn renew(&self, held: Vec<Held>, now: DateTime) -> Result<Vec<Held>, Error> {
+        if held.is_empty() {
+            return Ok(held);
+        }
+        let calls = self.store.calls();
+        calls.renew(&held, after(now, self.calls.lease)).await?;
+        let live = calls.live(&held).await?;
+        let live: HashMap<_, _> = live.into_iter().map(|call| (call.id.clone(), call)).collect();
+        let is_needed =
+            |held: &Held| live.get(&held.call_id).is_some_and(|call| call.needs(&held.socket_id));
+        Ok(held.into_iter().filter(|held| !is_needed(held)).collect())
+    }
+
+    /// Takes note of a user's new socket; returns the call that needs it, if one does.
+    pub(crate) async fn attach(&self, by: &Party, now: DateTime) -> Result<Option<Call>, Error> {
+        let spans = self.spans();
+        let rule = |call: &Call| call.attach(by, spans, now);
+        let call = self.change_live(by.user_id, now, rule).await?;
+        Ok(call.filter(|call| call.needs(&by.socket_id)))
+    }
+
+    /// Takes note of the end of a user's socket.
+    pub(crate) async fn detach(
+        &self,
+        user: UserId,
+        socket_id: &str,
+        now: DateTime,
+    ) -> Result<(), Error> {
+        let spans = self.spans();
+        let rule = |call: &Call| call.detach(user, socket_id, spans, now);
+        self.change_live(user, now, rule).await.map(drop)
+    }
+}

@@ -1,0 +1,191 @@
+//! Who may do what with a call, and what time does with it.
+
+use std::time::Duration;
+
+use bson::DateTime;
+use chat_kit::{
+    id::UserId,
+    time::{after, before},
+};
+
+use super::{Call, EndEvent, EndReason, HeldHangUp, Party, Role, Socket, Spans, State, Step};
+use crate::error::Error;
+
+/// How long a hang-up is held.
+const HOLD: Duration = Duration::from_secs(3);
+/// An answer must be older than this for a hang-up to be held.
+const HELD_AFTER_ANSWER: Duration = Duration::from_secs(5);
+/// Ages of a call at which forgotten screens hang up.
+const HELD_FROM: Duration = Duration::from_secs(58);
+const HELD_UP_TO: Duration = Duration::from_secs(75);
+
+impl Call {
+    /// The callee takes the call on one of his sockets.
+    pub(crate) fn answer(
+        &self,
+        by: &Party,
+        answer: &str,
+        spans: Spans,
+        now: DateTime,
+    ) -> Result<Step, Error> {
+        if self.role(by.user_id)? != Role::Callee {
+            return Err(Error::NotTheCallee);
+        }
+        match self.state {
+            State::Answered => Err(Error::AlreadyAnswered),
+            State::Ended => Err(Error::Ended),
+            // What is over by time is over before a replica says so.
+            State::Ringing if matches!(self.due(now), Some(Step::End { .. })) => Err(Error::Ended),
+            State::Ringing => Ok(Step::Answer {
+                session: by.session.clone(),
+                socket: Socket::held(&by.socket_id, after(now, spans.lease)),
+                answer: answer.to_owned(),
+            }),
+        }
+    }
+
+    /// The callee refuses the call; nothing happens to one that has ended.
+    pub(crate) fn decline(&self, by: UserId) -> Result<Option<Step>, Error> {
+        if self.role(by)? != Role::Callee {
+            return Err(Error::NotTheCallee);
+        }
+        match self.state {
+            State::Answered => Err(Error::AlreadyAnswered),
+            State::Ended => Ok(None),
+            State::Ringing => {
+                let reason = EndReason::Declined;
+                Ok(Some(Step::End { reason, by: Some(by), event: EndEvent::Declined }))
+            }
+        }
+    }
+
+    /// A party hangs up; nothing happens to a call that has ended.
+    pub(crate) fn hang_up(
+        &self,
+        user: UserId,
+        socket_id: &str,
+        may_be_held: bool,
+        spans: Spans,
+        now: DateTime,
+    ) -> Result<Option<Step>, Error> {
+        let role = self.role(user)?;
+        let end = |reason| Ok(Some(Step::End { reason, by: Some(user), event: EndEvent::Ended }));
+        match (self.state, role) {
+            (State::Ended, _) => return Ok(None),
+            (State::Ringing, Role::Callee) => return end(EndReason::Declined),
+            (State::Ringing | State::Answered, _) if !self.side(role).has(socket_id) => {
+                return Err(Error::NotBound);
+            }
+            (State::Ringing, Role::Caller) => return end(EndReason::Cancelled),
+            (State::Answered, _) => {}
+        }
+        let is_of_a_screen = role == Role::Callee && may_be_held;
+        match self.held_hang_up {
+            Some(HeldHangUp { until, is_dropped }) if is_of_a_screen && now < until => {
+                Ok((!is_dropped).then_some(Step::DropHangUps))
+            }
+            // The one that was held takes effect.
+            Some(HeldHangUp { is_dropped: false, .. }) => end(EndReason::HungUp),
+            _ if is_of_a_screen && spans.holds_hang_ups && self.is_time_of_screens(now) => {
+                Ok(Some(Step::HoldHangUp { until: after(now, HOLD) }))
+            }
+            _ => end(EndReason::HungUp),
+        }
+    }
+
+    /// Says whether screens that the callee's client has forgotten hang up about now.
+    fn is_time_of_screens(&self, now: DateTime) -> bool {
+        let was_answered_before =
+            self.answered_at.is_some_and(|at| at < before(now, HELD_AFTER_ANSWER));
+        was_answered_before
+            && after(self.placed_at, HELD_FROM) <= now
+            && now <= after(self.placed_at, HELD_UP_TO)
+    }
+
+    /// Returns the side for which a socket adds a candidate.
+    pub(crate) fn candidate(&self, by: &Party) -> Result<Role, Error> {
+        let role = self.role(by.user_id)?;
+        match (self.state, role) {
+            (State::Ended, _) => Err(Error::Ended),
+            // Which of his sockets will answer is not known yet.
+            (State::Ringing, Role::Callee) => Ok(role),
+            _ if self.side(role).has(&by.socket_id) => Ok(role),
+            _ => Err(Error::NotBound),
+        }
+    }
+
+    /// A socket of a party has come. It takes over from one of its session that has left, or stands by.
+    pub(crate) fn attach(
+        &self,
+        by: &Party,
+        spans: Spans,
+        now: DateTime,
+    ) -> Result<Option<Step>, Error> {
+        let role = self.role(by.user_id)?;
+        let side = self.side(role);
+        let Some(bound) = side.bound.as_ref().filter(|_| side.session == by.session) else {
+            return Ok(None);
+        };
+        let is_over = matches!(self.due(now), Some(Step::End { .. }));
+        if side.has(&by.socket_id) || is_over {
+            return Ok(None);
+        }
+        let socket = Socket::held(&by.socket_id, after(now, spans.lease));
+        Ok(Some(if bound.is_detached {
+            Step::Bind { role, socket }
+        } else {
+            Step::StandBy { role, socket }
+        }))
+    }
+
+    /// A socket of a party has gone.
+    pub(crate) fn detach(
+        &self,
+        user: UserId,
+        socket_id: &str,
+        spans: Spans,
+        now: DateTime,
+    ) -> Result<Option<Step>, Error> {
+        let role = self.role(user)?;
+        let side = self.side(role);
+        if side.standby.as_ref().is_some_and(|standby| standby.id == socket_id) {
+            return Ok(Some(Step::StandDown { role }));
+        }
+        let is_it = |bound: &Socket| bound.id == socket_id && !bound.is_detached;
+        if !side.bound.as_ref().is_some_and(is_it) {
+            return Ok(None);
+        }
+        Ok(Some(match side.standby.as_ref().filter(|standby| standby.held_until > now) {
+            Some(standby) => Step::Bind { role, socket: standby.clone() },
+            None => Step::Detach { role, until: after(now, spans.grace) },
+        }))
+    }
+
+    /// Returns what time does with the call, if anything. Whoever hears of it first does it.
+    pub(crate) fn due(&self, now: DateTime) -> Option<Step> {
+        if !self.is_live {
+            return None;
+        }
+        let end = |reason, by| Step::End { reason, by, event: EndEvent::Ended };
+        if let Some(held) = self.held_hang_up.filter(|held| held.until <= now) {
+            let takes_effect = end(EndReason::HungUp, Some(self.callee.user_id));
+            return Some(if held.is_dropped { Step::ForgetHangUps } else { takes_effect });
+        }
+        if self.ring_until.is_some_and(|until| until <= now) {
+            return Some(end(EndReason::Timeout, None));
+        }
+        let has_left = |role: Role| {
+            let bound = self.side(role).bound.as_ref();
+            bound.filter(|bound| bound.held_until <= now).map(|_| role)
+        };
+        let role = has_left(Role::Caller).or_else(|| has_left(Role::Callee))?;
+        let standby = self.side(role).standby.as_ref().filter(|standby| standby.held_until > now);
+        Some(match standby {
+            Some(standby) => Step::Bind { role, socket: standby.clone() },
+            None => end(EndReason::Disconnect, None),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
