@@ -293,7 +293,7 @@ async fn everything_degrades_as_the_operations_manual_says() {
 /// Every part stands still and goes on, again and again: each answer is right or an error to try again
 /// after, and in the end everything works.
 async fn comes_and_goes(scene: &Scene) {
-    for part in ["mongod", "nats-server", "auth", "user", "conversation", "message"] {
+    for part in ["mongod", "nats-server", "auth", "user", "conversation", "message", "call"] {
         let process = scene.process(part);
         let mut casts = [scene.cast().await, scene.cast().await];
         let flapping = async {

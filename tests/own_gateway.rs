@@ -60,6 +60,7 @@ pub fn config(suite: &TestSuite, nats: &str, listen: SocketAddr) -> Config {
         user: upstream(service(suite, "user")),
         conversation: upstream(service(suite, "conversation")),
         message: upstream(service(suite, "message")),
+        call: upstream(service(suite, "call")),
         limits: chat_local::suite::development_limits(),
         sessions: chat_gateway::config::Sessions::default(),
         http: Http::default(),

@@ -8,6 +8,7 @@ use chat_kit::{
 };
 use chat_proto::v1::{
     auth_service_client::AuthServiceClient, auth_service_server,
+    call_service_client::CallServiceClient, call_service_server,
     conversation_service_client::ConversationServiceClient, conversation_service_server,
     message_service_client::MessageServiceClient, message_service_server,
     user_service_client::UserServiceClient, user_service_server,
@@ -64,8 +65,10 @@ pub struct Clients {
     pub conversation: ConversationServiceClient<Channel>,
     /// Messages.
     pub message: MessageServiceClient<Channel>,
+    /// Calls.
+    pub call: CallServiceClient<Channel>,
     /// Full name of each service, and where to ask for its health.
-    pub health: [(&'static str, HealthClient<Channel>); 4],
+    pub health: [(&'static str, HealthClient<Channel>); 5],
 }
 
 impl Clients {
@@ -84,11 +87,13 @@ impl Clients {
                 .max_decoding_message_size(LARGEST_LIST),
             message: MessageServiceClient::new(channel(&config.message))
                 .max_decoding_message_size(LARGEST_HISTORY),
+            call: CallServiceClient::new(channel(&config.call)),
             health: [
                 health(auth_service_server::SERVICE_NAME, &config.auth),
                 health(user_service_server::SERVICE_NAME, &config.user),
                 health(conversation_service_server::SERVICE_NAME, &config.conversation),
                 health(message_service_server::SERVICE_NAME, &config.message),
+                health(call_service_server::SERVICE_NAME, &config.call),
             ],
         }
     }

@@ -43,6 +43,8 @@ pub struct Config {
     pub conversation: Upstream,
     /// The message service.
     pub message: Upstream,
+    /// The call service.
+    pub call: Upstream,
     /// What HTTP clients may do.
     #[serde(default)]
     pub http: Http,
@@ -57,7 +59,7 @@ pub struct Config {
 impl Config {
     /// Loads the configuration of the process.
     pub fn load() -> Result<Self, ConfigError> {
-        config::load(&["nats", "token", "auth", "user", "conversation", "message"])
+        config::load(&["nats", "token", "auth", "user", "conversation", "message", "call"])
     }
 }
 

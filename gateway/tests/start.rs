@@ -19,7 +19,7 @@ const FAILURE: i32 = 1;
 
 const SECRET: &str = "0c5b3b0c4f0f4f6f9a2d8a51c6f8e7d1";
 
-const COMPLETE: [(&str, &str); 7] = [
+const COMPLETE: [(&str, &str); 8] = [
     ("CHAT_LISTEN", "127.0.0.1:0"),
     ("CHAT_TOKEN__SECRET", SECRET),
     // Port 1 is never listened on.
@@ -28,6 +28,7 @@ const COMPLETE: [(&str, &str); 7] = [
     ("CHAT_USER__URL", "http://127.0.0.1:1"),
     ("CHAT_CONVERSATION__URL", "http://127.0.0.1:1"),
     ("CHAT_MESSAGE__URL", "http://127.0.0.1:1"),
+    ("CHAT_CALL__URL", "http://127.0.0.1:1"),
 ];
 
 /// The process with a complete configuration, changed as given; `None` takes a variable away.
@@ -80,6 +81,7 @@ fn missing_key_ends_the_start_naming_it() {
         ("CHAT_USER__URL", "user.url"),
         ("CHAT_CONVERSATION__URL", "conversation.url"),
         ("CHAT_MESSAGE__URL", "message.url"),
+        ("CHAT_CALL__URL", "call.url"),
     ] {
         let line = refusal(&[(variable, None)], CONFIG);
         assert!(line.contains(key), "{line}");

@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 pub(crate) const SERVICE_PORTS: u16 = 100;
 
 /// The services, in the order of their ports.
-pub(crate) const SERVICES: [&str; 4] = ["auth", "user", "conversation", "message"];
+pub(crate) const SERVICES: [&str; 5] = ["auth", "user", "conversation", "message", "call"];
 
 /// What to start, and with what.
 #[derive(Clone)]
@@ -43,6 +43,12 @@ pub struct Options {
     pub invite: chat_conversation::Invite,
     /// How one-time passwords behave.
     pub otp: chat_auth::Otp,
+    /// How calls go.
+    pub calls: chat_call::Calls,
+    /// How often calls may be placed.
+    pub call_limits: chat_call::Limits,
+    /// Servers that help devices reach each other.
+    pub ice: chat_call::Ice,
     /// How often clients may ask.
     pub limits: chat_gateway::config::Limits,
     /// How often the gateways ask whether the sessions of their sockets live.
@@ -113,8 +119,9 @@ impl Suite {
         let (user, users) = ports.bind_all(replicas).await?;
         let (conversation, conversations) = ports.bind_all(replicas).await?;
         let (message, messages) = ports.bind_all(replicas).await?;
-        let upstreams = [&auth, &user, &conversation, &message].map(|own| upstream(own));
-        let [_, of_users, of_conversations, of_messages] = &upstreams;
+        let (call, calls) = ports.bind_all(replicas).await?;
+        let upstreams = [&auth, &user, &conversation, &message, &call].map(|own| upstream(own));
+        let [_, of_users, of_conversations, of_messages, _] = &upstreams;
         let starting_users = async {
             for listener in users {
                 shared.start_user(listener, of_conversations.clone(), life).await?;
@@ -140,18 +147,26 @@ impl Suite {
             }
             Ok(())
         };
+        let starting_calls = async {
+            for listener in calls {
+                let upstreams = [of_users.clone(), of_conversations.clone()];
+                shared.start_call(listener, upstreams, life).await?;
+            }
+            Ok(())
+        };
         tokio::try_join!(
             starting_users,
             starting_auths,
             starting_conversations,
-            starting_messages
+            starting_messages,
+            starting_calls
         )?;
         let mut gateways = Vec::new();
         for listener in listeners {
             gateways.push(listener.local_addr()?);
             shared.start_gateway(listener, upstreams.clone(), life).await?;
         }
-        let services = SERVICES.into_iter().zip([auth, user, conversation, message]);
+        let services = SERVICES.into_iter().zip([auth, user, conversation, message, call]);
         let services = services.flat_map(|(name, own)| own.into_iter().map(move |at| (name, at)));
         Ok(Self { gateways, services: services.collect() })
     }
@@ -259,10 +274,36 @@ impl Shared {
         Ok(())
     }
 
+    async fn start_call(
+        &self,
+        listener: TcpListener,
+        [user, conversation]: [Upstream; 2],
+        life: &Lifecycle,
+    ) -> anyhow::Result<()> {
+        let config = chat_call::Config {
+            grpc: Grpc::default(),
+            stop: self.stop.clone(),
+            mongo: self.mongo("call"),
+            nats: self.nats(),
+            telemetry: Telemetry::default(),
+            conversation,
+            user,
+            call: self.options.calls.clone(),
+            limits: self.options.call_limits.clone(),
+            ice: self.options.ice.clone(),
+        };
+        let observer = self.options.observer.clone();
+        let service =
+            chat_call::Service::connect(&config, life, observer).await.context("call service")?;
+        let own = life.clone();
+        life.spawn("call service", async move { service.serve(listener, &config, &own).await });
+        Ok(())
+    }
+
     async fn start_gateway(
         &self,
         listener: TcpListener,
-        [auth, user, conversation, message]: [Upstream; 4],
+        [auth, user, conversation, message, call]: [Upstream; 5],
         life: &Lifecycle,
     ) -> anyhow::Result<()> {
         let config = chat_gateway::Config {
@@ -275,6 +316,7 @@ impl Shared {
             user,
             conversation,
             message,
+            call,
             http: chat_gateway::config::Http::default(),
             limits: self.options.limits.clone(),
             sessions: chat_gateway::config::Sessions {
@@ -322,4 +364,16 @@ pub fn development_otp() -> chat_auth::Otp {
     otp.limits.sends_per_address = NonZeroU32::MAX;
     otp.limits.failures_per_address = NonZeroU32::MAX;
     otp
+}
+
+/// Returns how often calls may be placed on a developer's machine: as often as they like, like all else.
+#[must_use]
+pub fn development_call_limits() -> chat_call::Limits {
+    let unlimited = NonZeroU32::MAX;
+    chat_call::Limits {
+        calls_per_minute: unlimited,
+        calls_per_ten_minutes: unlimited,
+        calls_per_pair: unlimited,
+        ..chat_call::Limits::default()
+    }
 }

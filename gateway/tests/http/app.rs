@@ -39,6 +39,7 @@ pub fn config(auth: &str) -> Config {
         user: upstream(NOWHERE),
         conversation: upstream(NOWHERE),
         message: upstream(NOWHERE),
+        call: upstream(NOWHERE),
         http: Http { hold: Duration::ZERO, ..Http::default() },
         limits: Limits::default(),
         sessions: Sessions::default(),

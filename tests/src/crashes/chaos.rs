@@ -12,8 +12,8 @@ use tokio::time::{Instant, sleep};
 use super::random::Random;
 
 /// What is killed, each as often as the others: whichever of its processes runs.
-const KINDS: [&str; 7] =
-    ["message", "conversation", "auth", "user", "gateway", "nats-server", "mongod"];
+const KINDS: [&str; 8] =
+    ["message", "conversation", "auth", "user", "call", "gateway", "nats-server", "mongod"];
 /// Shortest pause between two kills, and how much longer it may be, in milliseconds.
 const PAUSE: (usize, usize) = (1000, 1000);
 /// How long a process may take to run again, the longest pause before its start included.

@@ -19,6 +19,13 @@ const LIMITS: [&str; 10] = [
     "CHAT_LIMITS__EVENTS__BURST",
 ];
 
+/// How often calls may be placed.
+const CALL_LIMITS: [&str; 3] = [
+    "CHAT_LIMITS__CALLS_PER_MINUTE",
+    "CHAT_LIMITS__CALLS_PER_TEN_MINUTES",
+    "CHAT_LIMITS__CALLS_PER_PAIR",
+];
+
 /// Returns the variables of a service.
 pub(super) fn service(
     name: &str,
@@ -55,6 +62,16 @@ pub(super) fn service(
                 ("CHAT_INVITE__SECRET_FILE", secret),
             ]);
         }
+        "call" => {
+            // As `suite::development_call_limits` has them.
+            let limits = CALL_LIMITS.map(|key| (key, u32::MAX.to_string()));
+            variables.extend(limits);
+            variables.extend([
+                ("CHAT_NATS__URL", options.nats_url.clone()),
+                ("CHAT_USER__URL", addresses.urls("user")),
+                ("CHAT_CONVERSATION__URL", addresses.urls("conversation")),
+            ]);
+        }
         "user" | "message" => variables.extend([
             ("CHAT_NATS__URL", options.nats_url.clone()),
             ("CHAT_CONVERSATION__URL", addresses.urls("conversation")),
@@ -75,6 +92,7 @@ pub(super) fn gateway(address: SocketAddr, options: &Options, addresses: &Addres
         ("CHAT_USER__URL", addresses.urls("user")),
         ("CHAT_CONVERSATION__URL", addresses.urls("conversation")),
         ("CHAT_MESSAGE__URL", addresses.urls("message")),
+        ("CHAT_CALL__URL", addresses.urls("call")),
     ]);
     // As `suite::development_limits` has them.
     let limits = LIMITS.map(|key| (key, u32::MAX.to_string()));

@@ -29,7 +29,7 @@ pub const MOST_GATEWAYS: u16 = 3;
 /// Distance between the first gateway's port and the first service's.
 pub const SERVICE_PORTS: u16 = 100;
 /// Auth, user, conversation and message.
-pub const SERVICES: u16 = 4;
+pub const SERVICES: u16 = 5;
 /// Replicas of them that a test may start.
 pub const MOST_REPLICAS: u16 = 2;
 
