@@ -1,0 +1,100 @@
+//! What becomes of a call is announced: once it is stored, in order, whatever dies.
+
+use bson::{Bson, DateTime, Document, doc, oid::ObjectId};
+use chat_proto::v1::{CallState, event::Payload};
+
+use crate::{
+    ear::Ear,
+    support::{ANSWER, OFFER, eventually, start},
+};
+
+fn long_ago() -> DateTime {
+    DateTime::from_millis(DateTime::now().timestamp_millis() - 60_000)
+}
+
+/// An announcement that somebody who died left behind.
+fn left(kind: &str, socket: Option<&str>) -> Document {
+    let mut change = doc! { "kind": kind };
+    if let Some(socket) = socket {
+        change.insert("socket_id", socket);
+    }
+    doc! { "_id": ObjectId::new(), "at": long_ago(), "change": change }
+}
+
+#[tokio::test]
+async fn what_a_crash_left_behind_is_announced_whole_and_in_order() {
+    let (suite, mut ear) = (start().await, Ear::open().await);
+    let (ada, grace) = suite.pair().await;
+    let id = suite.ring(0, &ada, &grace).await.expect("it rings").id;
+    suite.add(&ada, &id, "1").await.expect("added");
+    suite.add(&grace, &id, "2").await.expect("added");
+    suite.answer(0, &grace, &id).await.expect("answered");
+    ear.hear_answered(&id).await;
+    let is_settled = async || !suite.document(&id).await.contains_key("outbox_until");
+    eventually("both are announced", is_settled).await;
+
+    // All three steps were stored, and everybody who would have announced them has died.
+    let entries =
+        [left("placed", None), left("answered", Some(&grace.socket)), left("ended", None)];
+    suite
+        .alter(
+            &id,
+            doc! {
+                "$set": {
+                    "state": "ended",
+                    "is_live": false,
+                    "ended_at": DateTime::now(),
+                    "end_reason": "hung_up",
+                    "ended_by": ada.user,
+                    "outbox": entries.clone().map(Bson::from).to_vec(),
+                    "outbox_until": long_ago(),
+                },
+                "$unset": { "due_at": "" },
+            },
+        )
+        .await;
+    let mut heard = Vec::new();
+    for entry in &entries {
+        let event = ear.hear(&id).await;
+        let change = entry.get_object_id("_id").expect("an id");
+        assert_eq!(event.id, format!("{id}:changed:{change}"));
+        heard.push(event.payload.expect("a payload"));
+    }
+    let [Payload::CallPlaced(placed), Payload::CallAnswered(answered), Payload::CallEnded(ended)] =
+        heard.as_slice()
+    else {
+        panic!("{heard:?}")
+    };
+    assert_eq!(placed.sdp, OFFER);
+    assert_eq!((answered.sdp.as_str(), &answered.socket_id), (ANSWER, &grace.socket));
+    assert_eq!(answered.caller_candidates, ["1"]);
+    assert_eq!(answered.callee_candidates, ["2"]);
+    assert_eq!(ended.by, ada.user.to_string());
+    // Each says what the call was then.
+    let states =
+        [&placed.call, &answered.call, &ended.call].map(|call| call.as_ref().expect("it").state());
+    assert_eq!(states, [CallState::Ringing, CallState::Answered, CallState::Ended]);
+    assert_eq!(placed.call.as_ref().expect("it").answered_at, None);
+    assert_eq!(answered.call.as_ref().expect("it").ended_at, None);
+    let is_stripped = async || {
+        let document = suite.document(&id).await;
+        !document.contains_key("outbox") && !document.contains_key("offer")
+    };
+    eventually("nothing is left", is_stripped).await;
+}
+
+#[tokio::test]
+async fn call_of_a_replica_that_died_is_announced_and_ended_by_another() {
+    let (suite, mut ear) = (start().await, Ear::open().await);
+    let (ada, grace) = suite.pair().await;
+    let id = suite.ring(0, &ada, &grace).await.expect("it rings").id;
+    ear.hear(&id).await;
+    let is_settled = async || !suite.document(&id).await.contains_key("outbox_until");
+    eventually("it is announced", is_settled).await;
+    suite.replicas[0].stop();
+    suite.replicas[0].ended(std::time::Duration::from_secs(5)).await.expect("ended");
+    // It stored the end that time brought, and died before it had said so; and it rang too long.
+    suite.alter(&id, doc! { "$set": { "ring_until": long_ago(), "due_at": long_ago() } }).await;
+    assert_eq!(ear.hear_end(&id).await, "timeout");
+    suite.ring(1, &grace, &ada).await.expect("it rings: both are free");
+}
