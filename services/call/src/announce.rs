@@ -1,6 +1,8 @@
 //! Announces what becomes of calls, from what stands in their documents. What it says of a call is as it was
 //! at that moment, however late it comes.
 
+use std::time::Duration;
+
 use anyhow::Context as _;
 use bson::{DateTime, oid::ObjectId};
 use chat_kit::{
@@ -21,6 +23,9 @@ use crate::{
         calls::{COLLECTION, Calls},
     },
 };
+
+/// How long what a replica was about to announce waits when it dies: not much of the time that a call rings.
+const LEASE: Duration = Duration::from_secs(5);
 
 /// Who ended a call that nobody ended, in its event.
 const BY_TIMEOUT: &str = "timeout";
@@ -53,7 +58,7 @@ pub(crate) enum ChangeKind {
 
 /// Returns what announces the changes of the collection.
 pub(crate) fn outbox(calls: Calls, publisher: Publisher, life: &Lifecycle) -> Outbox<Change> {
-    Outbox::new(calls.documents(), life, move |document, entry: Entry<Change>| {
+    let outbox = Outbox::new(calls.documents(), life, move |document, entry: Entry<Change>| {
         let (calls, publisher) = (calls.clone(), publisher.clone());
         async move {
             let call: Call = store::read(COLLECTION, &document)?;
@@ -67,7 +72,8 @@ pub(crate) fn outbox(calls: Calls, publisher: Publisher, life: &Lifecycle) -> Ou
             }
             Ok(())
         }
-    })
+    });
+    outbox.with_lease(LEASE)
 }
 
 /// Builds the event of a change.

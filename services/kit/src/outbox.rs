@@ -87,12 +87,14 @@ pub struct Outbox<T> {
     documents: Collection<RawDocumentBuf>,
     announce: Arc<Announce<T>>,
     life: Lifecycle,
+    lease: Duration,
 }
 
 impl<T> Clone for Outbox<T> {
     fn clone(&self) -> Self {
         let announce = Arc::clone(&self.announce);
-        Self { documents: self.documents.clone(), announce, life: self.life.clone() }
+        let (documents, life) = (self.documents.clone(), self.life.clone());
+        Self { documents, announce, life, lease: self.lease }
     }
 }
 
@@ -123,7 +125,14 @@ impl<T: DeserializeOwned + Send + 'static> Outbox<T> {
     {
         let announce =
             Arc::new(move |document, entry| -> Announcing { Box::pin(announce(document, entry)) });
-        Self { documents, announce, life: life.clone() }
+        Self { documents, announce, life: life.clone(), lease: LEASE }
+    }
+
+    /// Lets whoever announces have a document for this long, instead of 15 seconds: what he leaves behind
+    /// when he dies waits no longer.
+    #[must_use]
+    pub fn with_lease(self, lease: Duration) -> Self {
+        Self { lease, ..self }
     }
 
     /// Announces what waits in a document, beside the caller. What fails is left to the relay.
@@ -188,7 +197,7 @@ impl<T: DeserializeOwned + Send + 'static> Outbox<T> {
             "outbox.0": { "$exists": true },
             "outbox_until": { "$not": { "$gt": now } },
         });
-        let take = doc! { "$set": { "outbox_until": after(now, LEASE) } };
+        let take = doc! { "$set": { "outbox_until": after(now, self.lease) } };
         let claim = self.documents.find_one_and_update(filter, take);
         let claim = claim.optional(hint, FindOneAndUpdate::hint);
         within(claim.return_document(ReturnDocument::After)).await
@@ -209,7 +218,7 @@ impl<T: DeserializeOwned + Send + 'static> Outbox<T> {
                 }
                 announced.push(id);
             }
-            let lease = if failure.is_some() { PAUSE } else { LEASE };
+            let lease = if failure.is_some() { PAUSE } else { self.lease };
             let rest = self.settle(held.id, &announced, lease).await?;
             if let Some(error) = failure {
                 return Err(error);

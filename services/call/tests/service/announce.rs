@@ -98,3 +98,19 @@ async fn call_of_a_replica_that_died_is_announced_and_ended_by_another() {
     assert_eq!(ear.hear_end(&id).await, "timeout");
     suite.ring(1, &grace, &ada).await.expect("it rings: both are free");
 }
+
+#[tokio::test]
+async fn replica_that_dies_holds_an_announcement_for_five_seconds_at_most() {
+    let (suite, mut ear) = (start().await, Ear::open().await);
+    let (ada, grace) = suite.pair().await;
+    let id = suite.ring(0, &ada, &grace).await.expect("it rings").id;
+    ear.hear(&id).await;
+    let latest = DateTime::now().timestamp_millis() + 5000;
+    let commands = suite.commands.lock().expect("not poisoned");
+    let claim = |command: &Document| {
+        let set = command.get_document("update").ok()?.get_document("$set").ok()?;
+        set.get_datetime("outbox_until").ok().map(|until| until.timestamp_millis())
+    };
+    let held: Vec<i64> = commands.iter().filter_map(claim).collect();
+    assert!(!held.is_empty() && held.iter().all(|until| *until <= latest), "{held:?} {latest}");
+}
