@@ -1,10 +1,9 @@
 //! Stories over the whole suite: real MongoDB and NATS, all services, always at least two gateways.
 
-use chat_e2e::harness;
+use chat_e2e::{harness, proxy};
 
 mod own_gateway;
 mod polling;
-mod proxy;
 
 mod announcing;
 mod authorization;

@@ -137,7 +137,7 @@ async fn conversations(world: &World, route: (&str, &str)) -> Vec<Asked> {
             all.extend(world.paged(path).await);
             all
         }
-        ("GET", path @ "/conversations") => vec![world.read(path)],
+        ("GET", path @ ("/conversations" | "/chat-requests")) => vec![world.read(path)],
         ("POST", path @ "/api/conversations") => {
             let mut members = world.crowd();
             members.push(&stranger.id);
@@ -180,7 +180,6 @@ async fn conversations(world: &World, route: (&str, &str)) -> Vec<Asked> {
             all.extend(world.paged(path).await);
             all
         }
-        ("GET", path @ "/chat-requests") => vec![world.read(path)],
         ("POST", "/api/conversations/chat-requests/{id}/accept") => {
             let path =
                 format!("/api/conversations/chat-requests/{}/accept", world.is_asked().await);

@@ -7,6 +7,10 @@ use std::{
 };
 
 use chat_e2e::harness::{Person, eventually, new_phone, text};
+use chat_kit::{
+    config::{Mongo, Secret},
+    mongo,
+};
 use chat_local::testing::{self, TestSuite};
 use jsonwebtoken::{EncodingKey, Header, encode};
 use mongodb::{
@@ -55,8 +59,10 @@ pub struct Databases {
 
 impl Databases {
     pub async fn of(suite: &TestSuite) -> Self {
-        let uri = &testing::servers().await.mongodb_uri;
-        let client = Client::with_uri_str(uri).await.expect("a client");
+        let uri = Secret::new(&testing::servers().await.mongodb_uri);
+        let config = Mongo { uri, database: None };
+        let database = mongo::connect(&config, "costs", None).await.expect("mongodb answers");
+        let client = database.client().clone();
         let mut services: Vec<&'static str> =
             suite.services.iter().map(|(service, _)| *service).collect();
         services.dedup();
@@ -292,7 +298,7 @@ impl World {
         let number = self.taken.fetch_add(1, Ordering::Relaxed);
         let (id, phone) = self.strangers.get(number).expect("enough strangers").clone();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
-        let ends = (now + Duration::from_secs(3600)).as_secs();
+        let ends = (now + Duration::from_hours(1)).as_secs();
         let claims = json!({ "uid": id, "exp": ends });
         let token = encode(&Header::default(), &claims, &self.key).expect("a token");
         let mut stranger = self.caller.clone();

@@ -8,6 +8,7 @@ mod check;
 mod client;
 mod random;
 mod record;
+pub mod soak;
 
 use std::{
     fmt::Write as _,
@@ -18,7 +19,7 @@ use std::{
 };
 
 use chat_local::{build_directory, keep::Say, testing};
-use futures_util::future::{join_all, try_join_all};
+use futures_util::{StreamExt as _, TryStreamExt as _, future::join_all, stream};
 use parking_lot::Mutex;
 use tokio::{
     sync::watch,
@@ -29,7 +30,7 @@ use tokio::{
 use self::{
     account::Account,
     check::{Conversation, History},
-    client::{Client, Phase},
+    client::{Client, Habits, Phase},
     random::Random,
     record::{Dialect, Record},
 };
@@ -42,6 +43,8 @@ const OLD_CLIENTS: usize = 2;
 const REPLICAS: u16 = 2;
 /// How long the suite may take, once nothing is killed any more, until all is answered and heard.
 const RECOVERY: Duration = Duration::from_mins(2);
+/// Requests under way at once before and after the story.
+const AT_ONCE: usize = 16;
 /// What is not right yet is shown up to so many lines.
 const MOST_SHOWN: usize = 3;
 /// Pause between two looks whether that is so.
@@ -74,6 +77,16 @@ pub struct Outcome {
     pub violations: Vec<String>,
 }
 
+/// How many people of which kinds take part.
+#[derive(Clone, Copy, Debug)]
+struct Size {
+    clients: usize,
+    /// How many of them are of the old families and declare nothing.
+    old_clients: usize,
+    /// How many groups there are beside the direct conversations; everybody is in one, if there are any.
+    groups: usize,
+}
+
 /// Who takes part, and what is known of them.
 struct Cast {
     accounts: Vec<Account>,
@@ -92,11 +105,13 @@ pub async fn run(plan: Plan) -> anyhow::Result<Outcome> {
     });
     let suite = Box::pin(testing::processes(REPLICAS, &say)).await;
     let gateways = [suite.suite.gateways[0].address, suite.suite.gateways[1].address];
-    let cast = Cast::new(gateways).await?;
+    let size = Size { clients: CLIENTS, old_clients: OLD_CLIENTS, groups: 0 };
+    let cast = Cast::new(gateways, size).await?;
     let mut random = Random::new(plan.seed);
 
     let (phase, phases) = watch::channel(Phase::Sending);
-    let clients = cast.start(start, &phases, &mut random);
+    let part = |_| (gateways, Habits::default());
+    let clients = cast.start(start, &phases, &mut random, part);
     let kills = chaos::kill(&suite, plan.kills, start, &mut random).await?;
     phase.send_replace(Phase::Finishing);
     let (violations, course) = cast.recovered().await;
@@ -109,7 +124,7 @@ pub async fn run(plan: Plan) -> anyhow::Result<Outcome> {
     writeln!(summary, "kills: {}", kills.summary())?;
     writeln!(summary, "{course}seed {}", plan.seed)?;
     if !violations.is_empty() {
-        let kept = keep_logs(&suite.logs, plan.seed)?;
+        let kept = keep_logs(&suite.logs, "crashes", plan.seed)?;
         let (kills, deaths) = (kills.lines(), deaths.lock().join("\n"));
         writeln!(summary, "logs {}\nkills\n{kills}\ndeaths\n{deaths}", kept.display())?;
     }
@@ -117,12 +132,16 @@ pub async fn run(plan: Plan) -> anyhow::Result<Outcome> {
 }
 
 impl Cast {
-    async fn new(gateways: [SocketAddr; 2]) -> anyhow::Result<Self> {
-        let accounts = (0..CLIENTS).map(|number| Account::new(number, gateways[number % 2]));
-        let accounts = try_join_all(accounts).await?;
-        let conversations = Arc::new(open_conversations(&accounts, gateways[0]).await?);
+    async fn new(gateways: [SocketAddr; 2], size: Size) -> anyhow::Result<Self> {
+        let accounts = stream::iter(0..size.clients)
+            .map(|number| Account::new(number, gateways[number % 2]))
+            .buffered(AT_ONCE)
+            .try_collect::<Vec<_>>()
+            .await?;
+        let conversations = open_conversations(&accounts, gateways[0], size.groups).await?;
+        let conversations = Arc::new(conversations);
         let record = |account: &Account| {
-            let is_old = account.number < OLD_CLIENTS;
+            let is_old = account.number < size.old_clients;
             let dialect = if is_old { Dialect::Undeclared } else { Dialect::Unified };
             Arc::new(Mutex::new(Record::new(account, dialect)))
         };
@@ -130,17 +149,20 @@ impl Cast {
         Ok(Self { accounts, gateways, conversations, records })
     }
 
-    /// Lets the clients begin.
+    /// Lets the clients begin, each with its part: how it reaches the gateways, and its habits.
     fn start(
         &self,
         start: Instant,
         phases: &watch::Receiver<Phase>,
         random: &mut Random,
+        part: impl Fn(usize) -> ([SocketAddr; 2], Habits),
     ) -> Vec<JoinHandle<()>> {
         let clients = self.accounts.iter().zip(&self.records).map(|(account, record)| {
+            let (gateways, habits) = part(account.number);
             let client = Client::new(
                 account.clone(),
-                self.gateways,
+                habits,
+                gateways,
                 Arc::clone(&self.conversations),
                 Arc::clone(record),
                 Random::new(random.next()),
@@ -165,7 +187,7 @@ impl Cast {
             let violations = self.violations(is_over).await;
             // Writing to a text cannot fail.
             let at = begun.elapsed().as_secs_f64();
-            writeln!(course, "{at:8.1} s after the last kill: {} not right yet", violations.len())
+            writeln!(course, "{at:8.1} s after the last blow: {} not right yet", violations.len())
                 .ok();
             for violation in violations.iter().take(MOST_SHOWN) {
                 writeln!(course, "         {violation}").ok();
@@ -195,34 +217,43 @@ impl Cast {
 
     /// Reads every conversation whole.
     async fn histories(&self) -> anyhow::Result<Vec<History>> {
-        let read = self.conversations.iter().map(async |conversation| {
+        let read = stream::iter(self.conversations.iter()).map(async |conversation| {
             let reader = &self.accounts[conversation.members[0]];
             let read = reader.history(self.gateways[0], Dialect::Unified, &conversation.id, 0);
-            read.await?.into_iter().map(|message| Ok(serde_json::from_value(message)?)).collect()
+            let messages = read.await?.into_iter();
+            messages.map(|message| Ok(serde_json::from_value(message)?)).collect()
         });
-        try_join_all(read).await
+        read.buffered(AT_ONCE).try_collect().await
     }
 }
 
-/// Opens the conversations: everybody talks with both neighbours and with the one opposite.
+/// Opens the conversations: everybody talks with both neighbours and with the one opposite, and in one of
+/// the groups.
 async fn open_conversations(
     accounts: &[Account],
     gateway: SocketAddr,
+    groups: usize,
 ) -> anyhow::Result<Vec<Conversation>> {
-    let next = |one: usize| (one, (one + 1) % CLIENTS);
-    let opposite = |one: usize| (one, one + CLIENTS / 2);
-    let pairs = (0..CLIENTS).map(next).chain((0..CLIENTS / 2).map(opposite));
-    let mut conversations = Vec::new();
-    for (one, other) in pairs {
-        let id = accounts[one].open(gateway, &accounts[other]).await?;
-        conversations.push(Conversation { id, members: [one, other] });
-    }
-    Ok(conversations)
+    let count = accounts.len();
+    let next = |one: usize| vec![one, (one + 1) % count];
+    let opposite = |one: usize| vec![one, one + count / 2];
+    let pairs = (0..count).map(next).chain((0..count / 2).map(opposite));
+    let group = |first: usize| (first..count).step_by(groups).collect();
+    let members: Vec<Vec<usize>> = pairs.chain((0..groups).map(group)).collect();
+    let opened = stream::iter(members).map(async |members| {
+        let one = &accounts[members[0]];
+        let id = match members[..] {
+            [_, other] => one.open(gateway, &accounts[other]).await?,
+            _ => one.group(gateway, members[1..].iter().map(|other| &accounts[*other])).await?,
+        };
+        anyhow::Ok(Conversation { id, members })
+    });
+    opened.buffered(AT_ONCE).try_collect().await
 }
 
 /// Keeps the logs of a run where later ones do not sweep them away.
-fn keep_logs(logs: &Path, seed: u64) -> anyhow::Result<PathBuf> {
-    let kept = build_directory()?.join(format!("crashes-{seed}"));
+fn keep_logs(logs: &Path, story: &str, seed: u64) -> anyhow::Result<PathBuf> {
+    let kept = build_directory()?.join(format!("{story}-{seed}"));
     std::fs::rename(logs, &kept)?;
     Ok(kept)
 }

@@ -3,4 +3,5 @@
 
 pub mod crashes;
 pub mod harness;
+pub mod proxy;
 pub mod socket;

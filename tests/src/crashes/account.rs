@@ -50,6 +50,18 @@ impl Account {
         text(&answer["conversation"]["_id"])
     }
 
+    /// Makes a group with others and returns its id.
+    pub(super) async fn group(
+        &self,
+        gateway: SocketAddr,
+        others: impl Iterator<Item = &Self>,
+    ) -> anyhow::Result<String> {
+        let others: Vec<&str> = others.map(|other| other.id.as_str()).collect();
+        let body = json!({ "type": "group", "participants": others });
+        let answer = self.ok(gateway, Method::POST, "/api/conversations", &body).await?;
+        text(&answer["conversation"]["_id"])
+    }
+
     /// Posts a message; returns the answer, whatever it says.
     pub(super) async fn post(
         &self,

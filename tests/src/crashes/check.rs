@@ -12,11 +12,11 @@ use serde::Deserialize;
 
 use super::record::{Connection, Dialect, Heard, Read, Record, Sent};
 
-/// A conversation of two clients.
+/// A conversation of clients.
 #[derive(Debug)]
 pub(super) struct Conversation {
     pub(super) id: String,
-    pub(super) members: [usize; 2],
+    pub(super) members: Vec<usize>,
 }
 
 /// The whole history of a conversation, in order.

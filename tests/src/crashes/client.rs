@@ -41,6 +41,9 @@ const RETURN_PAUSE: (usize, usize) = (50, 250);
 /// An acknowledgement that takes longer breaks a promise: several calls of five seconds wait for one
 /// another at most.
 const LONGEST_ANSWER: Duration = Duration::from_secs(30);
+/// One in so many connections is not closed when its client leaves, but forgotten, for so long.
+const FORGOTTEN: usize = 4;
+const FORGOTTEN_FOR: Duration = Duration::from_secs(30);
 /// Failures that a client may be told while processes die.
 const TRANSIENT: [&str; 3] = ["unavailable", "timeout", "too_many_events"];
 
@@ -55,9 +58,21 @@ pub(super) enum Phase {
     Over,
 }
 
+/// What a client does beside sending as fast as it may.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Habits {
+    /// Mean time from one new message to the next; none where absent.
+    pub(super) pace: Option<Duration>,
+    /// Mean time until it leaves without a word, and how long it is away then; it stays where absent.
+    pub(super) stay: Option<(Duration, Duration)>,
+}
+
 /// A client.
 pub(super) struct Client {
     account: Account,
+    habits: Habits,
+    /// When it writes its next message, where it has a pace.
+    next_message: Instant,
     gateways: [SocketAddr; 2],
     conversations: Arc<Vec<Conversation>>,
     /// Indices of those that it is a member of.
@@ -90,6 +105,7 @@ struct Session {
 impl Client {
     pub(super) fn new(
         account: Account,
+        habits: Habits,
         gateways: [SocketAddr; 2],
         conversations: Arc<Vec<Conversation>>,
         record: Arc<Mutex<Record>>,
@@ -103,6 +119,8 @@ impl Client {
         let dialect = record.lock().dialect;
         Self {
             account,
+            habits,
+            next_message: Instant::now(),
             gateways,
             conversations,
             own,
@@ -120,6 +138,9 @@ impl Client {
     /// Sends and hears until the story is over.
     pub(super) async fn run(mut self, start: Instant, mut phase: watch::Receiver<Phase>) {
         self.start = start;
+        if let Some(pace) = self.habits.pace {
+            self.next_message = Instant::now() + self.about(pace);
+        }
         let mut turn = self.account.number;
         while *phase.borrow() != Phase::Over {
             let gateway = turn % self.gateways.len();
@@ -128,8 +149,11 @@ impl Client {
             if self.dialect == Dialect::Unified {
                 auth["clientType"] = "unified".into();
             }
+            let mut away = Duration::ZERO;
             match socket::connect(self.gateways[gateway], &auth, WITHIN).await {
-                Ok((sender, receiver)) => self.serve(gateway, sender, receiver, &mut phase).await,
+                Ok((sender, receiver)) => {
+                    away = self.serve(gateway, sender, receiver, &mut phase).await;
+                }
                 Err(ConnectError::Refused(reason)) => {
                     self.fault(&format!("gateway {gateway} refused the namespace: {reason}"));
                 }
@@ -139,18 +163,28 @@ impl Client {
                 }),
             }
             let pause = RETURN_PAUSE.0 + self.random.below(RETURN_PAUSE.1);
-            sleep(Duration::from_millis(u64::try_from(pause).unwrap_or_default())).await;
+            sleep(away + Duration::from_millis(u64::try_from(pause).unwrap_or_default())).await;
         }
     }
 
-    /// Uses a connection until it ends or the story is over.
+    /// Returns a time about as long as this, the same on average.
+    fn about(&mut self, mean: Duration) -> Duration {
+        let most = usize::try_from(mean.as_millis()).unwrap_or(usize::MAX).max(1);
+        let some = u64::try_from(self.random.below(most)).unwrap_or_default();
+        mean / 2 + Duration::from_millis(some)
+    }
+
+    /// Uses a connection until it ends, the client leaves, or the story is over. Returns how long the
+    /// client is away.
     async fn serve(
         &mut self,
         gateway: usize,
         sender: Sender,
         receiver: Receiver,
         phase: &mut watch::Receiver<Phase>,
-    ) {
+    ) -> Duration {
+        let stay = self.habits.stay.map(|(stay, away)| (Instant::now() + self.about(stay), away));
+        let mut away = None;
         let connection = self.opened(gateway);
         let mut session = Session {
             connection,
@@ -172,6 +206,10 @@ impl Client {
             let oldest = session.open.values().map(|(_, at)| *at).min();
             let has_place = self.has_place(&session);
             let next_repeat = self.waiting.front().map(|(at, _)| *at).filter(|_| has_place);
+            let is_sending = now == Phase::Sending;
+            let next_message = (is_sending && has_place && self.habits.pace.is_some())
+                .then_some(self.next_message);
+            let leaves = stay.filter(|_| is_sending);
             tokio::select! {
                 heard = session.receiver.next() => {
                     if !self.hear(&mut session, heard) {
@@ -187,12 +225,33 @@ impl Client {
                     break;
                 }
                 () = until(next_repeat) => {}
+                () = until(next_message) => {}
+                () = until(leaves.map(|(at, _)| at)) => {
+                    away = leaves.map(|(_, away)| away);
+                    break;
+                }
                 _ = phase.changed() => {}
             }
         }
         let now = Instant::now();
         self.waiting.extend(session.open.values().map(|(sent, _)| (now, *sent)));
         self.record.lock().connections[connection].ended = Some(self.start.elapsed());
+        if away.is_some() {
+            self.leave(session);
+        }
+        away.unwrap_or_default()
+    }
+
+    /// Ends a connection without a word, or lets it stand as one behind which nobody is any more.
+    fn leave(&mut self, session: Session) {
+        if self.random.below(FORGOTTEN) > 0 {
+            return self.failure("cut: closed");
+        }
+        self.failure("cut: forgotten");
+        tokio::spawn(async move {
+            sleep(FORGOTTEN_FOR).await;
+            drop(session);
+        });
     }
 
     fn has_place(&self, session: &Session) -> bool {
@@ -206,7 +265,7 @@ impl Client {
             let due = self.waiting.front().is_some_and(|(at, _)| *at <= now);
             let sent = match self.waiting.pop_front_if(|_| due) {
                 Some((_, sent)) => sent,
-                None if phase == Phase::Sending => self.write(),
+                None if phase == Phase::Sending && self.is_due(now) => self.write(),
                 None => return true,
             };
             let body = self.body(sent).to_string();
@@ -229,6 +288,18 @@ impl Client {
             }
         }
         true
+    }
+
+    /// Says whether the client writes another message now, and plans the next one then: what was not
+    /// written while the client was away comes later.
+    fn is_due(&mut self, now: Instant) -> bool {
+        let Some(pace) = self.habits.pace else { return true };
+        let is_due = self.next_message <= now;
+        if is_due {
+            let pause = self.about(pace);
+            self.next_message += pause;
+        }
+        is_due
     }
 
     /// Writes a new message and returns its index.

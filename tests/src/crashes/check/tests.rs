@@ -67,7 +67,7 @@ impl Story {
                 record(0, vec![sent(1), sent(2)], &[], vec![heard(3)]),
                 record(1, vec![sent(3)], &[1], vec![heard(2)]),
             ],
-            conversations: vec![Conversation { id: "c".to_owned(), members: [0, 1] }],
+            conversations: vec![Conversation { id: "c".to_owned(), members: vec![0, 1] }],
             histories: vec![vec![stored(1, 0), stored(2, 0), stored(3, 1)]],
         }
     }

@@ -1,11 +1,9 @@
 //! A TCP proxy in front of a server, so that one client's connections to it can be broken alone, or made
 //! to stand still.
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, Mutex},
-};
+use std::{net::SocketAddr, sync::Arc};
 
+use parking_lot::Mutex;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{
@@ -38,6 +36,10 @@ struct State {
 
 impl Proxy {
     /// Starts a proxy in front of a server such as `nats://127.0.0.1:4222`.
+    ///
+    /// # Panics
+    ///
+    /// If that is no address, or there is no port.
     pub async fn new(server: &str) -> Self {
         let server: SocketAddr =
             server.rsplit('/').next().and_then(|address| address.parse().ok()).expect("an address");
@@ -55,7 +57,7 @@ impl Proxy {
         let shared = Arc::clone(&state);
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let mut state = shared.lock().expect("not poisoned");
+                let mut state = shared.lock();
                 if state.is_open {
                     let still = state.stands_still.subscribe();
                     let connection = tokio::spawn(connect(client, server, still, holding.clone()));
@@ -69,7 +71,7 @@ impl Proxy {
 
     /// Breaks all connections and makes no new ones.
     pub fn close(&self) {
-        let mut state = self.state.lock().expect("not poisoned");
+        let mut state = self.state.lock();
         state.is_open = false;
         for connection in state.connections.drain(..) {
             connection.abort();
@@ -78,33 +80,41 @@ impl Proxy {
 
     /// Makes connections again.
     pub fn open(&self) {
-        self.state.lock().expect("not poisoned").is_open = true;
+        self.state.lock().is_open = true;
     }
 
     /// Lets nothing through any more, although all stays connected.
     pub fn freeze(&self) {
-        self.state.lock().expect("not poisoned").stands_still.send_replace(true);
+        self.state.lock().stands_still.send_replace(true);
     }
 
     /// Waits until something has been held back.
+    ///
+    /// # Panics
+    ///
+    /// Never: what says so lives as long as the proxy.
     pub async fn until_holding(&self) {
         self.held.subscribe().wait_for(|held| *held > 0).await.expect("it lives");
     }
 
     /// Lets everything through again, also what came meanwhile.
     pub fn thaw(&self) {
-        self.state.lock().expect("not poisoned").stands_still.send_replace(false);
+        self.state.lock().stands_still.send_replace(false);
     }
 
     /// Lets nothing through the connections that are there, for good; new ones work.
     pub fn abandon(&self) {
         self.freeze();
-        let mut state = self.state.lock().expect("not poisoned");
+        let mut state = self.state.lock();
         let abandoned = std::mem::replace(&mut state.stands_still, watch::Sender::new(false));
         state.abandoned.push(abandoned);
     }
 
     /// Waits until so many connections have been made in all.
+    ///
+    /// # Panics
+    ///
+    /// If the proxy has ended.
     pub async fn until_accepted(&self, count: usize) {
         self.accepted.clone().wait_for(|accepted| *accepted >= count).await.expect("it lives");
     }
