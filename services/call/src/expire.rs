@@ -5,14 +5,15 @@
 use std::time::Duration;
 
 use bson::DateTime;
-use chat_kit::shutdown::Lifecycle;
+use chat_kit::{error::chain, shutdown::Lifecycle};
+use futures_util::future::join_all;
 use tokio::time::MissedTickBehavior;
 
 use crate::{Service, error::Error, state::Call};
 
 /// How often a replica looks.
 const INTERVAL: Duration = Duration::from_millis(250);
-/// Calls that it looks at together.
+/// Calls that it looks at, and does something with, together.
 const AT_ONCE: u32 = 64;
 
 impl Service {
@@ -31,16 +32,20 @@ impl Service {
         }
     }
 
-    /// Does what is due now. A call that is in the way of the others is passed over until the next time.
+    /// Does what is due now. A call with which that fails waits until the next time, and no other does.
     async fn do_what_is_due(&self, life: &Lifecycle) -> Result<(), Error> {
         loop {
             let now = DateTime::now();
             let calls = self.store.calls().due(now, AT_ONCE).await?;
-            let mut has_done = false;
-            for call in &calls {
-                has_done |= self.do_due(call, now).await?;
-            }
             let are_more = u32::try_from(calls.len()).is_ok_and(|count| count == AT_ONCE);
+            let mut has_done = false;
+            let doing = calls.into_iter().map(|call| self.do_due(call, now));
+            for outcome in join_all(doing).await {
+                match outcome {
+                    Ok(is_done) => has_done |= is_done,
+                    Err(error) => tracing::error!(error = chain(&error), "a call is due"),
+                }
+            }
             if !are_more || !has_done || life.is_stopping() {
                 return Ok(());
             }
@@ -48,13 +53,14 @@ impl Service {
     }
 
     /// Does what is due of a call; says whether this replica did.
-    async fn do_due(&self, call: &Call, now: DateTime) -> Result<bool, Error> {
+    async fn do_due(&self, call: Result<Call, Error>, now: DateTime) -> Result<bool, Error> {
+        let call = call?;
         let Some(step) = call.due(now) else {
             tracing::error!(call_id = %call.id, "a call is due and nothing is to be done");
             return Ok(false);
         };
         let calls = self.store.calls();
-        let changed = calls.step_if_due(call, &step, self.calls.retention, now).await?;
+        let changed = calls.step_if_due(&call, &step, self.calls.retention, now).await?;
         if changed.is_some() && step.is_announced() {
             self.outbox.announce(&call.id);
         }

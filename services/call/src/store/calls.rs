@@ -195,8 +195,13 @@ impl Calls {
         found.iter().map(|raw| read(COLLECTION, raw)).collect()
     }
 
-    /// Returns calls with which time has something to do, the latest of it first to be done.
-    pub(crate) async fn due(&self, now: DateTime, limit: u32) -> Result<Vec<Call>, Error> {
+    /// Returns calls with which time has something to do, what is due longest first. One that cannot be read
+    /// is not in the way of the others.
+    pub(crate) async fn due(
+        &self,
+        now: DateTime,
+        limit: u32,
+    ) -> Result<Vec<Result<Call, Error>>, Error> {
         let find = self
             .documents
             .find(doc! { "due_at": { "$lte": now } })
@@ -207,7 +212,7 @@ impl Calls {
             .batch_size(limit.saturating_add(1));
         let found: Vec<RawDocumentBuf> =
             within(async { find.await?.try_collect::<Vec<_>>().await }).await?;
-        found.iter().map(|raw| read(COLLECTION, raw)).collect()
+        Ok(found.iter().map(|raw| read(COLLECTION, raw)).collect())
     }
 
     /// Returns the first `limit` calls of a user behind a place, the newest first.

@@ -141,3 +141,18 @@ async fn call_to_somebody_offline_rings_until_its_time_is_over() {
     assert!((700..2000).contains(&span), "{span} ms");
     assert_eq!(ended.get_str("end_reason").expect("a reason"), "timeout");
 }
+
+#[tokio::test]
+async fn call_that_cannot_be_read_keeps_no_other_from_ending() {
+    let suite = start_with(|options| {
+        options.calls.ring_timeout = Duration::from_millis(300);
+    })
+    .await;
+    let mut ear = Ear::open().await;
+    let broken = doc! { "_id": "broken", "is_live": true, "due_at": bson::DateTime::MIN };
+    suite.stored().insert_one(broken).await.expect("stored");
+    let (ada, grace) = suite.pair().await;
+    let id = suite.ring(0, &ada, &grace).await.expect("it rings").id;
+    ear.hear(&id).await;
+    assert_eq!(ear.hear_end(&id).await, "timeout");
+}
