@@ -38,7 +38,9 @@ impl Service {
         if user == blocked {
             return Err(Error::OwnBlock);
         }
-        let request = caller.request(GetUserRequest { user_id: blocked.to_string() });
+        let request = caller
+            .for_service(crate::NAME)
+            .request(GetUserRequest { user_id: blocked.to_string() });
         self.users.clone().get_user(request).await.map_err(Error::User)?;
         self.store.blocks().insert(user, blocked, DateTime::now()).await?;
         self.settle_blocks(user, blocked).await?;

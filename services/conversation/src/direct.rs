@@ -78,7 +78,7 @@ impl Service {
             Peer::Id(id) if id == user => return Err(Error::OwnConversation),
             Peer::Id(id) => {
                 let user_id = id.to_string();
-                let request = caller.request(GetUserRequest { user_id });
+                let request = caller.for_service(crate::NAME).request(GetUserRequest { user_id });
                 let answer = users.get_user(request).await.map_err(Error::User)?;
                 answer.into_inner().user
             }

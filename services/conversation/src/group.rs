@@ -65,7 +65,7 @@ impl Service {
 
     async fn check_existence(&self, caller: &Caller, members: &[UserId]) -> Result<(), Error> {
         let user_ids = members.iter().map(UserId::to_string).collect();
-        let request = caller.request(GetUsersRequest { user_ids });
+        let request = caller.for_service(crate::NAME).request(GetUsersRequest { user_ids });
         let answer = self.users.clone().get_users(request).await.map_err(Error::User)?;
         let users = answer.into_inner().users;
         let known: HashSet<UserId> = users.iter().filter_map(|user| user.id.parse().ok()).collect();

@@ -382,8 +382,11 @@ impl ConversationService for Service {
         let asked = request.into_inner();
         let user = convert::subject(&caller.actor, asked.user_id.as_deref())?;
         let others = convert::users("user_ids", &asked.user_ids)?;
-        let partners = self.filter_partners(user, others).await?;
-        Ok(Response::new(pb::FilterPartnersResponse { user_ids: convert::texts(&partners) }))
+        let known = self.filter_partners(user, others).await?;
+        Ok(Response::new(pb::FilterPartnersResponse {
+            user_ids: convert::texts(&known.partners),
+            blocked_user_ids: convert::texts(&known.blocked),
+        }))
     }
 
     async fn list_partners(
@@ -393,7 +396,10 @@ impl ConversationService for Service {
         let caller = Caller::open(&request)?;
         let asked = request.into_inner();
         let user = convert::subject(&caller.actor, asked.user_id.as_deref())?;
-        let partners = self.list_partners(user, asked.limit).await?;
-        Ok(Response::new(pb::ListPartnersResponse { user_ids: convert::texts(&partners) }))
+        let known = self.list_partners(user, asked.limit).await?;
+        Ok(Response::new(pb::ListPartnersResponse {
+            user_ids: convert::texts(&known.partners),
+            blocked_user_ids: convert::texts(&known.blocked),
+        }))
     }
 }

@@ -50,6 +50,12 @@ impl Caller {
         Self { actor: Actor::Service(name.to_owned()), request_id: request_id.to_owned() }
     }
 
+    /// Describes a service that calls on its own behalf while it serves this caller.
+    #[must_use]
+    pub fn for_service(&self, name: &str) -> Self {
+        Self::service(name, &self.request_id)
+    }
+
     /// Describes a user.
     #[must_use]
     pub fn user(id: UserId, session_id: Option<String>, request_id: &str) -> Self {

@@ -44,7 +44,8 @@ impl Service {
         id: ConversationId,
         user: UserId,
     ) -> Result<Conversation, Error> {
-        let request = caller.request(GetUserRequest { user_id: user.to_string() });
+        let request =
+            caller.for_service(crate::NAME).request(GetUserRequest { user_id: user.to_string() });
         self.users.clone().get_user(request).await.map_err(Error::User)?;
         self.check_blocks(by, &[user]).await?;
         self.change(id, Change::Add { by, user, most: self.limits.members.get() }).await

@@ -34,6 +34,19 @@ pub(crate) struct Block {
     pub(crate) created_at: DateTime,
 }
 
+/// The two sides of a block.
+#[derive(Deserialize)]
+struct Pair {
+    blocker_id: UserId,
+    blocked_id: UserId,
+}
+
+impl Pair {
+    fn other_than(&self, user: UserId) -> UserId {
+        if self.blocker_id == user { self.blocked_id } else { self.blocker_id }
+    }
+}
+
 /// Where a page of blocks ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
@@ -99,17 +112,31 @@ impl Blocks {
         user: UserId,
         others: &[UserId],
     ) -> Result<Option<UserId>, Error> {
-        #[derive(Deserialize)]
-        struct Pair {
-            blocker_id: UserId,
-            blocked_id: UserId,
-        }
         let either = either_way(user, &doc! { "$in": others });
         let find = self.documents.find_one(either).hint(Hint::Keys(pair_keys()));
         let found = within(find).await?;
-        let found = found.map(|raw| read::<Pair>(COLLECTION, &raw)).transpose()?;
-        Ok(found
-            .map(|pair| if pair.blocker_id == user { pair.blocked_id } else { pair.blocker_id }))
+        found.map(|raw| Ok(read::<Pair>(COLLECTION, &raw)?.other_than(user))).transpose()
+    }
+
+    /// Returns those of some users whom a user has blocked or who have blocked him, some of them twice.
+    pub(crate) async fn among(
+        &self,
+        user: UserId,
+        others: &[UserId],
+    ) -> Result<Vec<UserId>, Error> {
+        let room = u32::try_from(others.len()).unwrap_or(u32::MAX).saturating_mul(2);
+        let raw: Vec<RawDocumentBuf> = within(async {
+            self.documents
+                .find(either_way(user, &doc! { "$in": others }))
+                .projection(doc! { "blocker_id": 1, "blocked_id": 1 })
+                .hint(Hint::Keys(pair_keys()))
+                .batch_size(room.saturating_add(1))
+                .await?
+                .try_collect()
+                .await
+        })
+        .await?;
+        raw.iter().map(|raw| Ok(read::<Pair>(COLLECTION, raw)?.other_than(user))).collect()
     }
 
     /// Returns the ids of the blocks between two users: none, one or two.
