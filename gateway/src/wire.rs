@@ -70,6 +70,7 @@
 //! | `search` | `search`, `q` | – |
 //! | `phones` of an address book | `contacts`: texts, numbers, or objects with `phone` | – |
 //! | `last_seen_at` | – | `lastSeen` |
+//! | `last_seen_privacy` | `lastSeenPrivacy` | `lastSeenPrivacy`, to oneself |
 //! | is online | – | `isOnline`, `online`, by object |
 //! | is blocked by the caller | – | `blocked` |
 //! | **auth** | | |

@@ -27,6 +27,7 @@ pub fn of(payload: &Payload) -> &'static str {
         Payload::RequestDeclined(_) => "chat.v1.log.request.declined",
         Payload::ProfileUpdated(_) => "chat.v1.log.profile.updated",
         Payload::MarksChanged(_) => "chat.v1.log.marks.changed",
+        Payload::PresenceChanged(_) => "chat.v1.log.presence.changed",
         Payload::MessageEdited(_) => "chat.v1.log.message.edited",
         Payload::MessageDeleted(_) => "chat.v1.log.message.deleted",
         Payload::MessageReacted(_) => "chat.v1.log.message.reacted",

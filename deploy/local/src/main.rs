@@ -177,6 +177,7 @@ async fn start(
             ice: chat_call::Ice::default(),
             limits: suite::development_limits(),
             session_checks: chat_gateway::config::Sessions::default().check_interval,
+            presence: chat_user::Presence::default(),
             observer: None,
         };
         let suite = Box::pin(Suite::start(options, life)).await?;

@@ -53,6 +53,8 @@ pub struct Options {
     pub limits: chat_gateway::config::Limits,
     /// How often the gateways ask whether the sessions of their sockets live.
     pub session_checks: Duration,
+    /// When somebody is online.
+    pub presence: chat_user::Presence,
     /// How many replicas of every service.
     pub replicas: u16,
     /// Sees every command that the services send to MongoDB.
@@ -216,6 +218,7 @@ impl Shared {
             conversation,
             telemetry: Telemetry::default(),
             limits: chat_user::Limits::default(),
+            presence: self.options.presence.clone(),
         };
         let service = chat_user::Service::connect(&config, life, self.options.observer.clone())
             .await

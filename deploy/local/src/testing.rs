@@ -119,6 +119,7 @@ fn options(servers: &Servers, token_secret: &str) -> suite::Options {
         ice: chat_call::Ice::default(),
         limits: suite::development_limits(),
         session_checks: chat_gateway::config::Sessions::default().check_interval,
+        presence: chat_user::Presence::default(),
         replicas: 1,
         observer: None,
     }

@@ -236,40 +236,30 @@ async fn look_at(
     query: user::AskedPresence,
     is_prefixed: bool,
 ) -> Result<Response, ApiError> {
-    let asked = query.request();
-    let is_for_all = asked.is_none();
-    let request = match asked {
-        Some(request) => request,
-        None => partners(state, identity).await?,
+    let mut client = state.clients.user.clone();
+    let Some(request) = query.request() else {
+        let request = identity.caller.request(pb::ListPartnerPresencesRequest { limit: 0 });
+        let partners = client.list_partner_presences(request).await?;
+        return Ok(query.write_all(dialect, &partners.get_ref().presences));
     };
-    let found = state.clients.user.clone().get_presence(identity.caller.request(request)).await?;
-    let presences = &found.get_ref().presences;
-    if is_for_all {
-        return Ok(query.write_all(dialect, presences));
-    }
-    Ok(query.write(dialect, is_prefixed, presences, SystemTime::now()))
+    let found = client.get_presence(identity.caller.request(request)).await?;
+    Ok(query.write(dialect, is_prefixed, &found.get_ref().presences, SystemTime::now()))
 }
 
-/// Returns the question for the presence of the caller's partners.
-async fn partners(
-    state: &AppState,
-    identity: &Identity,
-) -> Result<pb::GetPresenceRequest, ApiError> {
-    let limit = user::MOST_PARTNERS;
-    let request = identity.caller.request(pb::ListPartnersRequest { limit, user_id: None });
-    let partners = state.clients.conversation.clone().list_partners(request).await?;
-    Ok(pb::GetPresenceRequest { user_ids: partners.into_inner().user_ids })
-}
-
-/// Says how many users are online. Nobody's sockets are counted yet.
+/// Says how many users are online.
 #[utoipa::path(
     get,
     path = "/api/users/online/count",
     tag = "users",
     responses((status = 200, description = "How many are online", body = ref("#/components/schemas/OnlineCountAnswer"))),
 )]
-pub async fn online_count(_: Identity) -> Response {
-    user::online_count(0)
+pub async fn online_count(
+    State(state): State<AppState>,
+    identity: Identity,
+) -> Result<Response, ApiError> {
+    let request = identity.caller.request(pb::CountOnlineRequest {});
+    let counted = state.clients.user.clone().count_online(request).await?;
+    Ok(user::online_count(counted.get_ref().count))
 }
 
 /// Looks profiles up by their ids.

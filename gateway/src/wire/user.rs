@@ -28,8 +28,6 @@ use crate::{
 
 /// Most ids of one request.
 const MOST_IDS: usize = 1000;
-/// Most partners whose presence is told to who names nobody.
-pub const MOST_PARTNERS: u32 = 1000;
 
 /// The parameters of a look-up by ids.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
@@ -91,7 +89,7 @@ impl<'a> From<&'a pb::User> for AuthUser<'a> {
             avatar: user.avatar_url.as_deref(),
             avatar_url: user.avatar_url.as_deref(),
             bio: user.bio.as_deref(),
-            is_online: false,
+            is_online: user.is_online,
             last_seen: iso(user.last_seen_at.as_ref()),
         }
     }
@@ -106,6 +104,8 @@ struct OwnProfile<'a> {
     #[serde(flatten)]
     user: AuthUser<'a>,
     email: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_seen_privacy: Option<&'static str>,
     created_at: Option<String>,
     updated_at: Option<String>,
 }
@@ -139,8 +139,8 @@ impl<'a> From<&'a pb::User> for LookedUp<'a> {
             avatar: user.avatar_url.as_deref(),
             avatar_url: user.avatar_url.as_deref(),
             last_seen: iso(user.last_seen_at.as_ref()),
-            is_online: false,
-            online: false,
+            is_online: user.is_online,
+            online: user.is_online,
         }
     }
 }
@@ -174,7 +174,7 @@ impl<'a> Card<'a> {
             phone: user.and_then(|user| user.phone.as_deref()),
             avatar: user.and_then(|user| user.avatar_url.as_deref()),
             avatar_url: user.and_then(|user| user.avatar_url.as_deref()),
-            is_online: false,
+            is_online: user.is_some_and(|user| user.is_online),
             last_seen: user.and_then(|user| iso(user.last_seen_at.as_ref())),
         }
     }
@@ -191,7 +191,10 @@ pub(super) struct Unified<'a> {
     email: Option<&'a str>,
     avatar_url: Option<&'a str>,
     bio: Option<&'a str>,
+    is_online: bool,
     last_seen_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_seen_privacy: Option<&'static str>,
     created_at: Option<String>,
     updated_at: Option<String>,
 }
@@ -205,7 +208,9 @@ impl<'a> From<&'a pb::User> for Unified<'a> {
             email: user.email.as_deref(),
             avatar_url: user.avatar_url.as_deref(),
             bio: user.bio.as_deref(),
+            is_online: user.is_online,
             last_seen_at: iso(user.last_seen_at.as_ref()),
+            last_seen_privacy: edit::privacy(user),
             created_at: iso(user.created_at.as_ref()),
             updated_at: iso(user.updated_at.as_ref()),
         }
@@ -282,7 +287,7 @@ impl<'a> From<&'a pb::User> for Item<'a> {
             avatar: user.avatar_url.as_deref(),
             avatar_url: user.avatar_url.as_deref(),
             bio: user.bio.as_deref(),
-            is_online: false,
+            is_online: user.is_online,
             last_seen: iso(user.last_seen_at.as_ref()),
         }
     }
@@ -323,6 +328,7 @@ pub fn own_profile(dialect: Dialect, user: &pb::User) -> Response {
                 underscore_id: &user.id,
                 user: user.into(),
                 email: user.email.as_deref(),
+                last_seen_privacy: edit::privacy(user),
                 created_at: iso(user.created_at.as_ref()),
                 updated_at: iso(user.updated_at.as_ref()),
             },

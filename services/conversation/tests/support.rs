@@ -139,6 +139,7 @@ async fn start_user() -> (Upstream, Lifecycle) {
         conversation: Upstream::new("http://127.0.0.1:1".parse().expect("an address")),
         telemetry: Telemetry::default(),
         limits: chat_user::Limits::default(),
+        presence: chat_user::Presence::default(),
     };
     let life = Lifecycle::new();
     let service =

@@ -4,15 +4,17 @@ mod changes;
 
 use std::collections::BTreeSet;
 
-use chat_kit::{id::UserId, phone, time::to_timestamp};
+use bson::oid::ObjectId;
+use chat_kit::{id::UserId, phone};
 use chat_proto::v1 as pb;
 
 use crate::{
     config::Limits,
     cursor::Cursor,
     error::Error,
-    search::{Lookup, Page, Search, Wanted},
-    store::users::{Profile, User},
+    presence::Lease,
+    search::{Lookup, Search, Wanted},
+    store::{sockets::Socket, users::Profile},
 };
 
 pub(crate) use self::changes::changes;
@@ -20,6 +22,9 @@ pub(crate) use self::changes::changes;
 /// Length of a page that does not say how long, and the longest.
 const PAGE: u32 = 20;
 const LONGEST_PAGE: u32 = 100;
+
+/// Most sockets of one request.
+const MOST_SOCKETS: usize = 500;
 
 /// Digits of the shortest phone.
 const SHORTEST_PHONE: usize = 10;
@@ -109,40 +114,54 @@ fn search(text: &str) -> Search {
     Search::Name(text.to_lowercase())
 }
 
-impl From<Page> for pb::ListUsersResponse {
-    fn from(page: Page) -> Self {
-        let next_cursor = page.next.map(|cursor| cursor.to_string()).unwrap_or_default();
-        Self {
-            users: page.users.into_iter().map(Into::into).collect(),
-            page: Some(pb::PageResponse { next_cursor }),
-            total: page.total.map(|total| u32::try_from(total).unwrap_or(u32::MAX)),
-        }
+/// Writes a page of users, who are shown as the caller sees them.
+pub(crate) fn page(
+    users: Vec<pb::User>,
+    next: Option<Cursor>,
+    total: Option<u64>,
+) -> pb::ListUsersResponse {
+    let next_cursor = next.map(|cursor| cursor.to_string()).unwrap_or_default();
+    pb::ListUsersResponse {
+        users,
+        page: Some(pb::PageResponse { next_cursor }),
+        total: total.map(|total| u32::try_from(total).unwrap_or(u32::MAX)),
     }
 }
 
-/// Says what is known of somebody's presence. Nobody's sockets are known yet.
-pub(crate) fn presence(user: &User) -> pb::Presence {
-    pb::Presence {
-        user_id: user.id.to_string(),
-        is_online: false,
-        last_seen_at: Some(to_timestamp(user.last_seen_at)),
-    }
+/// Reads the id of a gateway's lease.
+pub(crate) fn gateway(text: &str) -> Result<ObjectId, Error> {
+    ObjectId::parse_str(text).map_err(|_| Error::InvalidId("gateway_id"))
 }
 
-impl From<User> for pb::User {
-    fn from(user: User) -> Self {
-        Self {
-            id: user.id.to_string(),
-            name: user.name,
-            phone: Some(user.phone),
-            email: user.email,
-            avatar_url: user.avatar_url,
-            bio: user.bio,
-            last_seen_at: Some(to_timestamp(user.last_seen_at)),
-            created_at: Some(to_timestamp(user.created_at)),
-            updated_at: Some(to_timestamp(user.updated_at)),
-        }
-    }
+/// Reads sockets that are to be registered.
+pub(crate) fn sockets(sockets: &[pb::Socket]) -> Result<Vec<Socket>, Error> {
+    at_most(MOST_SOCKETS, sockets.len())?;
+    let socket = |socket: &pb::Socket| {
+        let user_id = socket.user_id.parse().map_err(|_| Error::InvalidId("sockets.user_id"))?;
+        Ok(Socket { id: socket_id("sockets.socket_id", &socket.socket_id)?, user_id })
+    };
+    sockets.iter().map(socket).collect()
+}
+
+/// Reads the ids of sockets that are gone; doubles count once.
+pub(crate) fn socket_ids(texts: &[String]) -> Result<Vec<ObjectId>, Error> {
+    at_most(MOST_SOCKETS, texts.len())?;
+    let ids = texts.iter().map(|text| socket_id("socket_ids", text));
+    let ids: BTreeSet<ObjectId> = ids.collect::<Result<_, _>>()?;
+    Ok(ids.into_iter().collect())
+}
+
+fn socket_id(field: &'static str, text: &str) -> Result<ObjectId, Error> {
+    ObjectId::parse_str(text).map_err(|_| Error::InvalidId(field))
+}
+
+fn at_most(most: usize, count: usize) -> Result<(), Error> {
+    if count > most { Err(Error::TooManySockets(most)) } else { Ok(()) }
+}
+
+/// Returns the length of a lease as it is told.
+pub(crate) fn lease_millis(lease: &Lease) -> u32 {
+    u32::try_from(lease.length.as_millis()).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

@@ -41,6 +41,12 @@ pub(crate) enum Error {
     /// A day of birth is no day, or has not come yet.
     #[error("the day of birth is not a day of the past, written `YYYY-MM-DD`")]
     InvalidDateOfBirth,
+    /// Nobody is who is to see one's presence.
+    #[error("the presence is shown to everybody, to contacts or to nobody")]
+    InvalidPrivacy,
+    /// A request names too many sockets.
+    #[error("more than {0} sockets at once")]
+    TooManySockets(usize),
     /// A request names too many phones.
     #[error("more than {0} phones at once")]
     TooManyPhones(usize),
@@ -50,6 +56,9 @@ pub(crate) enum Error {
     /// The phone of a profile belongs to another one.
     #[error("the phone belongs to another account")]
     PhoneTaken,
+    /// The conversation service refused or could not be asked.
+    #[error("the conversation service failed: {0}")]
+    Conversation(#[source] Status),
     /// MongoDB failed.
     #[error(transparent)]
     Mongo(#[from] MongoError),
@@ -77,9 +86,12 @@ impl ServiceError for Error {
             | Self::TooLong { .. }
             | Self::InvalidAvatarUrl
             | Self::InvalidDateOfBirth
+            | Self::InvalidPrivacy
+            | Self::TooManySockets(_)
             | Self::TooManyPhones(_)
             | Self::InvalidCursor => Code::InvalidArgument,
             Self::PhoneTaken => Code::AlreadyExists,
+            Self::Conversation(status) => status.code(),
             Self::Mongo(error) if error.is_transient() => Code::Unavailable,
             Self::Mongo(_) | Self::Corrupt { .. } => Code::Internal,
         }
@@ -96,9 +108,12 @@ impl ServiceError for Error {
             | Self::TooLong { .. }
             | Self::InvalidAvatarUrl
             | Self::InvalidDateOfBirth
+            | Self::InvalidPrivacy
+            | Self::TooManySockets(_)
             | Self::TooManyPhones(_)
             | Self::InvalidCursor => "validation_error",
             Self::PhoneTaken => "phone_taken",
+            Self::Conversation(_) => UNAVAILABLE,
             Self::Mongo(error) if error.is_transient() => UNAVAILABLE,
             Self::Mongo(_) | Self::Corrupt { .. } => INTERNAL,
         }
@@ -112,12 +127,23 @@ impl ServiceError for Error {
             Self::BlankName | Self::NameTooLong(_) => Some("name"),
             Self::InvalidAvatarUrl => Some("avatar_url"),
             Self::InvalidDateOfBirth => Some("date_of_birth"),
+            Self::InvalidPrivacy => Some("last_seen_privacy"),
+            Self::TooManySockets(_) => Some("sockets"),
             Self::TooManyPhones(_) => Some("phones"),
             Self::InvalidCursor => Some("page.cursor"),
-            Self::UserNotFound(_) | Self::PhoneTaken | Self::Mongo(_) | Self::Corrupt { .. } => {
-                None
-            }
+            Self::UserNotFound(_)
+            | Self::PhoneTaken
+            | Self::Conversation(_)
+            | Self::Mongo(_)
+            | Self::Corrupt { .. } => None,
         }
+    }
+
+    fn upstream(&self) -> Option<&Status> {
+        let Self::Conversation(status) = self else {
+            return None;
+        };
+        Some(status)
     }
 }
 

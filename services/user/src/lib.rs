@@ -1,5 +1,5 @@
-//! The user service: profiles, and who is behind a phone, an e-mail address or an id. No passwords, no
-//! tokens.
+//! The user service: profiles, who is behind a phone, an e-mail address or an id, and who is online. No
+//! passwords, no tokens.
 
 mod announce;
 mod config;
@@ -7,12 +7,15 @@ mod convert;
 mod cursor;
 mod error;
 mod grpc;
+mod presence;
 mod profile;
 mod search;
 mod store;
+mod visibility;
 
 use chat_kit::{
-    client, mongo,
+    client::{self, Channel},
+    mongo,
     nats::{self, Publisher},
     outbox::Outbox,
     server::{self, Served},
@@ -26,8 +29,11 @@ use mongodb::event::{EventHandler, command::CommandEvent};
 use tokio::net::TcpListener;
 use tonic::service::Routes;
 
-pub use crate::config::{Config, Limits};
-use crate::{announce::Change, store::Store};
+pub use crate::config::{Config, Limits, Presence};
+use crate::{
+    announce::Change,
+    store::{Store, presences::Transition},
+};
 
 /// Name of this service: the domain of its errors, and its name towards MongoDB.
 const NAME: &str = env!("CARGO_PKG_NAME");
@@ -37,7 +43,11 @@ const NAME: &str = env!("CARGO_PKG_NAME");
 pub struct Service {
     store: Store,
     outbox: Outbox<Change>,
+    transitions: Outbox<Transition>,
+    conversations: ConversationServiceClient<Channel>,
     limits: Limits,
+    presence: Presence,
+    life: Lifecycle,
 }
 
 impl Service {
@@ -53,11 +63,16 @@ impl Service {
         let client = nats::connect(&config.nats, NAME).await?;
         let publisher = Publisher::new(client, &config.nats).await?;
         let conversations = ConversationServiceClient::new(client::channel(&config.conversation));
-        let documents = store.users().documents();
+        let transitions = presence::outbox(&store, conversations.clone(), publisher.clone(), life);
+        let (told, asked) = (transitions.clone(), conversations.clone());
         Ok(Self {
-            outbox: announce::outbox(documents, conversations, publisher, life),
+            outbox: announce::outbox(&store, told, asked, publisher, life),
+            transitions,
+            conversations,
             store,
             limits: config.limits.clone(),
+            presence: config.presence.clone(),
+            life: life.clone(),
         })
     }
 
@@ -69,6 +84,8 @@ impl Service {
         life: &Lifecycle,
     ) -> anyhow::Result<()> {
         life.spawn("relay", self.outbox.clone().relay());
+        life.spawn("relay of presences", self.transitions.clone().relay());
+        life.spawn("sweep", self.clone().sweep());
         let served = Served {
             name: SERVICE_NAME,
             database: self.store.database().clone(),

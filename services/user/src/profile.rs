@@ -7,6 +7,7 @@ use crate::{
     Service,
     error::Error,
     store::users::{Profile, User},
+    visibility::Privacy,
 };
 
 /// What becomes of one field of a profile.
@@ -40,6 +41,7 @@ pub(crate) struct Changes {
     pub(crate) avatar_url: Edit<String>,
     pub(crate) username: Edit<String>,
     pub(crate) date_of_birth: Edit<DateTime>,
+    pub(crate) last_seen_privacy: Option<Privacy>,
 }
 
 impl Service {

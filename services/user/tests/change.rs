@@ -29,6 +29,7 @@ async fn changes_are_kept_and_everything_else_stays() {
         avatar_url: Some("https://x/a.png".to_owned()),
         username: Some("countess".to_owned()),
         date_of_birth: Some("1815-12-10".to_owned()),
+        ..Default::default()
     };
     let changed = change(&suite, &ada, request).await.expect("changed");
     assert_eq!(changed.name, "$name");

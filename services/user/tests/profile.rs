@@ -117,8 +117,8 @@ async fn many_users_come_in_one_query_without_the_unknown() {
     found.sort();
     made.sort();
     assert_eq!(found, made);
-    assert_eq!(suite.count("find"), 1);
-    assert_eq!(suite.count("getMore"), 0);
+    assert_eq!(suite.count("find", "users"), 1);
+    assert_eq!(suite.count("getMore", "users"), 0);
     suite.assert_indexed(&["find", "findAndModify"]).await;
 }
 

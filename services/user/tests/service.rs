@@ -3,5 +3,7 @@
 mod change;
 mod find;
 mod list;
+mod presence;
 mod profile;
+mod seen;
 mod support;

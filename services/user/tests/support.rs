@@ -1,23 +1,27 @@
-//! The real service on a free port, with a database of its own.
+//! The real service on a free port, with a database of its own, beside the real conversation service.
 
 use std::sync::{Arc, Mutex};
 
 use bson::{Bson, Document, doc, oid::ObjectId};
 use chat_kit::{
     caller::Caller,
-    client::Channel,
+    client::{Channel, channel},
     config::{Grpc, Mongo, Nats, Secret, Stop, Telemetry, Upstream},
     error,
     id::UserId,
     mongo, server,
     shutdown::Lifecycle,
 };
-use chat_proto::v1::{UpsertProfileRequest, User, user_service_client::UserServiceClient};
-use chat_user::{Config, Limits, Service};
+use chat_proto::v1::{
+    UpsertProfileRequest, User, conversation_service_client::ConversationServiceClient,
+    user_service_client::UserServiceClient,
+};
+use chat_user::{Config, Limits, Presence, Service};
 use mongodb::{
     Database,
     event::{EventHandler, command::CommandEvent},
 };
+use tokio::net::TcpListener;
 use tonic::{Code, Request, Status};
 
 /// Returns the address of the MongoDB that the tests use.
@@ -25,11 +29,13 @@ async fn mongodb_uri() -> String {
     chat_local::testing::servers().await.mongodb_uri.clone()
 }
 
-/// A running service.
+/// The running services.
 pub struct Suite {
     pub users: UserServiceClient<Channel>,
+    pub conversations: ConversationServiceClient<Channel>,
     pub database: Database,
     commands: Arc<Mutex<Vec<Document>>>,
+    config: Config,
     life: Lifecycle,
 }
 
@@ -39,9 +45,17 @@ impl Drop for Suite {
     }
 }
 
-/// Starts the service.
+/// Starts the services.
 pub async fn start() -> Suite {
-    let config = config().await;
+    start_with(Presence::default()).await
+}
+
+/// Starts the services, with rules of who is online.
+pub async fn start_with(presence: Presence) -> Suite {
+    let (listener, upstream) = bind().await;
+    let life = Lifecycle::new();
+    let conversation = start_conversation(upstream.clone(), &life).await;
+    let config = config(conversation.clone(), presence).await;
     let commands = Arc::new(Mutex::new(Vec::new()));
     let seen = commands.clone();
     let observer = EventHandler::callback(move |event| {
@@ -49,40 +63,89 @@ pub async fn start() -> Suite {
             seen.lock().expect("not poisoned").push(started.command);
         }
     });
-    let life = Lifecycle::new();
-    let service =
-        Service::connect(&config, &life, Some(observer)).await.expect("the service connects");
+    serve(&config, listener, Some(observer), &life).await;
     let database = mongo::connect(&config.mongo, "test", None).await.expect("mongodb answers");
-    let listener = server::bind(config.grpc.listen).await.expect("a free port");
-    let address = listener.local_addr().expect("an address");
-    let url = format!("http://{address}").parse().expect("an address");
-    let served = life.clone();
-    tokio::spawn(async move { service.serve(listener, &config, &served).await });
     Suite {
-        users: UserServiceClient::new(chat_kit::client::channel(&Upstream::new(url))),
+        users: UserServiceClient::new(channel(&upstream)),
+        conversations: ConversationServiceClient::new(channel(&conversation)),
         database,
         commands,
+        config,
         life,
     }
 }
 
-async fn config() -> Config {
-    Config {
-        grpc: Grpc { listen: ([127, 0, 0, 1], 0).into(), ..Grpc::default() },
+async fn bind() -> (TcpListener, Upstream) {
+    let listener = server::bind(([127, 0, 0, 1], 0).into()).await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    (listener, Upstream::new(format!("http://{address}").parse().expect("an address")))
+}
+
+async fn serve(
+    config: &Config,
+    listener: TcpListener,
+    observer: Option<EventHandler<CommandEvent>>,
+    life: &Lifecycle,
+) {
+    let service = Service::connect(config, life, observer).await.expect("the service connects");
+    let (config, life) = (config.clone(), life.clone());
+    tokio::spawn(async move { service.serve(listener, &config, &life).await });
+}
+
+async fn start_conversation(user: Upstream, life: &Lifecycle) -> Upstream {
+    let config = chat_conversation::Config {
+        grpc: Grpc::default(),
         stop: Stop::default(),
-        mongo: Mongo {
-            uri: Secret::new(&mongodb_uri().await),
-            database: Some(format!("user-{}", ObjectId::new())),
-        },
+        mongo: mongo_config("conversation").await,
         nats: Nats::new(&chat_local::testing::servers().await.nats_url),
-        // Announcements have a place of their own in the stories of the whole suite.
-        conversation: Upstream::new("http://127.0.0.1:1".parse().expect("an address")),
+        user,
+        telemetry: Telemetry::default(),
+        limits: chat_conversation::Limits::default(),
+        invite: chat_local::testing::invite(),
+        // Nothing happens here of which the history says anything.
+        message: Upstream::new("http://127.0.0.1:1".parse().expect("an address")),
+    };
+    let service = chat_conversation::Service::connect(&config, life, None).await;
+    let service = service.expect("the service connects");
+    let (listener, upstream) = bind().await;
+    let life = life.clone();
+    tokio::spawn(async move { service.serve(listener, &config, &life).await });
+    upstream
+}
+
+async fn mongo_config(service: &str) -> Mongo {
+    Mongo {
+        uri: Secret::new(&mongodb_uri().await),
+        database: Some(format!("{service}-{}", ObjectId::new())),
+    }
+}
+
+async fn config(conversation: Upstream, presence: Presence) -> Config {
+    Config {
+        grpc: Grpc::default(),
+        stop: Stop::default(),
+        mongo: mongo_config("user").await,
+        nats: Nats::new(&chat_local::testing::servers().await.nats_url),
+        conversation,
         telemetry: Telemetry::default(),
         limits: Limits::default(),
+        presence,
     }
 }
 
 impl Suite {
+    /// Starts another replica of the user service.
+    pub async fn replica(&self) -> UserServiceClient<Channel> {
+        let (listener, upstream) = bind().await;
+        serve(&self.config, listener, None, &self.life).await;
+        UserServiceClient::new(channel(&upstream))
+    }
+
+    /// Forgets the commands that the service has sent so far.
+    pub fn forget_commands(&self) {
+        self.commands.lock().expect("not poisoned").clear();
+    }
+
     /// Makes a profile with a random phone.
     pub async fn user(&self, name: &str) -> User {
         self.upsert(UserId::new(), &phone(), Some(name)).await.expect("a profile")
@@ -105,10 +168,15 @@ impl Suite {
         Ok(answer.into_inner().user.expect("a profile"))
     }
 
-    /// Counts the commands of a name that the service has sent.
-    pub fn count(&self, name: &str) -> usize {
+    /// Counts the commands of a name that the service has sent to a collection.
+    pub fn count(&self, name: &str, collection: &str) -> usize {
         let commands = self.commands.lock().expect("not poisoned");
-        let named = |command: &&Document| command.keys().next().is_some_and(|key| key == name);
+        let named = |command: &&Document| {
+            let is_named = command.keys().next().is_some_and(|key| key == name);
+            // What follows upon a `getMore` says its collection elsewhere.
+            let named = [command.get_str(name).ok(), command.get_str("collection").ok()];
+            is_named && named.contains(&Some(collection))
+        };
         commands.iter().filter(named).count()
     }
 
@@ -119,7 +187,8 @@ impl Suite {
         let mut seen = Vec::new();
         for mut command in commands {
             let name = command.keys().next().expect("a command").clone();
-            if !["find", "findAndModify", "update", "aggregate"].contains(&name.as_str()) {
+            if !["find", "findAndModify", "update", "aggregate", "delete"].contains(&name.as_str())
+            {
                 continue;
             }
             for key in ["lsid", "txnNumber", "$db", "$clusterTime", "readConcern", "writeConcern"] {

@@ -95,6 +95,11 @@ pub(in crate::openapi) const WORDS: &[(&str, Kind, &str)] = &[
     ("username", Any, "A unique name; null removes it"),
     ("dateOfBirth", Any, "The day of birth, an instant of ISO 8601; null removes it"),
     ("password", Any, "The password"),
+    (
+        "lastSeenPrivacy",
+        Any,
+        "Who sees whether the user is online and when he was last seen: `everyone`, `contacts` or `nobody`; in his own profile alone",
+    ),
     ("isOnline", Any, "Whether the user is online"),
     ("online", Any, "Whether the user is online; or the ids of those who are"),
     ("presence", Any, "Who is online, by what was asked for"),

@@ -28,29 +28,11 @@ impl<'a> Notice<'a> {
     /// Wraps an event; nothing is encoded yet. Events of messages and sessions go other ways.
     #[must_use]
     pub fn new(payload: &'a Payload) -> Option<Self> {
-        let is_notice = match payload {
-            Payload::ConversationCreated(_)
-            | Payload::ConversationUpdated(_)
-            | Payload::MembersAdded(_)
-            | Payload::MembersRemoved(_)
-            | Payload::RequestCreated(_)
-            | Payload::RequestAccepted(_)
-            | Payload::RequestDeclined(_)
-            | Payload::MarksChanged(_)
-            | Payload::ProfileUpdated(_) => true,
-            Payload::MessageCreated(_)
-            | Payload::MessageEdited(_)
-            | Payload::MessageDeleted(_)
-            | Payload::MessageReacted(_)
-            | Payload::SessionRevoked(_)
-            | Payload::ReadAdvanced(_)
-            | Payload::CallPlaced(_)
-            | Payload::CallAnswered(_)
-            | Payload::CallDeclined(_)
-            | Payload::CallEnded(_)
-            | Payload::CandidateAdded(_) => false,
-        };
-        is_notice.then(|| Self { payload, old: OnceCell::new(), unified: OnceCell::new() })
+        unified_name(payload).map(|_| Self {
+            payload,
+            old: OnceCell::new(),
+            unified: OnceCell::new(),
+        })
     }
 
     /// Returns what a socket of a user hears, if anything.
@@ -178,6 +160,7 @@ fn unified_name(payload: &Payload) -> Option<&'static str> {
         | Payload::MessageDeleted(_)
         | Payload::MessageReacted(_)
         | Payload::SessionRevoked(_)
+        | Payload::PresenceChanged(_)
         | Payload::ReadAdvanced(_)
         | Payload::CallPlaced(_)
         | Payload::CallAnswered(_)
@@ -256,17 +239,7 @@ fn unified_body(payload: &Payload) -> Value {
             actor_id,
         }) => json!(Answered { conversation_id, requester_id, actor_id }),
         Payload::ProfileUpdated(updated) => user::unified_updated(updated.user.as_ref()),
-        Payload::MessageCreated(_)
-        | Payload::MessageEdited(_)
-        | Payload::MessageDeleted(_)
-        | Payload::MessageReacted(_)
-        | Payload::SessionRevoked(_)
-        | Payload::ReadAdvanced(_)
-        | Payload::CallPlaced(_)
-        | Payload::CallAnswered(_)
-        | Payload::CallDeclined(_)
-        | Payload::CallEnded(_)
-        | Payload::CandidateAdded(_) => Value::Null,
+        _ => Value::Null,
     }
 }
 

@@ -67,7 +67,7 @@ impl<'a> Card<'a> {
             avatar,
             avatar_url: avatar,
             presence: with_presence.then(|| Presence {
-                is_online: false,
+                is_online: user.is_some_and(|user| user.is_online),
                 last_seen: user.and_then(|user| iso(user.last_seen_at.as_ref())),
             }),
         }

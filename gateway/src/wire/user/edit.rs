@@ -33,6 +33,22 @@ pub struct Edit {
     #[serde(deserialize_with = "given")]
     #[schema(value_type = Option<String>)]
     date_of_birth: Option<Value>,
+    #[serde(deserialize_with = "given")]
+    #[schema(value_type = String)]
+    last_seen_privacy: Option<Value>,
+}
+
+/// Names of who sees the presence of somebody.
+const PRIVACIES: [(&str, pb::LastSeenPrivacy); 3] = [
+    ("everyone", pb::LastSeenPrivacy::Everyone),
+    ("contacts", pb::LastSeenPrivacy::Contacts),
+    ("nobody", pb::LastSeenPrivacy::Nobody),
+];
+
+/// Returns who sees the presence of the owner of a profile, which his own profile alone says.
+pub(super) fn privacy(user: &pb::User) -> Option<&'static str> {
+    user.last_seen_privacy?;
+    PRIVACIES.iter().find(|(_, known)| *known == user.last_seen_privacy()).map(|(name, _)| *name)
 }
 
 /// Tells null, which removes, from what is not given.
@@ -57,6 +73,7 @@ impl Edit {
             avatar_url: with_value.or(pictures.first()).cloned(),
             username: text("username", self.username)?,
             date_of_birth: day("dateOfBirth", self.date_of_birth)?,
+            last_seen_privacy: seen_by(self.last_seen_privacy)?,
         })
     }
 }
@@ -69,6 +86,16 @@ fn text(field: &str, value: Option<Value>) -> Result<Option<String>, ApiError> {
         Some(Value::String(text)) => Ok(Some(text)),
         Some(_) => Err(ApiError::validation(format!("{field} is not a text"))),
     }
+}
+
+fn seen_by(value: Option<Value>) -> Result<Option<i32>, ApiError> {
+    let Some(value) = value else { return Ok(None) };
+    let named = PRIVACIES.iter().find(|(name, _)| value.as_str() == Some(name));
+    let Some((_, privacy)) = named else {
+        let message = "lastSeenPrivacy is `everyone`, `contacts` or `nobody`";
+        return Err(ApiError::validation(message));
+    };
+    Ok(Some((*privacy).into()))
 }
 
 fn day(field: &str, value: Option<Value>) -> Result<Option<String>, ApiError> {
@@ -109,6 +136,7 @@ mod tests {
             avatar_url: Some(String::new()),
             username: Some(String::new()),
             date_of_birth: Some(String::new()),
+            last_seen_privacy: None,
         };
         assert_eq!(read(body), Ok(expected));
         assert_eq!(read(json!({ "name": null })).expect_err("no name").error, "validation_error");
@@ -138,6 +166,22 @@ mod tests {
             assert_eq!(day, Some("1815-12-10".to_owned()), "{text}");
         }
         read(json!({ "dateOfBirth": "yesterday" })).expect_err("no day");
+    }
+
+    #[test]
+    fn presence_is_shown_to_everybody_to_contacts_or_to_nobody() {
+        for (name, privacy) in PRIVACIES {
+            let request = read(json!({ "lastSeenPrivacy": name })).expect("read");
+            assert_eq!(request.last_seen_privacy, Some(privacy.into()));
+            let user =
+                pb::User { last_seen_privacy: request.last_seen_privacy, ..Default::default() };
+            assert_eq!(super::privacy(&user), Some(name));
+        }
+        for value in [json!(null), json!("friends"), json!(""), json!(1), json!(["nobody"])] {
+            let error = read(json!({ "lastSeenPrivacy": value })).expect_err("no choice");
+            assert_eq!(error.error, "validation_error");
+        }
+        assert_eq!(super::privacy(&pb::User::default()), None, "somebody else's");
     }
 
     #[test]

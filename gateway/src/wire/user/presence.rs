@@ -222,7 +222,7 @@ mod tests {
 
     fn ada(is_online: bool) -> pb::Presence {
         let seen = prost_types::Timestamp { seconds: 1_769_847_330, nanos: 123_000_000 };
-        pb::Presence { user_id: ADA.to_owned(), is_online, last_seen_at: Some(seen) }
+        pb::Presence { user_id: ADA.to_owned(), is_online, last_seen_at: Some(seen), number: 1 }
     }
 
     async fn read(response: Response) -> Value {

@@ -46,6 +46,7 @@ fn ada() -> pb::User {
         last_seen_at: Some(seen),
         created_at: Some(seen),
         updated_at: Some(seen),
+        is_online: true,
         ..Default::default()
     }
 }
@@ -59,7 +60,7 @@ fn looked_up_ada() -> Value {
     json!({
         "_id": ID, "id": ID, "name": "Ada", "phone": "+15550000001", "email": null,
         "avatar": "https://x/a.png", "avatarUrl": "https://x/a.png",
-        "lastSeen": "2026-01-31T08:15:30.123Z", "isOnline": false, "online": false,
+        "lastSeen": "2026-01-31T08:15:30.123Z", "isOnline": true, "online": true,
     })
 }
 
@@ -83,7 +84,7 @@ async fn own_profile_has_every_spelling() {
     let expected = json!({ "success": true, "user": {
         "_id": ID, "id": ID, "uid": ID, "userId": ID, "name": "Ada", "phone": "+15550000001",
         "email": null, "avatar": "https://x/a.png", "avatarUrl": "https://x/a.png", "bio": null,
-        "isOnline": false, "lastSeen": "2026-01-31T08:15:30.123Z",
+        "isOnline": true, "lastSeen": "2026-01-31T08:15:30.123Z",
         "createdAt": "2026-01-31T08:15:30.123Z", "updatedAt": "2026-01-31T08:15:30.123Z",
     }});
     assert_eq!(body(own_profile(Dialect::Undeclared, &ada())).await, expected);
@@ -93,7 +94,8 @@ async fn own_profile_has_every_spelling() {
 async fn new_clients_read_one_spelling() {
     let profile = json!({
         "id": ID, "name": "Ada", "phone": "+15550000001", "email": null,
-        "avatarUrl": "https://x/a.png", "bio": null, "lastSeenAt": "2026-01-31T08:15:30.123Z",
+        "avatarUrl": "https://x/a.png", "bio": null, "isOnline": true,
+        "lastSeenAt": "2026-01-31T08:15:30.123Z",
         "createdAt": "2026-01-31T08:15:30.123Z", "updatedAt": "2026-01-31T08:15:30.123Z",
     });
     let own = body(own_profile(Dialect::Unified, &ada())).await;
@@ -107,7 +109,7 @@ fn card_leaves_out_what_is_not_set() {
     let user = pb::User { avatar_url: None, phone: None, ..ada() };
     let card = serde_json::to_value(Card::new(ID, Some(&user))).expect("JSON");
     let expected = json!({
-        "_id": ID, "id": ID, "name": "Ada", "phone": null, "isOnline": false,
+        "_id": ID, "id": ID, "name": "Ada", "phone": null, "isOnline": true,
         "lastSeen": "2026-01-31T08:15:30.123Z",
     });
     assert_eq!(card, expected);

@@ -98,6 +98,11 @@ without! {
     list_users(ListUsersRequest) -> ListUsersResponse;
     find_users_by_phones(FindUsersByPhonesRequest) -> FindUsersByPhonesResponse;
     get_presence(GetPresenceRequest) -> GetPresenceResponse;
+    list_partner_presences(ListPartnerPresencesRequest) -> ListPartnerPresencesResponse;
+    count_online(CountOnlineRequest) -> CountOnlineResponse;
+    register_sockets(RegisterSocketsRequest) -> RegisterSocketsResponse;
+    unregister_sockets(UnregisterSocketsRequest) -> UnregisterSocketsResponse;
+    renew_gateway(RenewGatewayRequest) -> RenewGatewayResponse;
 }
 
 impl Users {

@@ -112,6 +112,7 @@ async fn start_user(life: &Lifecycle) -> Upstream {
         conversation: Upstream::new("http://127.0.0.1:1".parse().expect("an address")),
         telemetry: Telemetry::default(),
         limits: chat_user::Limits::default(),
+        presence: chat_user::Presence::default(),
     };
     let service = chat_user::Service::connect(&config, life, None).await.expect("connected");
     let (listener, upstream) = bind().await;

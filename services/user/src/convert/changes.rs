@@ -7,6 +7,7 @@ use crate::{
     config::Limits,
     error::Error,
     profile::{Changes, Edit},
+    visibility::Privacy,
 };
 
 /// Reads the changes of a profile.
@@ -15,12 +16,17 @@ pub(crate) fn changes(
     limits: &Limits,
 ) -> Result<Changes, Error> {
     let (name_length, bio_length) = (limits.new_name_length.get(), limits.bio_length.get());
+    let last_seen_privacy = request
+        .last_seen_privacy
+        .map(|privacy| Privacy::try_from(privacy).map_err(|()| Error::InvalidPrivacy))
+        .transpose()?;
     Ok(Changes {
         name: request.name.map(|name| new_name(&name, name_length)).transpose()?,
         bio: edit("bio", request.bio, bio_length)?,
         avatar_url: avatar_url(request.avatar_url, limits.url_length.get())?,
         username: edit("username", request.username, name_length)?,
         date_of_birth: date_of_birth(request.date_of_birth)?,
+        last_seen_privacy,
     })
 }
 
@@ -103,6 +109,7 @@ mod tests {
             avatar_url: Edit::Clear,
             username: Edit::Clear,
             date_of_birth: Edit::Clear,
+            last_seen_privacy: None,
         };
         assert_eq!(cleared.expect("read"), expected);
     }

@@ -14,7 +14,9 @@ use mongodb::{
 use serde::Deserialize;
 
 use super::read;
-use crate::{announce::Change, cursor::Cursor, error::Error, profile::Changes};
+use crate::{
+    announce::Change, cursor::Cursor, error::Error, profile::Changes, visibility::Privacy,
+};
 
 mod update;
 
@@ -46,6 +48,10 @@ pub(crate) struct User {
     pub(crate) email: Option<String>,
     pub(crate) avatar_url: Option<String>,
     pub(crate) bio: Option<String>,
+    /// Who sees his presence; everybody where he has not said.
+    #[serde(default)]
+    pub(crate) last_seen_privacy: Privacy,
+    /// When he was last seen before his presence was kept; see `presences`.
     pub(crate) last_seen_at: DateTime,
     pub(crate) created_at: DateTime,
     pub(crate) updated_at: DateTime,
@@ -175,7 +181,7 @@ impl Users {
         changes: &Changes,
         now: DateTime,
     ) -> Result<Option<(User, bool)>, Error> {
-        let entry = Entry::new(Change {}, now);
+        let entry = Entry::new(Change { is_of_privacy: changes.last_seen_privacy.is_some() }, now);
         let update = self
             .documents
             .find_one_and_update(doc! { "_id": id }, update::changed(changes, &entry))

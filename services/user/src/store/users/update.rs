@@ -55,6 +55,8 @@ pub(super) fn changed(changes: &Changes, entry: &Entry<Change>) -> Vec<Document>
     edit("avatar_url", changes.avatar_url.as_bson());
     edit("username", changes.username.as_bson());
     edit("date_of_birth", changes.date_of_birth.as_bson());
+    let privacy = changes.last_seen_privacy;
+    edit("last_seen_privacy", privacy.map_or(Edit::Keep, |privacy| Edit::Set(privacy.into())));
     if let Some(name) = &changes.name {
         fields.insert("name_key", name_key(name, &doc! { "$ifNull": ["$phone", ""] }));
     }
