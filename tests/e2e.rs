@@ -25,6 +25,7 @@ mod load_command;
 mod membership;
 mod official_clients;
 mod order;
+mod presence;
 mod privacy;
 mod reactions;
 mod reading;

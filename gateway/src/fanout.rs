@@ -7,6 +7,7 @@ mod emit;
 mod entry;
 mod gap;
 mod latest;
+mod presence;
 mod receipt;
 mod replay;
 mod seen;
@@ -184,6 +185,11 @@ impl Fanout {
             Some(Payload::ReadAdvanced(advanced)) => {
                 if self.seen.note(&event.id) {
                     self.tell_reading(&advanced, &recipients(&event.id, &event.recipient_ids));
+                }
+            }
+            Some(Payload::PresenceChanged(changed)) => {
+                if self.seen.note(&event.id) {
+                    self.tell_presence(&changed, &recipients(&event.id, &event.recipient_ids));
                 }
             }
             Some(Payload::MessageCreated(_)) | None => {

@@ -53,6 +53,8 @@ impl Gateway {
         let ended = CancellationToken::new();
         let stopping = state.stopping.clone();
         life.spawn("sessions", socket::watch(state.clone(), sockets.clone(), life.clone()));
+        let presence = sockets.presence().clone();
+        life.spawn("presence", socket::presence::keep(state.clone(), presence, ended.clone()));
         life.spawn("fan-out", fanout::run(state, sockets.clone(), source, ended.clone()));
         let stop = async {
             life.stopping().await;

@@ -4,6 +4,7 @@ mod events;
 mod messages;
 mod payload;
 mod peer;
+pub mod presence;
 mod queue;
 mod sessions;
 mod sockets;
@@ -187,10 +188,12 @@ async fn register(
 async fn connected(
     socket: SocketRef,
     State(state): State<AppState>,
+    State(sockets): State<Sockets>,
     Extension(peer): Extension<Peer>,
 ) {
     let greeting = handshake::greeting(peer.identity(), &socket.id.to_string());
     peer.greet(socket, greeting.as_ref());
+    sockets.presence().greet(&state, &peer);
     // A revocation that was heard of before found no socket to end; one that comes from now on does.
     let session = peer.identity().session();
     if session.is_some_and(|session| state.sessions.is_revoked(session)) {

@@ -23,6 +23,9 @@ use packet::{Packet, engine};
 
 /// Name of the event that says that a conversation was made.
 const CONVERSATION_CREATED: &str = "conversation:created";
+/// Names of events that say who is online. They come when people come and go, whatever else happens, so that
+/// only who waits for one hears it.
+const PRESENCE: [&str; 4] = ["presence", "presence:initial", "online-users", "user-status-changed"];
 
 /// Bytes read or written at once; larger events take several rounds.
 const BUFFER: usize = 4 << 10;
@@ -195,8 +198,19 @@ impl Sender {
 }
 
 impl Receiver {
-    /// Returns the next thing heard. Nothing is lost where the caller stops waiting.
+    /// Returns the next thing heard, but for who is online. Nothing else is lost where the caller stops
+    /// waiting.
     pub async fn next(&mut self) -> Heard {
+        loop {
+            match self.next_of_all().await {
+                Heard::Event(event) if PRESENCE.contains(&event.name()) => {}
+                heard => return heard,
+            }
+        }
+    }
+
+    /// Returns the next thing heard, whatever it is. Nothing is lost where the caller stops waiting.
+    pub async fn next_of_all(&mut self) -> Heard {
         if self.has_ended {
             return Heard::End;
         }
@@ -221,19 +235,20 @@ impl Receiver {
         }
     }
 
-    /// Returns the body of the next event. That a conversation was made, new clients hear on a clock of
-    /// its own; it counts only where it is expected.
+    /// Returns the body of the next event. That a conversation was made and who is online, clients hear on a
+    /// clock of its own; it counts only where it is expected.
     ///
     /// # Panics
     ///
     /// If something else comes.
     pub async fn expect(&mut self, name: &str) -> Value {
         loop {
-            match self.next().await {
+            match self.next_of_all().await {
                 Heard::Event(event) if event.name() == name => {
                     return serde_json::from_str(event.body()).expect("an event's body is JSON");
                 }
                 Heard::Event(event) if event.name() == CONVERSATION_CREATED => {}
+                Heard::Event(event) if PRESENCE.contains(&event.name()) => {}
                 other => panic!("{other:?} instead of {name}"),
             }
         }

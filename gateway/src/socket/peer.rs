@@ -105,6 +105,12 @@ impl Peer {
         &self.0.identity
     }
 
+    /// Says whether events pass it by: it was cut, or is gone.
+    #[must_use]
+    pub(super) fn is_closed(&self) -> bool {
+        matches!(*self.0.outgoing.lock(), Outgoing::Closed)
+    }
+
     /// Returns when it came.
     #[must_use]
     pub fn connected_at(&self) -> Instant {
@@ -253,10 +259,5 @@ impl Peer {
         };
         let unanswered = Arc::new(Semaphore::new(queue::ALL_ANSWERED as usize));
         Self::new(String::new(), identity, Transports::default(), unanswered)
-    }
-
-    /// Says whether events pass it by.
-    pub(super) fn is_closed(&self) -> bool {
-        matches!(*self.0.outgoing.lock(), Outgoing::Closed)
     }
 }

@@ -12,7 +12,7 @@ use chat_kit::{id::UserId, session::SessionHash};
 use parking_lot::RwLock;
 use tokio::task::JoinSet;
 
-use super::Peer;
+use super::{Peer, presence::Presence};
 use crate::{
     error::ApiError,
     metrics::{Cut, SOCKETS},
@@ -29,6 +29,7 @@ const CUT_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Clone, Debug, Default)]
 pub struct Sockets {
     registry: Arc<RwLock<Registry>>,
+    presence: Presence,
 }
 
 #[derive(Debug, Default)]
@@ -62,6 +63,12 @@ impl Sockets {
             peer.cut(Cut::Draining);
         }
         Registration { sockets: self.clone(), peer }
+    }
+
+    /// Returns what is known of presence.
+    #[must_use]
+    pub fn presence(&self) -> &Presence {
+        &self.presence
     }
 
     /// Says whether one of several users has a socket here.
@@ -160,6 +167,7 @@ impl Registration {
     pub fn end(&self) {
         self.sockets.forget(&self.peer);
         self.peer.forget();
+        self.sockets.presence.leave(&self.peer);
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod change;
 mod notice;
+mod presence;
 mod reading;
 
 use std::cell::OnceCell;
@@ -13,6 +14,7 @@ use serde_json::value::RawValue;
 
 pub use self::change::{Change, ChangeToReader, MessageChanged};
 pub use self::notice::Notice;
+pub use self::presence::{PresenceChanged, at_first, is_told_at_first};
 pub use self::reading::ReadAdvanced;
 use super::{Dialect, message};
 use crate::openapi::Events;

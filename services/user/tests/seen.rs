@@ -76,7 +76,7 @@ impl Suite {
     /// Makes two users partners.
     pub async fn pair(&self, one: &User, other: &User) {
         let peer = Some(Peer::UserId(other.id.clone()));
-        let request = OpenDirectConversationRequest { peer, ..Default::default() };
+        let request = OpenDirectConversationRequest { peer };
         let mut conversations = self.conversations.clone();
         conversations
             .open_direct_conversation(as_this_user(one, request))
