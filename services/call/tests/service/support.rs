@@ -140,6 +140,7 @@ async fn start_user(listener: TcpListener, conversation: Upstream, life: &Lifecy
         nats: nats().await,
         conversation,
         telemetry: Telemetry::default(),
+        presence: chat_user::Presence::default(),
         limits: chat_user::Limits::default(),
     };
     let service = chat_user::Service::connect(&config, life, None).await.expect("connected");
