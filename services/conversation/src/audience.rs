@@ -14,6 +14,9 @@ use crate::{
     store::conversations::{Audience, ConversationStatus},
 };
 
+/// A conversation, and users who may be members of it.
+pub(crate) type ConversationUsers = (ConversationId, Vec<UserId>);
+
 impl Service {
     /// Returns who hears of an act, if the actor may do it. One read decides both, so that a member who
     /// is removed meanwhile either acts and hears or does neither.
@@ -31,6 +34,20 @@ impl Service {
         let audience = found.ok_or(Error::ConversationNotFound)?;
         permit(actor, act, &audience)?;
         Ok(audience)
+    }
+
+    /// Returns those of some users who are members of the conversations beside which they stand.
+    pub(crate) async fn filter_members(
+        &self,
+        mut asked: Vec<ConversationUsers>,
+    ) -> Result<Vec<ConversationUsers>, Error> {
+        let ids = asked.iter().map(|(conversation, _)| *conversation).collect();
+        let found = self.store.audiences().get_all(ids).await?;
+        for ((_, users), audience) in asked.iter_mut().zip(found) {
+            let members = audience.map(|audience| audience.member_ids).unwrap_or_default();
+            users.retain(|user| members.contains(user));
+        }
+        Ok(asked)
     }
 }
 

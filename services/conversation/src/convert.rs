@@ -3,6 +3,7 @@
 mod block;
 pub(crate) mod group;
 pub(crate) mod marks;
+mod members;
 pub(crate) mod request;
 
 use bson::DateTime;
@@ -15,7 +16,10 @@ use chat_proto::v1::{self as pb, Act, open_direct_conversation_request::Peer as 
 
 use tonic::Status;
 
-pub(crate) use self::block::{blocked, blocked_page};
+pub(crate) use self::{
+    block::{blocked, blocked_page},
+    members::{conversation_users, members},
+};
 
 use crate::{
     config::Limits,
@@ -289,6 +293,7 @@ pub(crate) fn memberships(memberships: Vec<Membership>) -> pb::ListMembershipsRe
     let memberships = memberships.into_iter().map(|membership| pb::Membership {
         conversation_id: membership.conversation.to_string(),
         cleared_seq: membership.cleared_seq,
+        newest_seq: membership.newest_seq,
     });
     pb::ListMembershipsResponse { memberships: memberships.collect() }
 }

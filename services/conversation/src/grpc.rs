@@ -165,6 +165,16 @@ impl ConversationService for Service {
         Ok(Response::new(convert::audience(&audience, &caller.actor)))
     }
 
+    async fn filter_members(
+        &self,
+        request: Request<pb::FilterMembersRequest>,
+    ) -> Result<Response<pb::FilterMembersResponse>, Status> {
+        Caller::open(&request)?.require_service()?;
+        let asked = convert::conversation_users(request.into_inner())?;
+        let members = self.filter_members(asked).await?;
+        Ok(Response::new(convert::members(members)))
+    }
+
     async fn record_activity(
         &self,
         request: Request<RecordActivityRequest>,

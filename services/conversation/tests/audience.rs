@@ -2,7 +2,9 @@
 
 use bson::doc;
 use chat_kit::id::{ConversationId, UserId};
-use chat_proto::v1::{Act, GetAudienceRequest, GetAudienceResponse};
+use chat_proto::v1::{
+    Act, ConversationUsers, FilterMembersRequest, GetAudienceRequest, GetAudienceResponse,
+};
 use futures_util::future::join_all;
 use tonic::{Code, Request, Status};
 
@@ -179,4 +181,56 @@ async fn question_after_a_removal_sees_it_however_many_are_asked() {
         };
         tokio::join!(asking, removing);
     }
+}
+
+async fn filtered(
+    suite: &Suite,
+    asked: &[(&str, Vec<UserId>)],
+) -> Result<Vec<Vec<String>>, Status> {
+    let conversations = asked.iter().map(|(id, users)| ConversationUsers {
+        conversation_id: (*id).to_owned(),
+        user_ids: users.iter().map(UserId::to_string).collect(),
+    });
+    let request = FilterMembersRequest { conversations: conversations.collect() };
+    let mut conversations = suite.conversations.clone();
+    let answer = conversations.filter_members(as_service(request)).await?.into_inner();
+    Ok(answer.conversations.into_iter().map(|members| members.user_ids).collect())
+}
+
+#[tokio::test]
+async fn members_of_several_conversations_are_told_by_one_query() {
+    let suite = start().await;
+    let (ada, grace, direct) = suite.pair().await;
+    let [joan, stranger] = suite.users().await;
+    let group = suite.group(ada, ConversationId::new(), &[joan]).await.expect("a group");
+    suite.set_status(&group.id, "blocked").await;
+    let nowhere = ConversationId::new().to_string();
+    let all = vec![stranger, grace, ada, joan];
+    let asked = [
+        (&*direct.id, all.clone()),
+        (&*nowhere, all.clone()),
+        (&*group.id, all),
+        (&*direct.id, vec![]),
+    ];
+    suite.forget_commands();
+    let members = filtered(&suite, &asked).await.expect("an answer");
+    let texts = |users: &[UserId]| users.iter().map(UserId::to_string).collect::<Vec<_>>();
+    assert_eq!(members, [texts(&[grace, ada]), vec![], texts(&[ada, joan]), vec![]]);
+    assert_eq!(suite.queries().len(), 1);
+    suite.assert_indexed(&["find"]).await;
+}
+
+#[tokio::test]
+async fn membership_of_others_is_told_to_services_alone_and_not_of_too_many() {
+    let suite = start().await;
+    let request = as_user(UserId::new(), FilterMembersRequest::default());
+    let refused = suite.conversations.clone().filter_members(request).await;
+    assert_eq!(refused.expect_err("a user").code(), Code::PermissionDenied);
+    let id = ConversationId::new().to_string();
+    let too_many_users = [(&*id, vec![UserId::new(); 201])];
+    let refused = filtered(&suite, &too_many_users).await;
+    assert_failed(refused, Code::InvalidArgument, "validation_error");
+    let too_many = vec![(&*id, vec![]); 501];
+    assert_failed(filtered(&suite, &too_many).await, Code::InvalidArgument, "validation_error");
+    assert_eq!(filtered(&suite, &too_many[..500]).await.expect("an answer").len(), 500);
 }

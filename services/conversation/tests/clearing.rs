@@ -55,13 +55,14 @@ async fn each_member_hears_what_he_has_cleared_himself() {
 async fn memberships_are_those_of_every_status_and_of_nobody_else() {
     let suite = start().await;
     let (ada, _, first) = suite.pair().await;
-    let mut expected = vec![Membership { conversation_id: first.id.clone(), cleared_seq: 3 }];
+    let mut expected =
+        vec![Membership { conversation_id: first.id.clone(), cleared_seq: 3, newest_seq: 0 }];
     mark_cleared(&suite, &first.id, ada, 3).await;
     for status in ["pending", "declined", "blocked"] {
         let id = ConversationId::new();
         let group = suite.group(ada, id, &[suite.user().await.0]).await.expect("a group");
         suite.set_status(&group.id, status).await;
-        expected.push(Membership { conversation_id: group.id, cleared_seq: 0 });
+        expected.push(Membership { conversation_id: group.id, cleared_seq: 0, newest_seq: 0 });
     }
     let (stranger, _, foreign) = suite.pair().await;
     let mut found = memberships(&suite, ada).await;
@@ -69,7 +70,7 @@ async fn memberships_are_those_of_every_status_and_of_nobody_else() {
     found.sort_by_key(by_name);
     expected.sort_by_key(by_name);
     assert_eq!(found, expected);
-    let own = Membership { conversation_id: foreign.id, cleared_seq: 0 };
+    let own = Membership { conversation_id: foreign.id, cleared_seq: 0, newest_seq: 0 };
     assert_eq!(memberships(&suite, stranger).await, [own]);
     assert_eq!(memberships(&suite, UserId::new()).await, []);
 }
@@ -120,6 +121,8 @@ async fn preview_of_what_is_cleared_is_shown_to_the_others_alone() {
     assert_eq!(seen.last_message.expect("a preview").seq, 7);
     assert_eq!((seen.cleared_seq, seen.counted_after_seq), (0, 0));
     record(&suite, &conversation.id, grace, 8).await;
+    let own = memberships(&suite, ada).await.remove(0);
+    assert_eq!((own.cleared_seq, own.newest_seq), (7, 8));
     assert_eq!(row(&suite, ada).await.last_message.expect("a preview").seq, 8);
 }
 

@@ -56,6 +56,16 @@ impl Audiences {
         let found = self.batches.submit((id, user)).await??;
         found.map(|raw| read(COLLECTION, &raw)).transpose()
     }
+
+    /// Returns the same of several conversations, in their order, without what anybody has cleared.
+    pub(crate) async fn get_all(
+        &self,
+        ids: Vec<ConversationId>,
+    ) -> Result<Vec<Option<Audience>>, Error> {
+        let wanted = ids.into_iter().map(|id| (id, None)).collect();
+        let found = self.batches.submit_all(wanted).await.into_iter();
+        found.map(|found| found??.map(|raw| read(COLLECTION, &raw)).transpose()).collect()
+    }
 }
 
 async fn find(documents: Collection<RawDocumentBuf>, wanted: Vec<Wanted>) -> Vec<Found> {

@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::{
     conversations::{COLLECTION, ConversationStatus, Conversations, list_keys},
+    previews::highest_seq,
     read,
 };
 use crate::error::Error;
@@ -23,6 +24,8 @@ pub(crate) struct Membership {
     /// The last message that he does not see any more; 0 if he has cleared nothing.
     #[serde(default)]
     pub(crate) cleared_seq: i64,
+    /// The highest number that was ever shown in its list.
+    pub(crate) newest_seq: i64,
 }
 
 impl Conversations {
@@ -40,7 +43,7 @@ impl Conversations {
         let raw: Vec<RawDocumentBuf> = within(async {
             self.documents()
                 .find(filter)
-                .projection(doc! { "cleared_seq": cleared })
+                .projection(doc! { "cleared_seq": cleared, "newest_seq": highest_seq() })
                 .sort(order)
                 .hint(Hint::Keys(list_keys()))
                 .limit(limit.into())

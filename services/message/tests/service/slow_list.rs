@@ -73,6 +73,7 @@ handing_on! {
     set_mark(SetMarkRequest) -> SetMarkResponse;
     list_memberships(ListMembershipsRequest) -> ListMembershipsResponse;
     get_audience(GetAudienceRequest) -> GetAudienceResponse;
+    filter_members(FilterMembersRequest) -> FilterMembersResponse;
     record_activity(RecordActivityRequest) -> RecordActivityResponse;
     replace_preview(ReplacePreviewRequest) -> ReplacePreviewResponse;
     get_group(GetGroupRequest) -> GetGroupResponse;
