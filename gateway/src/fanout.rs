@@ -192,6 +192,11 @@ impl Fanout {
                     self.tell_presence(&changed, &recipients(&event.id, &event.recipient_ids));
                 }
             }
+            Some(Payload::DeliveredAdvanced(advanced)) => {
+                if self.seen.note(&event.id) {
+                    self.tell_delivery(&advanced, &recipients(&event.id, &event.recipient_ids));
+                }
+            }
             Some(Payload::MessageCreated(_)) | None => {
                 tracing::debug!(
                     id = event.id,

@@ -32,6 +32,7 @@ pub fn of(payload: &Payload) -> &'static str {
         Payload::MessageDeleted(_) => "chat.v1.log.message.deleted",
         Payload::MessageReacted(_) => "chat.v1.log.message.reacted",
         Payload::ReadAdvanced(_) => "chat.v1.log.receipt.read",
+        Payload::DeliveredAdvanced(_) => "chat.v1.log.receipt.delivered",
         Payload::CallPlaced(_) => "chat.v1.log.call.placed",
         Payload::CallAnswered(_) => "chat.v1.log.call.answered",
         Payload::CallDeclined(_) => "chat.v1.log.call.declined",

@@ -2,6 +2,7 @@
 //! wrote the message. A body is encoded at most once per spelling, however many sockets hear it.
 
 mod change;
+mod delivered;
 mod notice;
 mod presence;
 mod reading;
@@ -13,6 +14,7 @@ use chat_proto::v1 as pb;
 use serde_json::value::RawValue;
 
 pub use self::change::{Change, ChangeToReader, MessageChanged};
+pub use self::delivered::DeliveredAdvanced;
 pub use self::notice::Notice;
 pub use self::presence::{PresenceChanged, at_first, is_told_at_first};
 pub use self::reading::ReadAdvanced;

@@ -1,6 +1,7 @@
 //! From requests to validated input, and from documents to protobuf. Pure: no I/O.
 
 mod parts;
+mod receipts;
 
 use std::str::FromStr;
 
@@ -13,6 +14,7 @@ use chat_proto::v1 as pb;
 
 pub use self::parts::Parts;
 use self::parts::label;
+pub use self::receipts::{ReadMark, ReadTo, delivered, read_to};
 use crate::{
     error::Error,
     search::{Found, Position},

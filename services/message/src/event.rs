@@ -7,7 +7,7 @@ use chat_kit::{
 };
 use chat_proto::v1::{self as pb, event::Payload};
 
-use crate::store::messages::{Message, OutboxEntry, OutboxKind, Place};
+use crate::store::messages::{Held, Message, OutboxEntry, OutboxKind, Place};
 
 /// Returns the outbox entry of a message that is about to be stored.
 #[must_use]
@@ -80,5 +80,42 @@ pub fn read_advanced(reading: &Reading, recipient_ids: Vec<String>) -> pb::Event
         messages,
     });
     let id = format!("{conversation_id}:{user_id}:read:{}", to.seq);
+    pb::Event { id, occurred_at: advanced_at, recipient_ids, payload: Some(payload) }
+}
+
+/// Messages that have reached somebody.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// Whom.
+    pub user_id: UserId,
+    /// Number up to which they had reached him before.
+    pub previous_seq: i64,
+    /// What has reached him since.
+    pub held: Held,
+    /// When it did.
+    pub advanced_at: DateTime,
+}
+
+/// Builds the event of a delivery. It needs no outbox: on every connect its state is told anew.
+#[must_use]
+pub fn delivered_advanced(delivery: &Delivery, recipient_ids: Vec<String>) -> pb::Event {
+    let Delivery { user_id, previous_seq, held, advanced_at } = delivery;
+    let Held { conversation_id, newest, of_others } = held;
+    let messages = of_others.iter().map(|place| pb::DeliveredMessage {
+        sender_id: place.sender_id.to_string(),
+        message_id: place.id.to_string(),
+        created_at: Some(to_timestamp(place.created_at)),
+    });
+    let advanced_at = Some(to_timestamp(*advanced_at));
+    let payload = Payload::DeliveredAdvanced(pb::DeliveredAdvanced {
+        conversation_id: conversation_id.to_string(),
+        user_id: user_id.to_string(),
+        seq: newest.seq,
+        delivered_at: Some(to_timestamp(newest.created_at)),
+        advanced_at,
+        previous_seq: *previous_seq,
+        messages: messages.collect(),
+    });
+    let id = format!("{conversation_id}:{user_id}:delivered:{}", newest.seq);
     pb::Event { id, occurred_at: advanced_at, recipient_ids, payload: Some(payload) }
 }

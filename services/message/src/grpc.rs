@@ -8,6 +8,7 @@ use crate::{
     Service,
     change::Changer,
     convert::{self, NewMessage, NewSystemMessage},
+    receipts::Read,
 };
 
 #[tonic::async_trait]
@@ -66,8 +67,31 @@ impl MessageService for Service {
     ) -> Result<Response<pb::MarkReadResponse>, Status> {
         let caller = Caller::open(&request)?;
         let reader = caller.user_id()?;
-        let read_seq = self.mark_read(caller, reader, request.into_inner().target).await?;
-        Ok(Response::new(pb::MarkReadResponse { read_seq }))
+        let read = self.mark_read(caller, reader, request.into_inner().target).await?;
+        let Read { read_seq, has_advanced } = read;
+        Ok(Response::new(pb::MarkReadResponse { read_seq, has_advanced }))
+    }
+
+    async fn mark_delivered(
+        &self,
+        request: Request<pb::MarkDeliveredRequest>,
+    ) -> Result<Response<pb::MarkDeliveredResponse>, Status> {
+        let caller = Caller::open(&request)?;
+        let user = caller.user_id()?;
+        let ids = convert::delivered(&request.into_inner())?;
+        let delivered = self.mark_delivered(&caller, user, &ids).await?;
+        let message_ids = delivered.iter().map(ToString::to_string).collect();
+        Ok(Response::new(pb::MarkDeliveredResponse { message_ids }))
+    }
+
+    async fn catch_up_delivered(
+        &self,
+        request: Request<pb::CatchUpDeliveredRequest>,
+    ) -> Result<Response<pb::CatchUpDeliveredResponse>, Status> {
+        let caller = Caller::open(&request)?;
+        let user = caller.user_id()?;
+        let advanced_count = self.catch_up_delivered(&caller, user).await?;
+        Ok(Response::new(pb::CatchUpDeliveredResponse { advanced_count }))
     }
 
     async fn send_system_message(

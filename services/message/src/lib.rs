@@ -4,6 +4,7 @@ mod announce;
 pub mod change;
 pub mod config;
 pub mod convert;
+pub mod delivery;
 pub mod error;
 pub mod event;
 pub mod grpc;

@@ -45,6 +45,25 @@ impl Service {
         found.conversation_id.map(|id| convert::conversation_id(&id)).transpose()
     }
 
+    /// Returns those of some users who are members of the conversations beside which they stand.
+    pub(crate) async fn filter_members(
+        &self,
+        caller: &Caller,
+        conversations: Vec<pb::ConversationUsers>,
+    ) -> Result<Vec<pb::ConversationUsers>, Error> {
+        let service = Caller::service("message", &caller.request_id);
+        let request = service.request(pb::FilterMembersRequest { conversations });
+        let answer = self.conversation.clone().filter_members(request).await;
+        Ok(answer.map_err(Error::Upstream)?.into_inner().conversations)
+    }
+
+    /// Returns the caller's newest conversations.
+    pub(crate) async fn memberships(&self, caller: &Caller) -> Result<Vec<pb::Membership>, Error> {
+        let request = caller.request(pb::ListMembershipsRequest {});
+        let answer = self.conversation.clone().list_memberships(request).await;
+        Ok(answer.map_err(Error::Upstream)?.into_inner().memberships)
+    }
+
     /// Shows a message in the conversation's list.
     pub(crate) async fn record_activity(&self, message: &Message) -> Result<(), Error> {
         let activity = pb::RecordActivityRequest {

@@ -8,49 +8,87 @@ use chat_kit::{
 use chat_proto::v1::{self as pb, mark_read_request::Target};
 
 use crate::{
-    Service, convert,
+    Service,
+    convert::{self, ReadMark, ReadTo},
     error::Error,
     event::{self, Reading},
     history::not_found,
-    store::messages::Place,
+    store::messages::{Located, Place},
 };
 
+/// How far somebody has read by now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Read {
+    /// Number of the newest message that he has read.
+    pub read_seq: i64,
+    /// Whether it was moved just now.
+    pub has_advanced: bool,
+}
+
+impl Read {
+    fn as_before(read_seq: i64) -> Self {
+        Self { read_seq, has_advanced: false }
+    }
+}
+
 impl Service {
-    /// Raises what `reader`, who calls, has read to a message or to the end of a conversation. Returns
-    /// the number up to which he has read.
+    /// Raises what `reader`, who calls, has read.
     pub async fn mark_read(
         &self,
         caller: Caller,
         reader: UserId,
         target: Option<Target>,
-    ) -> Result<i64, Error> {
-        match target {
-            Some(Target::ConversationId(id)) => {
-                let conversation = convert::conversation_id(&id)?;
+    ) -> Result<Read, Error> {
+        let (conversation, member_ids, place) = match convert::read_to(target, DateTime::now())? {
+            ReadTo::In(conversation, mark) => {
                 let member_ids = self.readers(&caller, conversation).await?;
-                match self.store.messages.newest_place(conversation).await? {
-                    Some(newest) => {
-                        self.advance(caller, reader, conversation, newest, member_ids).await
-                    }
-                    None => Ok(0),
-                }
+                (conversation, member_ids, self.place_of(conversation, reader, mark).await?)
             }
-            Some(Target::MessageId(id)) => {
-                let id: MessageId = convert::id("message_id", &id)?;
-                let message = self.store.messages.by_id(id).await?;
+            ReadTo::Message(id) => {
+                let message = self.store.messages.located(&[id]).await?.pop();
                 let message = message.ok_or(Error::MessageNotFound)?;
-                let conversation = message.conversation_id;
-                let member_ids = self.readers(&caller, conversation).await?;
-                if message.sender_id == reader {
-                    return self.store.receipts.read_seq(conversation, reader).await;
-                }
-                self.advance(caller, reader, conversation, Place::of(&message), member_ids).await
+                let member_ids = self.readers(&caller, message.conversation_id).await?;
+                let place = (message.sender_id != reader).then(|| message.place());
+                (message.conversation_id, member_ids, place)
             }
+        };
+        match place {
+            Some(place) => self.advance(caller, reader, conversation, place, member_ids).await,
             None => {
-                let message = "name a conversation or a message".to_owned();
-                Err(Error::Invalid { field: "target", message })
+                let read_seq = self.store.receipts.read_seq(conversation, reader).await?;
+                Ok(Read::as_before(read_seq))
             }
         }
+    }
+
+    /// Finds the message up to which a mark says that `reader` has read.
+    async fn place_of(
+        &self,
+        conversation: ConversationId,
+        reader: UserId,
+        mark: ReadMark,
+    ) -> Result<Option<Place>, Error> {
+        let messages = &self.store.messages;
+        Ok(match mark {
+            ReadMark::End => messages.newest_place(conversation).await?,
+            ReadMark::Until(at) => messages.place_at(conversation, at).await?,
+            ReadMark::Number(seq) => messages.place_numbered(conversation, seq).await?,
+            ReadMark::Messages(ids) => self.newest_of(conversation, reader, &ids).await?,
+        })
+    }
+
+    /// Returns the newest of some messages, where it is of this conversation and somebody else's.
+    async fn newest_of(
+        &self,
+        conversation: ConversationId,
+        reader: UserId,
+        ids: &[MessageId],
+    ) -> Result<Option<Place>, Error> {
+        let found = self.store.messages.located(ids).await?.into_iter();
+        let counting = found.filter(|message| {
+            message.conversation_id == conversation && message.sender_id != reader
+        });
+        Ok(counting.map(|message| Located::place(&message)).max_by_key(|place| place.seq))
     }
 
     async fn readers(
@@ -71,12 +109,12 @@ impl Service {
         conversation_id: ConversationId,
         to: Place,
         member_ids: Vec<String>,
-    ) -> Result<i64, Error> {
+    ) -> Result<Read, Error> {
         let receipts = &self.store.receipts;
         let previous_seq =
             receipts.advance_read(conversation_id, user_id, to.seq, to.created_at).await?;
         if previous_seq >= to.seq {
-            return Ok(previous_seq);
+            return Ok(Read::as_before(previous_seq));
         }
         let messages = &self.store.messages;
         let covered = messages.covered(conversation_id, user_id, previous_seq, to.seq).await?;
@@ -86,6 +124,6 @@ impl Service {
         if let Err(error) = self.publisher.publish(&event, &caller.request_id).await {
             tracing::warn!(%conversation_id, %user_id, %error, "nobody hears of a receipt");
         }
-        Ok(to.seq)
+        Ok(Read { read_seq: to.seq, has_advanced: true })
     }
 }

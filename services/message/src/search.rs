@@ -49,7 +49,7 @@ impl Service {
             0 => DEFAULT_LIMIT,
             limit => limit.min(MOST_MESSAGES),
         };
-        let cleared = self.memberships(caller).await?;
+        let cleared = self.cleared(caller).await?;
         let conversations: Vec<_> = cleared.keys().copied().collect();
         let found = self.store.messages.holding(wanted.token(), &conversations, before).await?;
         // Where a part ended early, nothing is known of what lies behind its last message.
@@ -76,15 +76,12 @@ impl Service {
     }
 
     /// Returns the caller's conversations, and up to which number he has cleared each.
-    async fn memberships(&self, caller: &Caller) -> Result<HashMap<ConversationId, i64>, Error> {
-        let request = caller.request(pb::ListMembershipsRequest {});
-        let answer = self.conversation.clone().list_memberships(request).await;
-        let memberships = answer.map_err(Error::Upstream)?.into_inner().memberships;
+    async fn cleared(&self, caller: &Caller) -> Result<HashMap<ConversationId, i64>, Error> {
         let read = |membership: pb::Membership| {
             let id = convert::conversation_id(&membership.conversation_id)?;
             Ok((id, membership.cleared_seq))
         };
-        memberships.into_iter().map(read).collect()
+        self.memberships(caller).await?.into_iter().map(read).collect()
     }
 }
 

@@ -162,6 +162,7 @@ fn unified_name(payload: &Payload) -> Option<&'static str> {
         | Payload::SessionRevoked(_)
         | Payload::PresenceChanged(_)
         | Payload::ReadAdvanced(_)
+        | Payload::DeliveredAdvanced(_)
         | Payload::CallPlaced(_)
         | Payload::CallAnswered(_)
         | Payload::CallDeclined(_)

@@ -1,6 +1,7 @@
 //! The collection `messages`: its documents, their indexes and every query on them.
 
 mod changes;
+mod delivered;
 mod found;
 mod hidden;
 mod parts;
@@ -22,6 +23,7 @@ use mongodb::{
 };
 use serde::{Deserialize, Serialize};
 
+pub use self::delivered::{Held, Located, MOST_DELIVERED, Stretch};
 pub use self::found::MOST_FOUND;
 pub use self::hidden::Hidden;
 pub use self::parts::{

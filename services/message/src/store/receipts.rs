@@ -1,6 +1,8 @@
 //! The collection `receipts`: how far each member has heard and read a conversation, its index and every
 //! query on it.
 
+mod moves;
+
 use bson::{DateTime, Document, doc, oid::ObjectId};
 use chat_kit::{
     id::{ConversationId, UserId},
@@ -13,6 +15,7 @@ use mongodb::{
 };
 use serde::{Deserialize, Serialize};
 
+pub use self::moves::Move;
 use crate::error::Error;
 
 const COLLECTION: &str = "receipts";
@@ -48,6 +51,7 @@ pub struct Receipt {
 /// Every query on receipts.
 #[derive(Clone, Debug)]
 pub struct Receipts {
+    database: Database,
     collection: Collection<Document>,
 }
 
@@ -60,7 +64,7 @@ impl Receipts {
             .options(IndexOptions::builder().unique(true).build())
             .build();
         mongo::create_indexes(&collection, [index]).await?;
-        Ok(Self { collection })
+        Ok(Self { database: database.clone(), collection })
     }
 
     /// Raises what a member has read, and what has been delivered to him with it, to a message. Returns

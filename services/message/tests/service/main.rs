@@ -4,6 +4,7 @@
 mod announce;
 mod cleared;
 mod deletions;
+mod deliveries;
 mod edits;
 mod history;
 mod load;

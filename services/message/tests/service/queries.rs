@@ -9,7 +9,8 @@ use chat_kit::{
     mongo,
 };
 use chat_message::store::messages::{
-    Inserted, MOST_FOUND, Message, Messages, OutboxEntry, OutboxKind, Waiting,
+    Inserted, MOST_DELIVERED, MOST_FOUND, Message, Messages, OutboxEntry, OutboxKind, Stretch,
+    Waiting,
 };
 use futures_util::future::join_all;
 use mongodb::{
@@ -232,6 +233,19 @@ async fn lists_and_receipts_go_by_indexes() {
     filled.assert_runs_by(BY_SEQ, 51).await;
     messages.deleted_for(reader, &[filled.some]).await.expect("an answer");
     filled.assert_runs_by(BY_ID, 2).await;
+    let located = messages.located(&[filled.some]).await.expect("places");
+    assert_eq!(located[0].id, filled.some);
+    filled.assert_runs_by(BY_ID, 2).await;
+    let place = messages.place_at(conversation, at(150)).await.expect("a place");
+    assert_eq!(place.expect("a message").seq, 150);
+    filled.assert_runs_by("conversation_id_1_created_at_1", 1).await;
+    let place = messages.place_numbered(conversation, 150).await.expect("a place");
+    assert_eq!(place.expect("a message").seq, 150);
+    filled.assert_runs_by(BY_SEQ, 1).await;
+    let stretch = Stretch { conversation_id: conversation, after: 10, to: 290 };
+    let held = messages.held(reader, &[stretch]).await.expect("an answer");
+    assert_eq!((held[0].newest.seq, held[0].of_others.len()), (290, 1));
+    filled.assert_looks_up_by(BY_SEQ, MOST_DELIVERED).await;
 
     let unread = messages.unread(reader, &[(conversation, 250)]).await.expect("counts");
     assert_eq!(unread[&conversation], 50);

@@ -1,18 +1,41 @@
 //! Reading on: whom it moves, how far, and who hears of it.
 
-use chat_kit::id::{MessageId, UserId};
+use bson::DateTime;
+use chat_kit::{
+    id::{ConversationId, MessageId, UserId},
+    time::to_timestamp,
+};
 use chat_proto::v1::{
-    Event, MarkReadRequest, ReadAdvanced, event::Payload, mark_read_request::Target,
+    Event, MarkReadRequest, MarkReadResponse, ReadAdvanced, ReadMessageSet, ReadNumber, ReadUntil,
+    event::Payload, mark_read_request::Target,
 };
 use tonic::{Code, Status};
 
 use crate::support::{
-    Ear, Suite, as_user, assert_failed, listen, make_group, start, start_two, stored_message,
+    Ear, Suite, as_user, assert_failed, at, listen, make_group, start, start_two, stored_message,
 };
 
-async fn mark(suite: &Suite, reader: UserId, target: Target) -> Result<i64, Status> {
+async fn marked(suite: &Suite, reader: UserId, target: Target) -> Result<MarkReadResponse, Status> {
     let request = MarkReadRequest { target: Some(target) };
-    Ok(suite.messages().mark_read(as_user(reader, request)).await?.into_inner().read_seq)
+    Ok(suite.messages().mark_read(as_user(reader, request)).await?.into_inner())
+}
+
+async fn mark(suite: &Suite, reader: UserId, target: Target) -> Result<i64, Status> {
+    Ok(marked(suite, reader, target).await?.read_seq)
+}
+
+fn set(conversation: ConversationId, ids: &[&str]) -> Target {
+    let message_ids = ids.iter().map(|id| (*id).to_owned()).collect();
+    Target::Messages(ReadMessageSet { conversation_id: conversation.to_string(), message_ids })
+}
+
+fn until(conversation: ConversationId, at: DateTime) -> Target {
+    let at = Some(to_timestamp(at));
+    Target::Until(ReadUntil { conversation_id: conversation.to_string(), at })
+}
+
+fn number(conversation: ConversationId, seq: i64) -> Target {
+    Target::Number(ReadNumber { conversation_id: conversation.to_string(), seq })
 }
 
 fn message(id: &str) -> Target {
@@ -108,7 +131,13 @@ async fn stranger_and_removed_member_read_nothing() {
     let suite = start().await;
     let (pair, (stranger, _)) = (suite.pair().await, suite.user().await);
     let sent = suite.say(pair.ada, pair.conversation, "1").await;
-    for target in [message(&sent.id), Target::ConversationId(pair.conversation.to_string())] {
+    for target in [
+        message(&sent.id),
+        Target::ConversationId(pair.conversation.to_string()),
+        set(pair.conversation, &[&sent.id]),
+        until(pair.conversation, DateTime::now()),
+        number(pair.conversation, 1),
+    ] {
         let refused = mark(&suite, stranger, target).await;
         assert_failed(refused, Code::PermissionDenied, "forbidden");
     }
@@ -157,4 +186,66 @@ async fn of_many_readings_at_once_every_part_is_announced_once() {
     let begins: Vec<i64> = parts.iter().map(|(from, _)| *from).collect();
     assert_eq!(begins[0], 0);
     assert_eq!(begins[1..], ends[..ends.len() - 1], "no part twice, none left out");
+}
+
+#[tokio::test]
+async fn reading_to_a_time_goes_to_the_newest_message_of_it() {
+    let suite = start().await;
+    let pair = suite.pair().await;
+    suite.seed(&pair, 5).await;
+    let mut ear = listen(pair.conversation).await;
+    let second = DateTime::from_millis(at(3).timestamp_millis() - 1);
+    for (time, read_seq, has_advanced) in [
+        (at(0), 0, false),
+        (second, 2, true),
+        (at(3), 3, true),
+        (second, 3, false),
+        (DateTime::from_millis(i64::MAX / 2), 5, true),
+    ] {
+        let read = marked(&suite, pair.grace, until(pair.conversation, time)).await.expect("read");
+        assert_eq!((read.read_seq, read.has_advanced), (read_seq, has_advanced), "{time}");
+    }
+    for (previous, seq) in [(0, 2), (2, 3), (3, 5)] {
+        let (_, advanced) = hear(&mut ear, pair.grace).await;
+        assert_eq!((advanced.previous_seq, advanced.seq), (previous, seq));
+        assert_eq!(
+            advanced.read_at,
+            Some(to_timestamp(at(seq))),
+            "of the message, not of the call"
+        );
+    }
+}
+
+#[tokio::test]
+async fn reading_to_a_number_goes_no_further_than_the_last() {
+    let suite = start().await;
+    let pair = suite.pair().await;
+    suite.seed(&pair, 3).await;
+    for (seq, read_seq) in [(-1, 0), (0, 0), (2, 2), (1, 2), (i64::MAX, 3)] {
+        let read = mark(&suite, pair.grace, number(pair.conversation, seq)).await;
+        assert_eq!(read.expect("read"), read_seq);
+    }
+}
+
+#[tokio::test]
+async fn reading_of_named_messages_goes_to_the_newest_that_counts() {
+    let suite = start().await;
+    let pair = suite.pair().await;
+    let mut ids = Vec::new();
+    for sender in [pair.ada, pair.ada, pair.ada, pair.grace] {
+        ids.push(suite.say(sender, pair.conversation, "hi").await.id);
+    }
+    let elsewhere = suite.open(pair.grace, suite.user().await.0).await;
+    let foreign = suite.say(pair.grace, elsewhere, "there").await.id;
+    let unknown = MessageId::new().to_string();
+    let named = set(pair.conversation, &[&ids[1], &ids[0], &ids[3], &foreign, &unknown]);
+    let read = marked(&suite, pair.grace, named).await.expect("read");
+    assert_eq!((read.read_seq, read.has_advanced), (2, true), "her own counts for nothing");
+    for none in [set(pair.conversation, &[&foreign, &unknown]), set(pair.conversation, &[])] {
+        let read = marked(&suite, pair.grace, none).await.expect("nothing to read");
+        assert_eq!((read.read_seq, read.has_advanced), (2, false));
+    }
+    let too_many = vec![&*unknown; 1001];
+    let refused = mark(&suite, pair.grace, set(pair.conversation, &too_many)).await;
+    assert_failed(refused, Code::InvalidArgument, "validation_error");
 }

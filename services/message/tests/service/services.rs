@@ -1,8 +1,8 @@
 //! Starts the message service and those that it asks, on free ports and on databases of their own.
 
-use std::sync::{Arc, atomic::AtomicUsize};
+use std::sync::{Arc, Mutex, atomic::AtomicUsize};
 
-use bson::oid::ObjectId;
+use bson::{Document, oid::ObjectId};
 use chat_kit::{
     config::{Grpc, Mongo, Nats, Secret, Stop, Telemetry, Upstream},
     server,
@@ -11,10 +11,14 @@ use chat_kit::{
 use chat_local::testing;
 use chat_message::config::Limits;
 use chat_proto::v1::conversation_service_server::ConversationServiceServer;
+use mongodb::event::{EventHandler, command::CommandEvent};
 use tokio::net::TcpListener;
 use tonic::transport::{Server, server::TcpIncoming};
 
 use crate::slow_list::SlowList;
+
+/// Commands that the message service has sent to MongoDB.
+pub type Commands = Arc<Mutex<Vec<Document>>>;
 
 /// Running services; they end with this value.
 pub struct Services {
@@ -26,6 +30,8 @@ pub struct Services {
     pub message_database: Mongo,
     /// Database of the conversation service.
     pub conversation_database: Mongo,
+    /// What all replicas of the message service have sent.
+    pub commands: Commands,
     life: Lifecycle,
 }
 
@@ -42,13 +48,21 @@ pub async fn start(replicas: usize) -> Services {
     let conversation_database = database("conversation").await;
     let conversation = start_conversation(conversation_database.clone(), user.clone(), &life).await;
     let message_database = database("message").await;
-    let mut messages = Vec::new();
+    let (mut messages, commands) = (Vec::new(), Commands::default());
     for _ in 0..replicas {
         let mongo = message_database.clone();
         let limits = Limits::default();
-        messages.push(start_message(mongo, conversation.clone(), limits, &life).await);
+        messages.push(start_message(mongo, conversation.clone(), limits, &commands, &life).await);
     }
-    Services { user, conversation, messages, message_database, conversation_database, life }
+    Services {
+        user,
+        conversation,
+        messages,
+        message_database,
+        conversation_database,
+        commands,
+        life,
+    }
 }
 
 /// Starts a message service whose conversation service is not there.
@@ -66,15 +80,16 @@ pub async fn start_unheard(limits: Limits) -> (Services, TcpListener) {
 }
 
 async fn message_alone(conversation: Upstream, limits: Limits, life: Lifecycle) -> Services {
-    let message_database = database("message").await;
-    let message =
-        start_message(message_database.clone(), conversation.clone(), limits, &life).await;
+    let (message_database, commands) = (database("message").await, Commands::default());
+    let mongo = message_database.clone();
+    let message = start_message(mongo, conversation.clone(), limits, &commands, &life).await;
     Services {
         user: conversation.clone(),
         conversation,
         messages: vec![message],
         message_database,
         conversation_database: database("conversation").await,
+        commands,
         life,
     }
 }
@@ -94,11 +109,18 @@ pub async fn start_slow_list(limits: Limits) -> (Services, Arc<AtomicUsize>) {
             .add_service(ConversationServiceServer::new(slow))
             .serve_with_incoming(TcpIncoming::from(listener)),
     );
-    let message_database = database("message").await;
-    let message = start_message(message_database.clone(), behind_it, limits, &life).await;
-    let messages = vec![message];
-    let services =
-        Services { user, conversation, messages, message_database, conversation_database, life };
+    let (message_database, commands) = (database("message").await, Commands::default());
+    let mongo = message_database.clone();
+    let messages = vec![start_message(mongo, behind_it, limits, &commands, &life).await];
+    let services = Services {
+        user,
+        conversation,
+        messages,
+        message_database,
+        conversation_database,
+        commands,
+        life,
+    };
     (services, handed_on)
 }
 
@@ -146,8 +168,15 @@ async fn start_message(
     mongo: Mongo,
     conversation: Upstream,
     limits: Limits,
+    commands: &Commands,
     life: &Lifecycle,
 ) -> Upstream {
+    let commands = Arc::clone(commands);
+    let observer = EventHandler::callback(move |event| {
+        if let CommandEvent::Started(started) = event {
+            commands.lock().expect("not poisoned").push(started.command);
+        }
+    });
     let config = chat_message::Config {
         grpc: Grpc::default(),
         stop: Stop::default(),
@@ -157,7 +186,7 @@ async fn start_message(
         conversation,
         message: limits,
     };
-    let connected = chat_message::connect(&config, life, None).await.expect("connected");
+    let connected = chat_message::connect(&config, life, Some(observer)).await.expect("connected");
     let (listener, upstream) = bind().await;
     life.spawn("message", async move { connected.serve(listener, &config).await });
     upstream

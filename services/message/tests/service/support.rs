@@ -50,7 +50,7 @@ pub struct Suite {
     own: Database,
     conversation: Database,
     // They end with it.
-    _services: Services,
+    services: Services,
 }
 
 /// Two users and the conversation between them.
@@ -98,7 +98,7 @@ async fn suite(services: Services) -> Suite {
         users: UserServiceClient::new(channel(&services.user)),
         own: database(&services.message_database).await.expect("mongodb answers"),
         conversation: database(&services.conversation_database).await.expect("mongodb answers"),
-        _services: services,
+        services,
     }
 }
 
@@ -165,6 +165,23 @@ impl Suite {
     pub async fn seed(&self, pair: &Pair, count: i64) {
         let messages = (1..=count).map(|seq| stored_message(pair.conversation, pair.ada, seq));
         self.stored().insert_many(messages).await.expect("inserted");
+    }
+
+    /// Returns the commands that went to a collection since the last call, by the message service.
+    pub fn take_commands(&self, collection: &str) -> Vec<Document> {
+        let mut commands =
+            std::mem::take(&mut *self.services.commands.lock().expect("not poisoned"));
+        let is_to_it = |command: &Document| {
+            command.values().next().and_then(bson::Bson::as_str) == Some(collection)
+        };
+        commands.retain(is_to_it);
+        commands
+    }
+
+    /// Returns a conversation as it is stored.
+    pub async fn conversation(&self, id: ConversationId) -> Document {
+        let conversations = self.conversation.collection::<Document>("conversations");
+        conversations.find_one(doc! { "_id": id }).await.expect("found").expect("a conversation")
     }
 
     /// Changes a conversation behind the conversation service's back.

@@ -184,7 +184,8 @@ fn behind() -> Document {
     ] } }
 }
 
-fn place() -> Document {
+/// Returns the fields of a [`Place`].
+pub(super) fn place() -> Document {
     doc! { "seq": 1, "sender_id": 1, "created_at": 1 }
 }
 

@@ -1,0 +1,201 @@
+//! What has reached members: they say so, or connect, and the senders hear of it.
+
+use std::collections::{HashMap, HashSet};
+
+use bson::DateTime;
+use chat_kit::{
+    caller::Caller,
+    id::{ConversationId, MessageId, UserId},
+};
+use chat_proto::v1 as pb;
+use futures_util::{StreamExt as _, stream};
+
+use crate::{
+    Service, convert,
+    error::Error,
+    event::{self, Delivery},
+    store::{
+        messages::{Held, Stretch},
+        receipts::Move,
+    },
+};
+
+/// How often a cursor is read again that another call has moved meanwhile.
+const ATTEMPTS: usize = 5;
+/// Events of one call that are published side by side.
+const PUBLISHED_AT_ONCE: usize = 16;
+
+/// How far everything is to count as delivered, by conversation.
+type Targets = HashMap<ConversationId, i64>;
+
+/// What became of deliveries.
+#[derive(Debug, Default)]
+struct Advanced {
+    /// How many have moved.
+    count: u32,
+    /// Where the user is no member.
+    refused: HashSet<ConversationId>,
+}
+
+impl Service {
+    /// Says that messages of others have reached `user`, who calls. Returns those that have.
+    pub async fn mark_delivered(
+        &self,
+        caller: &Caller,
+        user: UserId,
+        ids: &[MessageId],
+    ) -> Result<Vec<MessageId>, Error> {
+        let mut found = self.store.messages.located(ids).await?;
+        found.retain(|message| message.sender_id != user);
+        let mut targets = Targets::new();
+        for message in &found {
+            let highest = targets.entry(message.conversation_id).or_default();
+            *highest = message.seq.max(*highest);
+        }
+        let refused = self.advance_delivered(caller, user, targets).await?.refused;
+        found.retain(|message| !refused.contains(&message.conversation_id));
+        Ok(found.into_iter().map(|message| message.id).collect())
+    }
+
+    /// Says that everything has reached `user`, who calls. Returns in how many conversations that was new.
+    pub async fn catch_up_delivered(&self, caller: &Caller, user: UserId) -> Result<u32, Error> {
+        let memberships = self.memberships(caller).await?.into_iter();
+        let targets = memberships
+            .filter(|membership| membership.newest_seq > 0)
+            .map(|membership| {
+                let id = convert::conversation_id(&membership.conversation_id)?;
+                Ok((id, membership.newest_seq))
+            })
+            .collect::<Result<Targets, Error>>()?;
+        Ok(self.advance_delivered(caller, user, targets).await?.count)
+    }
+
+    /// Raises cursors to their targets, and lets the senders hear of what moved. Of two calls at once each
+    /// announces its own part: a cursor moves only from where it was read. As many queries and calls
+    /// whatever the number of conversations.
+    async fn advance_delivered(
+        &self,
+        caller: &Caller,
+        user: UserId,
+        mut targets: Targets,
+    ) -> Result<Advanced, Error> {
+        let mut advanced = Advanced::default();
+        for _ in 0..ATTEMPTS {
+            let stretches = self.stretches(user, &mut targets).await?;
+            if stretches.is_empty() {
+                return Ok(advanced);
+            }
+            let held = self.store.messages.held(user, &stretches).await?;
+            let heard = self.hearers(caller, user, held).await?;
+            let stays: HashSet<_> = heard.iter().map(|(held, _)| held.conversation_id).collect();
+            for stretch in &stretches {
+                if !stays.contains(&stretch.conversation_id) {
+                    targets.remove(&stretch.conversation_id);
+                    advanced.refused.insert(stretch.conversation_id);
+                }
+            }
+            let from: HashMap<_, _> =
+                stretches.iter().map(|stretch| (stretch.conversation_id, stretch.after)).collect();
+            let moved = self.move_delivered(user, heard, &from).await?;
+            for (delivery, _) in &moved {
+                targets.remove(&delivery.held.conversation_id);
+                advanced.count += 1;
+            }
+            self.announce_delivered(caller, moved).await;
+        }
+        if targets.is_empty() { Ok(advanced) } else { Err(Error::Contended) }
+    }
+
+    /// Returns what lies between the cursors and their targets; targets that are reached go.
+    async fn stretches(&self, user: UserId, targets: &mut Targets) -> Result<Vec<Stretch>, Error> {
+        if targets.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ids: Vec<_> = targets.keys().copied().collect();
+        let cursors: HashMap<_, _> = self
+            .store
+            .receipts
+            .of_user(user, &ids)
+            .await?
+            .into_iter()
+            .map(|receipt| (receipt.conversation_id, receipt.delivered_seq))
+            .collect();
+        let after = |id: &ConversationId| cursors.get(id).copied().unwrap_or(0);
+        targets.retain(|id, to| *to > after(id));
+        let stretch = |(id, to): (&ConversationId, &i64)| Stretch {
+            conversation_id: *id,
+            after: after(id),
+            to: *to,
+        };
+        Ok(targets.iter().map(stretch).collect())
+    }
+
+    /// Returns what is delivered where `user` is a member, each with those of its senders who are.
+    async fn hearers(
+        &self,
+        caller: &Caller,
+        user: UserId,
+        held: Vec<Held>,
+    ) -> Result<Vec<(Held, Vec<String>)>, Error> {
+        if held.is_empty() {
+            return Ok(Vec::new());
+        }
+        let user = user.to_string();
+        let asked = held.iter().map(|held| {
+            let senders = held.of_others.iter().map(|place| place.sender_id.to_string());
+            pb::ConversationUsers {
+                conversation_id: held.conversation_id.to_string(),
+                user_ids: std::iter::once(user.clone()).chain(senders).collect(),
+            }
+        });
+        let members = self.filter_members(caller, asked.collect()).await?;
+        let heard = held.into_iter().zip(members).filter_map(|(held, mut members)| {
+            let is_member = members.user_ids.first() == Some(&user);
+            is_member.then(|| (held, members.user_ids.split_off(1)))
+        });
+        Ok(heard.collect())
+    }
+
+    /// Moves the cursors; returns those deliveries that moved, with who hears of them.
+    async fn move_delivered(
+        &self,
+        user: UserId,
+        heard: Vec<(Held, Vec<String>)>,
+        from: &HashMap<ConversationId, i64>,
+    ) -> Result<Vec<(Delivery, Vec<String>)>, Error> {
+        if heard.is_empty() {
+            return Ok(Vec::new());
+        }
+        let moves: Vec<Move> = heard
+            .iter()
+            .map(|(held, _)| Move {
+                conversation_id: held.conversation_id,
+                from: from.get(&held.conversation_id).copied().unwrap_or(0),
+                to: held.newest.seq,
+                at: held.newest.created_at,
+            })
+            .collect();
+        let outcomes = self.store.receipts.move_delivered(user, &moves).await?;
+        let advanced_at = DateTime::now();
+        let moved = heard.into_iter().zip(moves).zip(outcomes);
+        let moved = moved.filter(|(_, has_moved)| *has_moved).map(|(((held, hearers), one), _)| {
+            let delivery = Delivery { user_id: user, previous_seq: one.from, held, advanced_at };
+            (delivery, hearers)
+        });
+        Ok(moved.collect())
+    }
+
+    /// Lets the senders hear of deliveries. What a crash leaves unannounced they read on their next
+    /// connect.
+    async fn announce_delivered(&self, caller: &Caller, moved: Vec<(Delivery, Vec<String>)>) {
+        let heard = moved.into_iter().filter(|(_, hearers)| !hearers.is_empty());
+        let publish = async |(delivery, hearers): (Delivery, Vec<String>)| {
+            let event = event::delivered_advanced(&delivery, hearers);
+            if let Err(error) = self.publisher.publish(&event, &caller.request_id).await {
+                let conversation_id = delivery.held.conversation_id;
+                tracing::warn!(%conversation_id, %error, "nobody hears of a delivery");
+            }
+        };
+        stream::iter(heard).for_each_concurrent(PUBLISHED_AT_ONCE, publish).await;
+    }
+}

@@ -1,0 +1,257 @@
+//! What has reached somebody: whose messages it says so of, how far, and who hears of it.
+
+use std::collections::BTreeMap;
+
+use bson::doc;
+use chat_kit::id::{ConversationId, MessageId, UserId};
+use chat_proto::v1::{
+    CatchUpDeliveredRequest, DeleteMessageRequest, DeliveredAdvanced, Event, GetListStatesRequest,
+    ListRow, MarkDeliveredRequest, MarkReadRequest, ReceiptCursor, event::Payload,
+    mark_read_request::Target,
+};
+use tonic::{Code, Status};
+
+use crate::support::{
+    Ear, Suite, as_user, assert_failed, listen, make_group, start, start_two, stored_message,
+};
+
+async fn mark(suite: &Suite, user: UserId, ids: &[&str]) -> Result<Vec<String>, Status> {
+    let message_ids = ids.iter().map(|id| (*id).to_owned()).collect();
+    let request = as_user(user, MarkDeliveredRequest { message_ids });
+    let mut delivered = suite.messages().mark_delivered(request).await?.into_inner().message_ids;
+    delivered.sort();
+    Ok(delivered)
+}
+
+async fn catch_up(suite: &Suite, user: UserId) -> u32 {
+    let request = as_user(user, CatchUpDeliveredRequest {});
+    let answer = suite.messages().catch_up_delivered(request).await.expect("an answer");
+    answer.into_inner().advanced_count
+}
+
+/// Waits for the next delivery to somebody.
+async fn hear(ear: &mut Ear, user: UserId) -> (Event, DeliveredAdvanced) {
+    let user = user.to_string();
+    ear.hear_of(|event| match &event.payload {
+        Some(Payload::DeliveredAdvanced(advanced)) if advanced.user_id == user => {
+            Some((event.clone(), advanced.clone()))
+        }
+        _ => None,
+    })
+    .await
+}
+
+async fn cursor(
+    suite: &Suite,
+    conversation: ConversationId,
+    user: UserId,
+) -> Option<ReceiptCursor> {
+    let row = ListRow {
+        conversation_id: conversation.to_string(),
+        with_all_cursors: false,
+        ..ListRow::default()
+    };
+    let request = as_user(user, GetListStatesRequest { rows: vec![row] });
+    let states = suite.messages().get_list_states(request).await.expect("states").into_inner();
+    states.rows.into_iter().next().expect("a row").cursors.into_iter().next()
+}
+
+/// Asserts that the next delivery to somebody that is heard of is this one, and none came before.
+async fn assert_next(ear: &mut Ear, user: UserId, expected: (i64, i64)) {
+    let (_, advanced) = hear(ear, user).await;
+    assert_eq!((advanced.previous_seq, advanced.seq), expected);
+}
+
+#[tokio::test]
+async fn delivery_reaches_the_sender_with_the_time_of_his_message_and_once() {
+    let suite = start().await;
+    let pair = suite.pair().await;
+    let first = suite.say(pair.ada, pair.conversation, "1").await;
+    let second = suite.say(pair.ada, pair.conversation, "2").await;
+    let own = suite.say(pair.grace, pair.conversation, "3").await;
+    let mut ear = listen(pair.conversation).await;
+    assert_eq!(mark(&suite, pair.grace, &[&second.id]).await.expect("it"), [second.id.clone()]);
+    let (event, advanced) = hear(&mut ear, pair.grace).await;
+    assert_eq!((advanced.previous_seq, advanced.seq), (0, 2));
+    assert_eq!(advanced.delivered_at, second.created_at);
+    assert_eq!(advanced.conversation_id, pair.conversation.to_string());
+    let [newest] = &advanced.messages[..] else { panic!("one sender") };
+    assert_eq!((&newest.message_id, newest.created_at), (&second.id, second.created_at));
+    assert_eq!(newest.sender_id, pair.ada.to_string());
+    assert_eq!(event.recipient_ids, [pair.ada.to_string()]);
+    // Again, earlier, and her own: nothing moves, so that the next one heard of is the fourth.
+    mark(&suite, pair.grace, &[&second.id, &second.id]).await.expect("it");
+    mark(&suite, pair.grace, &[&first.id]).await.expect("it");
+    assert!(mark(&suite, pair.grace, &[&own.id]).await.expect("none").is_empty());
+    let fourth = suite.say(pair.ada, pair.conversation, "4").await;
+    mark(&suite, pair.grace, &[&fourth.id]).await.expect("it");
+    assert_next(&mut ear, pair.grace, (2, 4)).await;
+    let cursor = cursor(&suite, pair.conversation, pair.grace).await.expect("a cursor");
+    assert_eq!((cursor.delivered_seq, cursor.delivered_at), (4, fourth.created_at));
+    assert_eq!((cursor.read_seq, cursor.read_at), (0, None), "delivered is not read");
+}
+
+#[tokio::test]
+async fn what_is_read_has_been_delivered_and_is_not_told_again() {
+    let suite = start().await;
+    let pair = suite.pair().await;
+    let first = suite.say(pair.ada, pair.conversation, "1").await;
+    let target = Target::MessageId(first.id.clone());
+    let request = MarkReadRequest { target: Some(target) };
+    suite.messages().mark_read(as_user(pair.grace, request)).await.expect("read");
+    let mut ear = listen(pair.conversation).await;
+    mark(&suite, pair.grace, &[&first.id]).await.expect("it");
+    let second = suite.say(pair.ada, pair.conversation, "2").await;
+    mark(&suite, pair.grace, &[&second.id]).await.expect("it");
+    assert_next(&mut ear, pair.grace, (1, 2)).await;
+}
+
+#[tokio::test]
+async fn every_sender_hears_of_his_newest_message_unless_he_has_left_or_deleted_it() {
+    let suite = start().await;
+    let (pair, [joan, edith]) = (suite.pair().await, [suite.user().await.0, suite.user().await.0]);
+    let (ada, grace) = (pair.ada, pair.grace);
+    make_group(&suite, pair.conversation, &[ada, grace, joan, edith]).await;
+    let mut sent = Vec::new();
+    for sender in [ada, joan, edith, ada, grace, ada] {
+        sent.push(suite.say(sender, pair.conversation, "hi").await);
+    }
+    let deletion = DeleteMessageRequest { message_id: sent[5].id.clone(), for_caller_alone: false };
+    suite.messages().delete_message(as_user(ada, deletion)).await.expect("deleted");
+    make_group(&suite, pair.conversation, &[ada, grace, joan]).await;
+    let mut ear = listen(pair.conversation).await;
+    let ids: Vec<&str> = sent.iter().map(|message| &*message.id).collect();
+    assert_eq!(mark(&suite, grace, &ids).await.expect("all but her own").len(), 5);
+    let (event, advanced) = hear(&mut ear, grace).await;
+    assert_eq!((advanced.previous_seq, advanced.seq), (0, 6));
+    let told: BTreeMap<_, _> = advanced
+        .messages
+        .iter()
+        .map(|message| (message.sender_id.clone(), message.message_id.clone()))
+        .collect();
+    let expected = [(ada, 3), (joan, 1), (edith, 2)];
+    let expected = expected.map(|(sender, place)| (sender.to_string(), sent[place].id.clone()));
+    assert_eq!(told, BTreeMap::from(expected));
+    let mut recipients = event.recipient_ids;
+    recipients.sort();
+    let mut expected = [ada.to_string(), joan.to_string()];
+    expected.sort();
+    assert_eq!(recipients, expected, "who has left hears nothing");
+}
+
+#[tokio::test]
+async fn stranger_and_removed_member_deliver_nothing() {
+    let suite = start().await;
+    let (pair, (stranger, _)) = (suite.pair().await, suite.user().await);
+    let sent = suite.say(pair.ada, pair.conversation, "1").await;
+    assert!(mark(&suite, stranger, &[&sent.id]).await.expect("none").is_empty());
+    let unknown = MessageId::new().to_string();
+    assert!(mark(&suite, pair.grace, &[&unknown]).await.expect("none").is_empty());
+    assert!(mark(&suite, pair.grace, &[]).await.expect("none").is_empty());
+    make_group(&suite, pair.conversation, &[pair.ada]).await;
+    assert!(mark(&suite, pair.grace, &[&sent.id]).await.expect("none").is_empty());
+    for user in [stranger, pair.grace] {
+        assert_eq!(catch_up(&suite, user).await, 0);
+        assert_eq!(cursor(&suite, pair.conversation, user).await, None);
+    }
+    let refused = mark(&suite, pair.grace, &["m1"]).await;
+    assert_failed(refused, Code::InvalidArgument, "invalid_id");
+    let refused = mark(&suite, pair.grace, &vec![&*unknown; 201]).await;
+    assert_failed(refused, Code::InvalidArgument, "validation_error");
+}
+
+#[tokio::test]
+async fn catching_up_delivers_what_came_meanwhile_in_own_conversations_alone() {
+    let suite = start().await;
+    let pair = suite.pair().await;
+    let other = suite.open(pair.grace, suite.user().await.0).await;
+    let quiet = suite.open(pair.grace, suite.user().await.0).await;
+    let foreign = suite.pair().await;
+    suite.say(foreign.ada, foreign.conversation, "theirs").await;
+    suite.say(pair.grace, other, "her own").await;
+    let mut newest = None;
+    for number in 0..3 {
+        newest = Some(suite.say(pair.ada, pair.conversation, &number.to_string()).await);
+    }
+    suite.say(pair.grace, pair.conversation, "an answer").await;
+    let mut ear = listen(pair.conversation).await;
+    assert_eq!(catch_up(&suite, pair.grace).await, 2);
+    let (event, advanced) = hear(&mut ear, pair.grace).await;
+    assert_eq!(event.recipient_ids, [pair.ada.to_string()], "of one's own nobody is told");
+    assert_eq!((advanced.previous_seq, advanced.seq), (0, 4));
+    assert_eq!(advanced.messages.len(), 1);
+    assert_eq!(advanced.messages[0].message_id, newest.expect("three").id);
+    for (conversation, seq) in [(pair.conversation, Some(4)), (other, Some(1)), (quiet, None)] {
+        let cursor = cursor(&suite, conversation, pair.grace).await;
+        assert_eq!(cursor.map(|cursor| cursor.delivered_seq), seq);
+    }
+    assert_eq!(cursor(&suite, foreign.conversation, pair.grace).await, None);
+    assert_eq!(catch_up(&suite, pair.grace).await, 0, "nothing is new");
+    suite.say(pair.ada, pair.conversation, "5").await;
+    assert_eq!(catch_up(&suite, pair.grace).await, 1);
+    assert_next(&mut ear, pair.grace, (4, 5)).await;
+}
+
+#[tokio::test]
+async fn catching_up_leaves_the_order_of_the_list_alone() {
+    let suite = start().await;
+    let pair = suite.pair().await;
+    suite.say(pair.ada, pair.conversation, "1").await;
+    let before = suite.conversation(pair.conversation).await;
+    assert_eq!(catch_up(&suite, pair.grace).await, 1);
+    assert_eq!(suite.conversation(pair.conversation).await, before);
+}
+
+#[tokio::test]
+async fn of_many_deliveries_at_once_every_part_is_announced_once() {
+    let suite = start_two().await;
+    let pair = suite.pair().await;
+    let messages: Vec<_> =
+        (1..=20).map(|seq| stored_message(pair.conversation, pair.ada, seq)).collect();
+    suite.stored().insert_many(&messages).await.expect("inserted");
+    let shown = doc! { "$set": { "replaced_seq": 20_i64 } };
+    suite.change_conversation(pair.conversation, shown).await;
+    let mut ear = listen(pair.conversation).await;
+    let marks = messages.iter().enumerate().map(async |(at, stored)| {
+        let mut replica = suite.replicas[at % 2].clone();
+        if at % 5 == 4 {
+            let request = as_user(pair.grace, CatchUpDeliveredRequest {});
+            return replica.catch_up_delivered(request).await.map(drop);
+        }
+        let message_ids = vec![stored.id.to_string()];
+        let request = as_user(pair.grace, MarkDeliveredRequest { message_ids });
+        replica.mark_delivered(request).await.map(drop)
+    });
+    for outcome in futures_util::future::join_all(marks).await {
+        outcome.expect("delivered");
+    }
+    let mut parts = Vec::new();
+    while parts.iter().map(|(from, to)| to - from).sum::<i64>() < 20 {
+        let (_, advanced) = hear(&mut ear, pair.grace).await;
+        parts.push((advanced.previous_seq, advanced.seq));
+    }
+    parts.sort_unstable();
+    let ends: Vec<i64> = parts.iter().map(|(_, to)| *to).collect();
+    let begins: Vec<i64> = parts.iter().map(|(from, _)| *from).collect();
+    assert_eq!((begins[0], ends[ends.len() - 1]), (0, 20));
+    assert_eq!(begins[1..], ends[..ends.len() - 1], "no part twice, none left out");
+}
+
+#[tokio::test]
+async fn catching_up_costs_as_many_commands_whatever_there_is_to_deliver() {
+    let suite = start().await;
+    let grace = suite.user().await.0;
+    for _ in 0..12 {
+        let partner = suite.user().await.0;
+        let conversation = suite.open(grace, partner).await;
+        suite.say(partner, conversation, "hi").await;
+    }
+    suite.take_commands("");
+    assert_eq!(catch_up(&suite, grace).await, 12);
+    let commands = suite.take_commands("receipts");
+    let names: Vec<_> = commands.iter().filter_map(|command| command.keys().next()).collect();
+    assert_eq!(names, ["find", "update"]);
+    assert_eq!(commands[1].get_array("updates").expect("statements").len(), 12);
+    assert_eq!(catch_up(&suite, grace).await, 0);
+    assert_eq!(suite.take_commands("receipts").len(), 1, "nothing is new");
+}
