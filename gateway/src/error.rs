@@ -93,6 +93,18 @@ impl ApiError {
         Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_events", message)
     }
 
+    /// None of the messages was sent to the caller.
+    #[must_use]
+    pub fn no_message() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", "there is no such message to you")
+    }
+
+    /// Two users have no conversation.
+    #[must_use]
+    pub fn no_conversation() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", "there is no conversation with this user")
+    }
+
     /// A service cannot be reached at the moment.
     #[must_use]
     pub fn unavailable() -> Self {

@@ -11,6 +11,7 @@ mod presence;
 mod receipt;
 mod replay;
 mod seen;
+mod typing;
 mod window;
 
 use std::{
@@ -22,7 +23,6 @@ use std::{
 use async_nats::Subscriber;
 use bson::DateTime;
 use chat_kit::{
-    caller::new_request_id,
     id::{ConversationId, UserId},
     nats::{Place, Reach},
     session::SessionHash,
@@ -37,7 +37,6 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument as _;
 
 use crate::{
     error::ApiError,
@@ -48,10 +47,11 @@ use crate::{
 };
 use cause::Cause;
 use entry::{Entry, Pending, make_room};
-use gap::{Gap, MOST_CALLS, MOST_FETCHED};
+use gap::MOST_CALLS;
 use latest::Latest;
 use replay::{Replayed, Replays};
 use seen::Seen;
+use typing::Typing;
 use window::{Offered, Window};
 
 /// How long a message waits for those before it until they are fetched.
@@ -87,6 +87,7 @@ struct Fanout {
     windows: HashMap<ConversationId, Entry>,
     seen: Seen,
     latest: Latest,
+    typing: Typing,
     /// Windows that the metrics know of.
     counted: u32,
     /// Gaps in the order in which their waiting ends: all wait equally long.
@@ -100,6 +101,8 @@ struct Fanout {
 pub struct Source {
     /// The plain subscription to all events.
     pub events: Subscriber,
+    /// The plain subscription to those that nobody keeps.
+    pub live: Subscriber,
     /// The connection behind it, for reading again what it missed.
     pub client: async_nats::Client,
     /// Says when it may have missed some.
@@ -115,7 +118,7 @@ pub async fn run(
     source: Source,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let Source { mut events, client, interruptions, since } = source;
+    let Source { mut events, mut live, client, interruptions, since } = source;
     let mut replays = Replays::new(client, state.config.nats.clone(), interruptions, since);
     let (filled, mut fills) = mpsc::channel(MOST_CALLS);
     let mut fanout = Fanout {
@@ -124,6 +127,7 @@ pub async fn run(
         windows: HashMap::new(),
         seen: Seen::default(),
         latest: Latest::default(),
+        typing: Typing::default(),
         counted: 0,
         timers: VecDeque::new(),
         places: Arc::new(Semaphore::new(MOST_WAITING_IN_ALL)),
@@ -132,14 +136,20 @@ pub async fn run(
     };
     loop {
         let timer = fanout.timers.front().map(|(at, _)| *at);
+        let silence = fanout.typing.next_end();
         tokio::select! {
             event = events.next() => match event {
                 Some(event) => fanout.hear(&event),
                 None => anyhow::bail!("the subscription to events ended"),
             },
+            event = live.next() => match event {
+                Some(event) => fanout.hear(&event),
+                None => anyhow::bail!("the subscription to live events ended"),
+            },
             replayed = replays.next() => fanout.hear_again(replayed),
             Some(filled) = fills.recv() => fanout.close_gap(filled),
             () = sleep_until(timer) => fanout.end_wait(),
+            () = sleep_until(silence) => fanout.end_silent_typing(),
             () = stop.cancelled() => return Ok(()),
         }
         fanout.count();
@@ -167,7 +177,9 @@ impl Fanout {
         match event.payload {
             Some(Payload::MessageCreated(pb::MessageCreated { message: Some(message) })) => {
                 let recipients = recipients(&event.id, &event.recipient_ids);
+                let author = (message.conversation_id.clone(), message.sender_id.clone());
                 self.deliver(message, recipients, &Arc::new(cause));
+                self.end_typing_by(&author.0, &author.1);
             }
             Some(Payload::MessageEdited(pb::MessageEdited { message, change })) => {
                 let recipients = recipients(&event.id, &event.recipient_ids);
@@ -197,6 +209,9 @@ impl Fanout {
                     self.tell_delivery(&advanced, &recipients(&event.id, &event.recipient_ids));
                 }
             }
+            Some(Payload::TypingChanged(changed)) => {
+                self.hear_typing(&changed, &recipients(&event.id, &event.recipient_ids));
+            }
             Some(Payload::MessageCreated(_)) | None => {
                 tracing::debug!(
                     id = event.id,
@@ -206,6 +221,7 @@ impl Fanout {
             Some(payload) => {
                 if self.seen.note(&event.id) {
                     self.notify(&payload, &recipients(&event.id, &event.recipient_ids));
+                    self.note_members(&payload);
                 }
             }
         }
@@ -331,79 +347,6 @@ impl Fanout {
         let Some((end, conversation)) = self.timers.pop_front() else { return };
         self.fetch(end, conversation);
         self.release(conversation);
-    }
-
-    /// Fetches a gap whose time is over, if it is still there and somebody here hears what waits.
-    fn fetch(&mut self, end: Instant, conversation: ConversationId) {
-        let Some(entry) = self.windows.get_mut(&conversation) else { return };
-        if !matches!(entry.pending, Pending::Wait(own) if own == end) {
-            return;
-        }
-        let Some((seq, first)) = entry.window.first_waiting() else { return entry.rest() };
-        let (mut waiting, last) = entry.window.waiting();
-        if !waiting.any(|item| self.sockets.has_any(&item.recipients)) {
-            drop(waiting);
-            entry.window.pass(last.unwrap_or(seq));
-            return entry.rest();
-        }
-        drop(waiting);
-        let after = entry.window.emitted().unwrap_or((seq - 1 - MOST_FETCHED).max(0));
-        if seq - 1 - after > MOST_FETCHED {
-            return self.give_up(conversation, "too many messages are missing");
-        }
-        let is_open = entry.window.emitted().is_none();
-        let (recipients, cause) = (Arc::clone(&first.recipients), Arc::clone(&first.cause));
-        let request_id = new_request_id();
-        let span = cause.fetch(&request_id, &self.state.part);
-        let gap = Gap { conversation, after, to: seq - 1, is_open, request_id };
-        tracing::debug!(%conversation, after, seq, "fetching a gap");
-        let (filled, calls) = (self.filled.clone(), Arc::clone(&self.calls));
-        let client = self.state.clients.message.clone();
-        let since = Instant::now();
-        let fetch = async move {
-            let messages = gap.fetch(&client, &calls).await;
-            let counter = if messages.is_ok() { &FANOUT.gaps_fetched } else { &FANOUT.gaps_failed };
-            counter.increment(1);
-            // Closed only when the gateway ends.
-            filled.send(Filled { conversation, since, messages, recipients, cause }).await.ok();
-        };
-        let fetch = tokio::spawn(fetch.instrument(span));
-        entry.pending = Pending::Fetch(since, fetch.abort_handle());
-    }
-
-    fn close_gap(&mut self, filled: Filled) {
-        let conversation = filled.conversation;
-        self.fill(filled);
-        self.release(conversation);
-    }
-
-    fn fill(&mut self, filled: Filled) {
-        let Filled { conversation, since, messages, recipients, cause } = filled;
-        let Some(entry) = self.windows.get_mut(&conversation) else { return };
-        if !matches!(entry.pending, Pending::Fetch(own, _) if own == since) {
-            return;
-        }
-        let messages = match messages {
-            Ok(messages) => messages,
-            Err(error) => return self.give_up(conversation, &format!("{error:#}")),
-        };
-        let first = entry.window.first_waiting().map(|(seq, _)| seq);
-        if let Some(begin) = messages.first().map(|message| message.seq).or(first) {
-            entry.window.begin_before(begin);
-        }
-        for message in messages {
-            self.offer(conversation, message, Arc::clone(&recipients), &cause);
-        }
-        let Some(entry) = self.windows.get_mut(&conversation) else { return };
-        entry.rest();
-        // An opening window that began right at what waits has emitted nothing yet.
-        let ready = entry.window.take_ready();
-        if entry.window.first_waiting().is_some() {
-            self.wait(conversation);
-        }
-        for item in &ready {
-            self.emit(item);
-        }
     }
 
     /// Cuts the sockets that cannot be told all, so that their clients come back and sync.

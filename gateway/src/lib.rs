@@ -36,8 +36,10 @@ pub async fn connect(config: Config) -> anyhow::Result<Gateway> {
         nats::connect_watched(&config.nats, env!("CARGO_PKG_NAME")).await?;
     let since = nats::end(&client, &config.nats).await?;
     let events = nats::subscribe(&client, subject::LOG_WILDCARD).await?;
-    let source = fanout::Source { events, client, interruptions, since };
-    Ok(Gateway { state: AppState::new(config), source })
+    let live = nats::subscribe(&client, subject::LIVE_WILDCARD).await?;
+    let state = AppState { nats: Some(client.clone()), ..AppState::new(config) };
+    let source = fanout::Source { events, live, client, interruptions, since };
+    Ok(Gateway { state, source })
 }
 
 impl Gateway {

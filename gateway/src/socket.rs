@@ -6,9 +6,11 @@ mod payload;
 mod peer;
 pub mod presence;
 mod queue;
+mod receipts;
 mod sessions;
 mod sockets;
 mod transport;
+pub mod typing;
 
 use std::{
     convert::Infallible,
@@ -169,6 +171,7 @@ async fn authenticate(
 /// Attaches the handlers and takes the socket in before its client is told that it is connected.
 async fn register(
     socket: SocketRef,
+    State(state): State<AppState>,
     State(transports): State<Transports>,
     State(sockets): State<Sockets>,
     Extension(identity): Extension<Identity>,
@@ -179,8 +182,11 @@ async fn register(
     socket.extensions.insert(peer.clone());
     // Before the client can read the history: what is stored after that read, it hears. Where the
     // transport has ended meanwhile, no handler runs; the registration ends with the socket.
-    let registration = Arc::new(sockets.register(peer));
-    socket.on_disconnect(async move || registration.end());
+    let registration = Arc::new(sockets.register(peer.clone()));
+    socket.on_disconnect(async move || {
+        registration.end();
+        typing::left(&state, &peer).await;
+    });
     Ok(())
 }
 
@@ -199,4 +205,5 @@ async fn connected(
     if session.is_some_and(|session| state.sessions.is_revoked(session)) {
         peer.revoke(&ApiError::session_over());
     }
+    tokio::spawn(receipts::catch_up(state, peer));
 }

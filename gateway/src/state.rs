@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -9,7 +10,11 @@ use crate::{
     clients::Clients,
     config::Config,
     limits::Limits,
+    socket::typing::Typists,
 };
+
+/// New sockets whose missed messages are counted as delivered at the same time; further ones wait.
+const MOST_CATCH_UPS: usize = 64;
 
 /// What every handler shares; cheap to clone.
 #[derive(Clone, Debug)]
@@ -22,6 +27,12 @@ pub struct AppState {
     pub sessions: Sessions,
     /// What clients have asked of late.
     pub limits: Arc<Limits>,
+    /// Who types on the sockets of this gateway.
+    pub typists: Typists,
+    /// The connection on which they are told of; none in what only answers requests.
+    pub nats: Option<async_nats::Client>,
+    /// Places of the sockets that are caught up.
+    pub catch_ups: Arc<Semaphore>,
     /// The configuration of the process.
     pub config: Arc<Config>,
     /// What the spans of this gateway call it.
@@ -41,6 +52,9 @@ impl AppState {
             verifier: Arc::new(Verifier::new(&config.token)),
             sessions: Sessions::new(config.http.hold),
             limits: Arc::new(Limits::new(&config.limits)),
+            typists: Typists::default(),
+            nats: None,
+            catch_ups: Arc::new(Semaphore::new(MOST_CATCH_UPS)),
             part: format!("gateway {}", config.listen).into(),
             config: Arc::new(config),
             started: Instant::now(),

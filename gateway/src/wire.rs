@@ -90,8 +90,10 @@ pub mod group;
 pub mod handshake;
 pub mod health;
 pub mod message;
+pub mod receipt;
 pub mod request;
 pub mod socket;
+pub mod typing;
 pub mod user;
 
 use std::convert::Infallible;

@@ -33,6 +33,7 @@ pub fn of(payload: &Payload) -> &'static str {
         Payload::MessageReacted(_) => "chat.v1.log.message.reacted",
         Payload::ReadAdvanced(_) => "chat.v1.log.receipt.read",
         Payload::DeliveredAdvanced(_) => "chat.v1.log.receipt.delivered",
+        Payload::TypingChanged(_) => "chat.v1.live.typing.changed",
         Payload::CallPlaced(_) => "chat.v1.log.call.placed",
         Payload::CallAnswered(_) => "chat.v1.log.call.answered",
         Payload::CallDeclined(_) => "chat.v1.log.call.declined",

@@ -9,7 +9,7 @@ use std::{
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::socket::{self, Receiver};
+use crate::socket::{self, Receiver, Sender};
 
 /// How long anything may take to happen.
 pub const PATIENCE: Duration = Duration::from_secs(15);
@@ -53,9 +53,13 @@ impl Person {
 
     /// Connects to a gateway and listens, declaring a client type.
     pub async fn listen(&self, gateway: SocketAddr, client_type: &str) -> Receiver {
+        self.connect(gateway, client_type).await.1
+    }
+
+    /// Connects to a gateway, declaring a client type; an empty one is no declaration.
+    pub async fn connect(&self, gateway: SocketAddr, client_type: &str) -> (Sender, Receiver) {
         let auth = json!({ "token": self.token, "clientType": client_type });
-        let (_, receiver) = socket::connect(gateway, &auth, PATIENCE).await.expect("a connection");
-        receiver
+        socket::connect(gateway, &auth, PATIENCE).await.expect("a connection")
     }
 
     /// Makes a request; returns status and body.

@@ -21,11 +21,17 @@ use tokio_tungstenite::{
 pub use packet::{Arguments, Event};
 use packet::{Packet, engine};
 
-/// Name of the event that says that a conversation was made.
-const CONVERSATION_CREATED: &str = "conversation:created";
-/// Names of events that say who is online. They come when people come and go, whatever else happens, so that
-/// only who waits for one hears it.
-const PRESENCE: [&str; 4] = ["presence", "presence:initial", "online-users", "user-status-changed"];
+/// These come on a clock of their own: they follow a message, a connection, a new conversation, or the
+/// coming and going of people.
+const BACKGROUND: [&str; 7] = [
+    "conversation:created",
+    "delivered",
+    "online-users",
+    "presence",
+    "presence:initial",
+    "receipt:delivered",
+    "user-status-changed",
+];
 
 /// Bytes read or written at once; larger events take several rounds.
 const BUFFER: usize = 4 << 10;
@@ -235,8 +241,8 @@ impl Receiver {
         }
     }
 
-    /// Returns the body of the next event. That a conversation was made and who is online, clients hear on a
-    /// clock of its own; it counts only where it is expected.
+    /// Returns the body of the next event. What comes on a clock of its own counts only where it is
+    /// expected.
     ///
     /// # Panics
     ///
@@ -247,9 +253,40 @@ impl Receiver {
                 Heard::Event(event) if event.name() == name => {
                     return serde_json::from_str(event.body()).expect("an event's body is JSON");
                 }
-                Heard::Event(event) if event.name() == CONVERSATION_CREATED => {}
-                Heard::Event(event) if PRESENCE.contains(&event.name()) => {}
+                Heard::Event(event) if BACKGROUND.contains(&event.name()) => {}
                 other => panic!("{other:?} instead of {name}"),
+            }
+        }
+    }
+
+    /// Returns name and body of the next event, whatever it is.
+    ///
+    /// # Panics
+    ///
+    /// If something else comes.
+    pub async fn event(&mut self) -> (String, Value) {
+        match self.next().await {
+            Heard::Event(event) => {
+                let body = serde_json::from_str(event.body()).expect("an event's body is JSON");
+                (event.name().to_owned(), body)
+            }
+            other => panic!("{other:?} instead of an event"),
+        }
+    }
+
+    /// Returns the answer to the event that was emitted under a number. What is heard before it is lost.
+    ///
+    /// # Panics
+    ///
+    /// If the connection ends before.
+    pub async fn answer(&mut self, number: u64) -> Value {
+        loop {
+            match self.next().await {
+                Heard::Ack(ack, arguments) if ack == number => {
+                    return serde_json::from_str(arguments.body()).expect("an answer is JSON");
+                }
+                Heard::Event(_) | Heard::Ack(..) => {}
+                other => panic!("{other:?} instead of an answer"),
             }
         }
     }

@@ -2,9 +2,17 @@
 
 use std::{sync::Arc, time::Duration};
 
-use chat_kit::{caller::Caller, client::Channel, id::ConversationId};
+use chat_kit::{
+    caller::{Caller, new_request_id},
+    client::Channel,
+    id::ConversationId,
+};
 use chat_proto::v1::{self as pb, message_service_client::MessageServiceClient};
 use tokio::{sync::Semaphore, time::Instant};
+use tracing::Instrument as _;
+
+use super::{Fanout, Filled, entry::Pending};
+use crate::metrics::FANOUT;
 
 /// Calls that are made for gaps at the same time; further ones wait for a place.
 pub const MOST_CALLS: usize = 16;
@@ -74,6 +82,81 @@ impl Gap {
     fn is_closed_by(&self, messages: &[pb::Message]) -> bool {
         let numbers = messages.iter().map(|message| message.seq);
         self.is_open || numbers.eq(self.after + 1..=self.to)
+    }
+}
+
+impl Fanout {
+    /// Fetches a gap whose time is over, if it is still there and somebody here hears what waits.
+    pub(super) fn fetch(&mut self, end: Instant, conversation: ConversationId) {
+        let Some(entry) = self.windows.get_mut(&conversation) else { return };
+        if !matches!(entry.pending, Pending::Wait(own) if own == end) {
+            return;
+        }
+        let Some((seq, first)) = entry.window.first_waiting() else { return entry.rest() };
+        let (mut waiting, last) = entry.window.waiting();
+        if !waiting.any(|item| self.sockets.has_any(&item.recipients)) {
+            drop(waiting);
+            entry.window.pass(last.unwrap_or(seq));
+            return entry.rest();
+        }
+        drop(waiting);
+        let after = entry.window.emitted().unwrap_or((seq - 1 - MOST_FETCHED).max(0));
+        if seq - 1 - after > MOST_FETCHED {
+            return self.give_up(conversation, "too many messages are missing");
+        }
+        let is_open = entry.window.emitted().is_none();
+        let (recipients, cause) = (Arc::clone(&first.recipients), Arc::clone(&first.cause));
+        let request_id = new_request_id();
+        let span = cause.fetch(&request_id, &self.state.part);
+        let gap = Gap { conversation, after, to: seq - 1, is_open, request_id };
+        tracing::debug!(%conversation, after, seq, "fetching a gap");
+        let (filled, calls) = (self.filled.clone(), Arc::clone(&self.calls));
+        let client = self.state.clients.message.clone();
+        let since = Instant::now();
+        let fetch = async move {
+            let messages = gap.fetch(&client, &calls).await;
+            let counter = if messages.is_ok() { &FANOUT.gaps_fetched } else { &FANOUT.gaps_failed };
+            counter.increment(1);
+            // Closed only when the gateway ends.
+            filled.send(Filled { conversation, since, messages, recipients, cause }).await.ok();
+        };
+        let fetch = tokio::spawn(fetch.instrument(span));
+        entry.pending = Pending::Fetch(since, fetch.abort_handle());
+    }
+
+    pub(super) fn close_gap(&mut self, filled: Filled) {
+        let conversation = filled.conversation;
+        self.fill(filled);
+        self.release(conversation);
+    }
+
+    fn fill(&mut self, filled: Filled) {
+        let Filled { conversation, since, messages, recipients, cause } = filled;
+        let Some(entry) = self.windows.get_mut(&conversation) else { return };
+        if !matches!(entry.pending, Pending::Fetch(own, _) if own == since) {
+            return;
+        }
+        let messages = match messages {
+            Ok(messages) => messages,
+            Err(error) => return self.give_up(conversation, &format!("{error:#}")),
+        };
+        let first = entry.window.first_waiting().map(|(seq, _)| seq);
+        if let Some(begin) = messages.first().map(|message| message.seq).or(first) {
+            entry.window.begin_before(begin);
+        }
+        for message in messages {
+            self.offer(conversation, message, Arc::clone(&recipients), &cause);
+        }
+        let Some(entry) = self.windows.get_mut(&conversation) else { return };
+        entry.rest();
+        // An opening window that began right at what waits has emitted nothing yet.
+        let ready = entry.window.take_ready();
+        if entry.window.first_waiting().is_some() {
+            self.wait(conversation);
+        }
+        for item in &ready {
+            self.emit(item);
+        }
     }
 }
 

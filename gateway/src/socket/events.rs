@@ -3,7 +3,7 @@
 use std::{
     future::{Ready, ready},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use serde_json::json;
@@ -13,12 +13,16 @@ use tokio::sync::Semaphore;
 use super::{
     Peer, messages,
     queue::{self, Queue},
+    receipts, typing,
 };
 use crate::{
     metrics::SOCKETS,
     state::AppState,
     wire::{self, event},
 };
+
+/// Receipts that a socket sends within this time are handled together.
+const BURST: Duration = Duration::from_millis(50);
 
 /// Attaches the handlers of a new socket; returns the permits that its events hold until they have been
 /// answered.
@@ -28,6 +32,17 @@ pub fn attach(socket: &SocketRef) -> Arc<Semaphore> {
     let sending = Queue::new(&unanswered, messages::on_send);
     for name in [event::SEND_MESSAGE, event::MESSAGE_SEND] {
         socket.on(name, sending.handler(name, wire::socket::send));
+    }
+    let hearing = Queue::gathering(&unanswered, BURST, receipts::on_receipts);
+    for name in [event::DELIVERED, event::RECEIPT_DELIVERED] {
+        socket.on(name, hearing.handler(name, wire::receipt::delivered));
+    }
+    for name in [event::READ_UP_TO, event::MARK_READ, event::RECEIPT_READ] {
+        socket.on(name, hearing.handler(name, wire::receipt::read));
+    }
+    let typing = Queue::new(&unanswered, typing::on_typing);
+    for name in [event::TYPING, event::TYPING_STOPPED] {
+        socket.on(name, typing.handler(name, wire::typing::read));
     }
     for name in [event::JOIN_CONVERSATION, event::LEAVE_CONVERSATION] {
         socket.on(name, pass_over(name));

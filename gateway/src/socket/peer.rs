@@ -248,7 +248,7 @@ impl fmt::Debug for Peer {
 #[cfg(test)]
 impl Peer {
     /// Describes a socket that is not there.
-    pub(super) fn test(user_id: chat_kit::id::UserId, expires_at: std::time::SystemTime) -> Self {
+    pub(crate) fn test(user_id: chat_kit::id::UserId, expires_at: std::time::SystemTime) -> Self {
         let identity = Identity {
             caller: chat_kit::caller::Caller::service("test", "test"),
             user_id,

@@ -6,7 +6,7 @@ use std::{
     future::{Future, Ready, ready},
     pin::Pin,
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use axum::http::StatusCode;
@@ -65,7 +65,9 @@ type Handling = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub struct Queue<T>(Arc<Parts<T>>);
 
 struct Parts<T> {
-    handle: Box<dyn Fn(Job<T>) -> Handling + Send + Sync>,
+    handle: Box<dyn Fn(VecDeque<Job<T>>) -> Handling + Send + Sync>,
+    /// How long those are waited for that are handled together; nothing where each is handled for itself.
+    gathering: Option<Duration>,
     bytes: Arc<Semaphore>,
     waiting: Mutex<Waiting<T>>,
 }
@@ -90,8 +92,39 @@ impl<T: Send + 'static> Queue<T> {
     where
         F: Future<Output = ()> + Send + 'static,
     {
+        Self::make(bytes, None, move |jobs: VecDeque<Job<T>>| {
+            let only = jobs.into_iter().next().map(&handle);
+            async move {
+                if let Some(handling) = only {
+                    handling.await;
+                }
+            }
+        })
+    }
+
+    /// Makes a queue whose events are handled together with those that come within a moment.
+    pub fn gathering<F>(
+        bytes: &Arc<Semaphore>,
+        moment: Duration,
+        handle: impl Fn(VecDeque<Job<T>>) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        Self::make(bytes, Some(moment), handle)
+    }
+
+    fn make<F>(
+        bytes: &Arc<Semaphore>,
+        gathering: Option<Duration>,
+        handle: impl Fn(VecDeque<Job<T>>) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         Self(Arc::new(Parts {
-            handle: Box::new(move |job| Box::pin(handle(job))),
+            handle: Box::new(move |jobs| Box::pin(handle(jobs))),
+            gathering,
             bytes: Arc::clone(bytes),
             waiting: Mutex::new(Waiting { jobs: VecDeque::new(), has_worker: false }),
         }))
@@ -167,18 +200,26 @@ impl<T: Send + 'static> Queue<T> {
     }
 
     async fn work(self) {
-        while let Some(job) = self.next() {
-            let span = job.span();
-            (self.0.handle)(job).instrument(span).await;
+        loop {
+            if let Some(moment) = self.0.gathering {
+                tokio::time::sleep(moment).await;
+            }
+            let jobs = self.next();
+            let Some(first) = jobs.front() else { return };
+            let span = first.span();
+            (self.0.handle)(jobs).instrument(span).await;
         }
     }
 
-    /// Takes the next event; where there is none, the worker ends.
-    fn next(&self) -> Option<Job<T>> {
+    /// Takes what is handled next; where there is nothing, the worker ends.
+    fn next(&self) -> VecDeque<Job<T>> {
         let mut waiting = self.0.waiting.lock();
-        let job = waiting.jobs.pop_front();
-        waiting.has_worker = job.is_some();
-        job
+        let jobs = match self.0.gathering {
+            Some(_) => std::mem::take(&mut waiting.jobs),
+            None => waiting.jobs.pop_front().into_iter().collect(),
+        };
+        waiting.has_worker = !jobs.is_empty();
+        jobs
     }
 }
 

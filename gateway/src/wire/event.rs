@@ -6,6 +6,7 @@ mod delivered;
 mod notice;
 mod presence;
 mod reading;
+mod typing;
 
 use std::cell::OnceCell;
 
@@ -18,6 +19,7 @@ pub use self::delivered::DeliveredAdvanced;
 pub use self::notice::Notice;
 pub use self::presence::{PresenceChanged, at_first, is_told_at_first};
 pub use self::reading::ReadAdvanced;
+pub use self::typing::TypingChanged;
 use super::{Dialect, message};
 use crate::openapi::Events;
 
@@ -41,12 +43,42 @@ pub const JOIN_CONVERSATION: &str = "join-conversation";
 /// Name of an event of desktop clients that has no effect: that they close a conversation.
 pub const LEAVE_CONVERSATION: &str = "leave-conversation";
 
+/// Name of the mobile clients' event that a message has arrived.
+pub const DELIVERED: &str = "delivered";
+/// Name of the event of the unified vocabulary that messages have arrived.
+pub const RECEIPT_DELIVERED: &str = "receipt:delivered";
+/// Name of the mobile clients' event that a conversation has been read up to a time.
+pub const READ_UP_TO: &str = "read_up_to";
+/// Name of the desktop clients' event that a conversation, or messages of it, have been read.
+pub const MARK_READ: &str = "mark-read";
+/// Name of the event of the unified vocabulary that a conversation has been read.
+pub const RECEIPT_READ: &str = "receipt:read";
+/// Name of the event by which the reader's desktop clients hear that he has read.
+pub const MESSAGES_READ: &str = "messages-read";
+
+/// Name of the event that somebody types, or does no more.
+pub const TYPING: &str = "typing";
+/// Name of the desktop clients' event that somebody types no more.
+pub const TYPING_STOPPED: &str = "typing-stopped";
+
 /// Name under which the opening of a socket is measured.
 pub const CONNECT: &str = "connect";
 
 /// Names of what sockets may ask for.
-pub const INBOUND: [&str; 5] =
-    [CONNECT, SEND_MESSAGE, MESSAGE_SEND, JOIN_CONVERSATION, LEAVE_CONVERSATION];
+pub const INBOUND: [&str; 12] = [
+    CONNECT,
+    SEND_MESSAGE,
+    MESSAGE_SEND,
+    JOIN_CONVERSATION,
+    LEAVE_CONVERSATION,
+    DELIVERED,
+    RECEIPT_DELIVERED,
+    READ_UP_TO,
+    MARK_READ,
+    RECEIPT_READ,
+    TYPING,
+    TYPING_STOPPED,
+];
 
 /// A name and a body to emit.
 pub type Frame<'a> = (&'static str, &'a RawValue);

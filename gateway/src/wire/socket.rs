@@ -46,7 +46,7 @@ pub fn traceparent(data: &str) -> Option<String> {
 /// theirs failed.
 #[must_use]
 pub fn error_event(name: &str) -> Option<&'static str> {
-    (name == event::SEND_MESSAGE).then_some(event::ERROR)
+    [event::SEND_MESSAGE, event::MARK_READ].contains(&name).then_some(event::ERROR)
 }
 
 /// Why an event failed, or a socket ends.

@@ -321,3 +321,26 @@ impl Publishing {
         outcome
     }
 }
+
+/// Publishes an event that nobody keeps. Where there is no connection it is dropped, for it would come too
+/// late.
+pub async fn publish_live(
+    client: &Client,
+    event: &Event,
+    request_id: &str,
+) -> Result<(), PublishError> {
+    if client.connection_state() != State::Connected {
+        return Err(PublishError::NotConnected);
+    }
+    let payload =
+        event.payload.as_ref().ok_or_else(|| PublishError::NoPayload(event.id.clone()))?;
+    let mut headers = HeaderMap::new();
+    headers.insert(REQUEST_ID, request_id);
+    let subject = subject::of(payload);
+    let sending = client.publish_with_headers(subject, headers, event.encode_to_vec().into());
+    match tokio::time::timeout(TIMEOUT, sending).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(PublishError::Nats(error.to_string())),
+        Err(_) => Err(PublishError::Timeout),
+    }
+}

@@ -28,6 +28,9 @@ const PUBLISHED_AT_ONCE: usize = 16;
 /// How far everything is to count as delivered, by conversation.
 type Targets = HashMap<ConversationId, i64>;
 
+/// What lies before the targets, each with the number that is delivered.
+type Ahead = HashMap<ConversationId, (Stretch, i64)>;
+
 /// What became of deliveries.
 #[derive(Debug, Default)]
 struct Advanced {
@@ -81,53 +84,46 @@ impl Service {
     ) -> Result<Advanced, Error> {
         let mut advanced = Advanced::default();
         for _ in 0..ATTEMPTS {
-            let stretches = self.stretches(user, &mut targets).await?;
-            if stretches.is_empty() {
+            let ahead = self.ahead(user, &mut targets).await?;
+            if ahead.is_empty() {
                 return Ok(advanced);
             }
+            let stretches: Vec<Stretch> = ahead.values().map(|(stretch, _)| *stretch).collect();
             let held = self.store.messages.held(user, &stretches).await?;
             let heard = self.hearers(caller, user, held).await?;
             let stays: HashSet<_> = heard.iter().map(|(held, _)| held.conversation_id).collect();
-            for stretch in &stretches {
-                if !stays.contains(&stretch.conversation_id) {
-                    targets.remove(&stretch.conversation_id);
-                    advanced.refused.insert(stretch.conversation_id);
-                }
+            for conversation in ahead.keys().filter(|conversation| !stays.contains(*conversation)) {
+                targets.remove(conversation);
+                advanced.refused.insert(*conversation);
             }
-            let from: HashMap<_, _> =
-                stretches.iter().map(|stretch| (stretch.conversation_id, stretch.after)).collect();
-            let moved = self.move_delivered(user, heard, &from).await?;
-            for (delivery, _) in &moved {
-                targets.remove(&delivery.held.conversation_id);
-                advanced.count += 1;
-            }
+            let moved = self.move_delivered(user, heard, &ahead, &mut targets).await?;
+            advanced.count += u32::try_from(moved.len()).unwrap_or(u32::MAX);
             self.announce_delivered(caller, moved).await;
         }
         if targets.is_empty() { Ok(advanced) } else { Err(Error::Contended) }
     }
 
-    /// Returns what lies between the cursors and their targets; targets that are reached go.
-    async fn stretches(&self, user: UserId, targets: &mut Targets) -> Result<Vec<Stretch>, Error> {
+    /// Returns what lies before the targets, with the delivered numbers; targets that are reached go.
+    async fn ahead(&self, user: UserId, targets: &mut Targets) -> Result<Ahead, Error> {
         if targets.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Ahead::new());
         }
         let ids: Vec<_> = targets.keys().copied().collect();
-        let cursors: HashMap<_, _> = self
-            .store
-            .receipts
-            .of_user(user, &ids)
-            .await?
-            .into_iter()
-            .map(|receipt| (receipt.conversation_id, receipt.delivered_seq))
-            .collect();
-        let after = |id: &ConversationId| cursors.get(id).copied().unwrap_or(0);
-        targets.retain(|id, to| *to > after(id));
-        let stretch = |(id, to): (&ConversationId, &i64)| Stretch {
-            conversation_id: *id,
-            after: after(id),
-            to: *to,
-        };
-        Ok(targets.iter().map(stretch).collect())
+        let receipts = self.store.receipts.of_user(user, &ids).await?.into_iter();
+        let receipts: HashMap<_, _> =
+            receipts.map(|receipt| (receipt.conversation_id, receipt)).collect();
+        let mut ahead = Ahead::new();
+        targets.retain(|&conversation_id, &mut to| {
+            let receipt = receipts.get(&conversation_id);
+            let delivered = receipt.map_or(0, |receipt| receipt.delivered_seq);
+            let after = receipt.map_or(0, |receipt| delivered.max(receipt.examined_seq));
+            let is_ahead = to > after;
+            if is_ahead {
+                ahead.insert(conversation_id, (Stretch { conversation_id, after, to }, delivered));
+            }
+            is_ahead
+        });
+        Ok(ahead)
     }
 
     /// Returns what is delivered where `user` is a member, each with those of its senders who are.
@@ -156,12 +152,14 @@ impl Service {
         Ok(heard.collect())
     }
 
-    /// Moves the cursors; returns those deliveries that moved, with who hears of them.
+    /// Moves the cursors, and takes the targets away that are reached; returns those deliveries that moved,
+    /// with who hears of them.
     async fn move_delivered(
         &self,
         user: UserId,
         heard: Vec<(Held, Vec<String>)>,
-        from: &HashMap<ConversationId, i64>,
+        ahead: &Ahead,
+        targets: &mut Targets,
     ) -> Result<Vec<(Delivery, Vec<String>)>, Error> {
         if heard.is_empty() {
             return Ok(Vec::new());
@@ -170,19 +168,26 @@ impl Service {
             .iter()
             .map(|(held, _)| Move {
                 conversation_id: held.conversation_id,
-                from: from.get(&held.conversation_id).copied().unwrap_or(0),
-                to: held.newest.seq,
-                at: held.newest.created_at,
+                from: ahead.get(&held.conversation_id).map_or(0, |(_, delivered)| *delivered),
+                to: held.of_others.first().map(|newest| (newest.seq, newest.created_at)),
+                examined: held.to,
             })
             .collect();
         let outcomes = self.store.receipts.move_delivered(user, &moves).await?;
         let advanced_at = DateTime::now();
-        let moved = heard.into_iter().zip(moves).zip(outcomes);
-        let moved = moved.filter(|(_, has_moved)| *has_moved).map(|(((held, hearers), one), _)| {
-            let delivery = Delivery { user_id: user, previous_seq: one.from, held, advanced_at };
-            (delivery, hearers)
-        });
-        Ok(moved.collect())
+        let mut moved = Vec::new();
+        for (((held, hearers), one), has_moved) in heard.into_iter().zip(moves).zip(outcomes) {
+            if !has_moved {
+                continue;
+            }
+            targets.remove(&held.conversation_id);
+            if let Some(newest) = held.of_others.first().copied() {
+                let previous_seq = one.from;
+                let delivery = Delivery { user_id: user, previous_seq, newest, held, advanced_at };
+                moved.push((delivery, hearers));
+            }
+        }
+        Ok(moved)
     }
 
     /// Lets the senders hear of deliveries. What a crash leaves unannounced they read on their next

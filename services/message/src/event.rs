@@ -90,7 +90,9 @@ pub struct Delivery {
     pub user_id: UserId,
     /// Number up to which they had reached him before.
     pub previous_seq: i64,
-    /// What has reached him since.
+    /// The newest message that has.
+    pub newest: Place,
+    /// All that has reached him since.
     pub held: Held,
     /// When it did.
     pub advanced_at: DateTime,
@@ -99,8 +101,8 @@ pub struct Delivery {
 /// Builds the event of a delivery. It needs no outbox: on every connect its state is told anew.
 #[must_use]
 pub fn delivered_advanced(delivery: &Delivery, recipient_ids: Vec<String>) -> pb::Event {
-    let Delivery { user_id, previous_seq, held, advanced_at } = delivery;
-    let Held { conversation_id, newest, of_others } = held;
+    let Delivery { user_id, previous_seq, newest, held, advanced_at } = delivery;
+    let Held { conversation_id, of_others, .. } = held;
     let messages = of_others.iter().map(|place| pb::DeliveredMessage {
         sender_id: place.sender_id.to_string(),
         message_id: place.id.to_string(),

@@ -4,9 +4,11 @@ use std::cell::OnceCell;
 
 use chat_kit::id::UserId;
 use chat_proto::v1 as pb;
+use serde::Serialize;
 use serde_json::{json, value::RawValue};
+use utoipa::ToSchema;
 
-use super::{Frame, encoded};
+use super::{DELIVERED, Frame, RECEIPT_DELIVERED, encoded};
 use crate::wire::{Dialect, fields::iso};
 
 /// Messages that have reached somebody, on their way to sockets.
@@ -35,30 +37,54 @@ impl<'a> DeliveredAdvanced<'a> {
         let event = self.event;
         if dialect == Dialect::Unified {
             let body = encoded(&self.unified, || {
-                json!({
-                    "conversationId": event.conversation_id,
-                    "userId": event.user_id,
-                    "seq": event.seq,
-                    "messageCreatedAt": iso(event.delivered_at.as_ref()),
-                    "deliveredAt": iso(event.advanced_at.as_ref()),
+                json!(Advanced {
+                    conversation_id: &event.conversation_id,
+                    user_id: &event.user_id,
+                    seq: event.seq,
+                    message_created_at: iso(event.delivered_at.as_ref()),
+                    delivered_at: iso(event.advanced_at.as_ref()),
                 })
             });
-            return Ok(Some(("receipt:delivered", body?)));
+            return Ok(Some((RECEIPT_DELIVERED, body?)));
         }
         let sender_id = user_id.to_string();
         let place = event.messages.iter().position(|message| message.sender_id == sender_id);
         let Some(place) = place else { return Ok(None) };
         let message = &event.messages[place];
         let body = encoded(&self.receipts[place], || {
-            json!({
-                "messageId": message.message_id,
-                "conversationId": event.conversation_id,
-                "by": event.user_id,
-                "at": iso(message.created_at.as_ref()),
+            json!(Receipt {
+                message_id: &message.message_id,
+                conversation_id: &event.conversation_id,
+                by: &event.user_id,
+                at: iso(message.created_at.as_ref()),
             })
         });
-        Ok(Some(("delivered", body?)))
+        Ok(Some((DELIVERED, body?)))
     }
+}
+
+/// The newest of one's messages that has reached somebody, to old clients.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = DeliveredReceipt)]
+struct Receipt<'a> {
+    message_id: &'a str,
+    conversation_id: &'a str,
+    by: &'a str,
+    /// When the message was stored.
+    at: Option<String>,
+}
+
+/// How far everything has reached somebody, to new clients.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = UnifiedDeliveredReceipt)]
+struct Advanced<'a> {
+    conversation_id: &'a str,
+    user_id: &'a str,
+    seq: i64,
+    message_created_at: Option<String>,
+    delivered_at: Option<String>,
 }
 
 #[cfg(test)]

@@ -163,6 +163,7 @@ fn unified_name(payload: &Payload) -> Option<&'static str> {
         | Payload::PresenceChanged(_)
         | Payload::ReadAdvanced(_)
         | Payload::DeliveredAdvanced(_)
+        | Payload::TypingChanged(_)
         | Payload::CallPlaced(_)
         | Payload::CallAnswered(_)
         | Payload::CallDeclined(_)

@@ -40,6 +40,10 @@ pub struct Receipt {
     /// When that was stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivered_at: Option<DateTime>,
+    /// The last message that was looked at for what is to be delivered; those behind the delivered one are
+    /// his own or deleted.
+    #[serde(default)]
+    pub examined_seq: i64,
     /// The newest message that he has read.
     #[serde(default)]
     pub read_seq: i64,

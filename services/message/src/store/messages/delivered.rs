@@ -11,8 +11,10 @@ use serde::Deserialize;
 
 use super::{COLLECTION, Messages, Place};
 
-/// Newest messages of a stretch of which the senders are told.
+/// Newest messages of others in a stretch whose senders are told.
 pub const MOST_DELIVERED: i64 = 100;
+/// Newest messages of a stretch among which those are looked for.
+const MOST_EXAMINED: i64 = 10_000;
 
 /// A message and where it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -55,8 +57,8 @@ pub struct Stretch {
 pub struct Held {
     /// The conversation.
     pub conversation_id: ConversationId,
-    /// Its newest message, whoever wrote it.
-    pub newest: Place,
+    /// Its last number.
+    pub to: i64,
     /// The newest message of each other sender that is not deleted, the newest first.
     pub of_others: Vec<Place>,
 }
@@ -100,15 +102,14 @@ impl Messages {
         within(found).await
     }
 
-    /// Returns what stretches hold for `reader`; those without a message are left out. One command, however
-    /// many there are, that looks at the newest [`MOST_DELIVERED`] of each.
+    /// Returns what stretches hold for `reader`, in any order. One command, however many there are.
     pub async fn held(
         &self,
         reader: UserId,
         stretches: &[Stretch],
     ) -> Result<Vec<Held>, MongoError> {
         let rows = stretches.iter().map(|stretch| {
-            let after = stretch.after.max(stretch.to.saturating_sub(MOST_DELIVERED));
+            let after = stretch.after.max(stretch.to.saturating_sub(MOST_EXAMINED));
             let &Stretch { conversation_id, to, .. } = stretch;
             doc! { "conversation_id": conversation_id, "after": after, "to": to }
         });
@@ -117,11 +118,7 @@ impl Messages {
             { "$gt": ["$seq", "$$after"] },
             { "$lte": ["$seq", "$$to"] },
         ] } };
-        // Nobody is told of what is deleted or the reader's own; one of those may be the newest all the same.
-        let told = doc! { "$and": [
-            { "$ne": ["$sender_id", reader] },
-            { "$eq": [{ "$type": "$deleted_at" }, "missing"] },
-        ] };
+        let told = doc! { "sender_id": { "$ne": reader }, "deleted_at": { "$exists": false } };
         let place = doc! {
             "_id": "$_id", "seq": "$seq", "sender_id": "$sender_id", "created_at": "$created_at",
         };
@@ -135,25 +132,15 @@ impl Messages {
                     "pipeline": [
                         { "$match": within_row },
                         { "$sort": { "seq": -1 } },
-                        { "$group": {
-                            "_id": { "$cond": [&told, "$sender_id", null] },
-                            "newest": { "$first": place },
-                        } },
-                        { "$sort": { "newest.seq": -1 } },
+                        { "$match": told },
+                        { "$limit": MOST_DELIVERED },
+                        { "$group": { "_id": "$sender_id", "newest": { "$first": place } } },
+                        { "$replaceRoot": { "newRoot": "$newest" } },
+                        { "$sort": { "seq": -1 } },
                     ],
-                    "as": "held",
+                    "as": "of_others",
                 } },
-                doc! { "$match": { "held.0": { "$exists": true } } },
-                doc! { "$project": {
-                    "conversation_id": 1,
-                    "newest": { "$first": "$held.newest" },
-                    "of_others": { "$map": {
-                        "input": { "$filter": {
-                            "input": "$held", "cond": { "$ne": ["$$this._id", null] },
-                        } },
-                        "in": "$$this.newest",
-                    } },
-                } },
+                doc! { "$project": { "conversation_id": 1, "to": 1, "of_others": 1 } },
             ])
             .with_type::<Held>();
         within(async { found.await?.try_collect().await }).await

@@ -20,10 +20,11 @@ pub struct Move {
     pub conversation_id: ConversationId,
     /// Number up to which everything had been delivered, as it was read.
     pub from: i64,
-    /// Number of the message that has been delivered.
-    pub to: i64,
-    /// When that was stored.
-    pub at: DateTime,
+    /// Number of the message that has been delivered, and when it was stored; none where all that was looked
+    /// at is his own or deleted.
+    pub to: Option<(i64, DateTime)>,
+    /// Number of the last message that was looked at.
+    pub examined: i64,
 }
 
 /// What MongoDB answers to a command of several updates.
@@ -90,11 +91,15 @@ fn statement(user: UserId, one: &Move) -> Document {
     } else {
         doc! { "$eq": one.from }
     };
+    let mut higher = doc! { "examined_seq": one.examined };
+    if let Some((seq, at)) = one.to {
+        higher.extend(doc! { "delivered_seq": seq, "delivered_at": at });
+    }
     doc! {
         "q": {
             "conversation_id": one.conversation_id, "user_id": user, "delivered_seq": from,
         },
-        "u": { "$max": { "delivered_seq": one.to, "delivered_at": one.at } },
+        "u": { "$max": higher },
         "upsert": true,
     }
 }

@@ -1,0 +1,325 @@
+//! Who types on the sockets of this gateway. The others hear of it by an event that nobody keeps; what is
+//! not said again for a while is over.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bson::{DateTime, oid::ObjectId};
+use chat_kit::{
+    caller::Caller,
+    id::{ConversationId, UserId},
+    nats,
+    time::to_timestamp,
+};
+use chat_proto::v1::{self as pb, event::Payload};
+use moka::sync::Cache;
+use parking_lot::Mutex;
+use serde_json::json;
+
+use super::{Peer, queue::Job};
+use crate::{
+    error::ApiError,
+    state::AppState,
+    wire::typing::{Place, Typing},
+};
+
+/// How long a state lives that is not said again.
+pub const LIFE: Duration = Duration::from_secs(5);
+/// Within this time after it was said, the same is not said again.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How old the knowledge may be of who hears: typing may lag a removal by as much.
+const AUDIENCE_LIFE: Duration = Duration::from_secs(1);
+/// Conversations of which that is known.
+const MOST_AUDIENCES: u64 = 50_000;
+/// How long it is remembered that two users have no conversation.
+const STRANGERS_LIFE: Duration = Duration::from_secs(3);
+/// Pairs of users whose conversation is known, or who have none.
+const MOST_PAIRS: u64 = 50_000;
+/// Conversations in which one user may type at once.
+const MOST_PLACES: usize = 16;
+/// Users who type at once; the states of those who have stopped are looked for when there are more.
+const MOST_TYPISTS: usize = 50_000;
+
+/// Who hears that somebody types in a conversation, by who does.
+type Audience = Arc<Mutex<HashMap<UserId, Arc<[String]>>>>;
+
+/// Who types on the sockets of this gateway, and who hears of it. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Typists {
+    typists: Arc<Mutex<HashMap<UserId, Vec<State>>>>,
+    audiences: Cache<ConversationId, Audience>,
+    /// The direct conversations of pairs of users.
+    direct: Cache<(UserId, UserId), ConversationId>,
+    /// Pairs of users who have none.
+    strangers: Cache<(UserId, UserId), ()>,
+}
+
+/// That a user types somewhere.
+#[derive(Debug)]
+struct State {
+    conversation: ConversationId,
+    /// The socket on which he did so last.
+    origin: ObjectId,
+    /// When the others were told.
+    said_at: Instant,
+    /// The same, by the clock that messages bear.
+    at: DateTime,
+}
+
+impl Default for Typists {
+    fn default() -> Self {
+        let audiences = Cache::builder().max_capacity(MOST_AUDIENCES).time_to_live(AUDIENCE_LIFE);
+        let strangers = Cache::builder().max_capacity(MOST_PAIRS).time_to_live(STRANGERS_LIFE);
+        Self {
+            typists: Arc::default(),
+            audiences: audiences.build(),
+            direct: Cache::new(MOST_PAIRS),
+            strangers: strangers.build(),
+        }
+    }
+}
+
+impl Typists {
+    /// Notes that a user types; says whether the others are to be told.
+    fn begin(&self, user: UserId, conversation: ConversationId, origin: ObjectId) -> bool {
+        let now = Instant::now();
+        let mut typists = self.typists.lock();
+        if typists.len() >= MOST_TYPISTS && !typists.contains_key(&user) {
+            typists.retain(|_, states| states.iter().any(|state| state.is_alive(now)));
+            if typists.len() >= MOST_TYPISTS {
+                return false;
+            }
+        }
+        let states = typists.entry(user).or_default();
+        states.retain(|state| state.is_alive(now));
+        if let Some(state) = states.iter_mut().find(|state| state.conversation == conversation) {
+            state.origin = origin;
+            let is_due = now.duration_since(state.said_at) >= PAUSE;
+            if is_due {
+                (state.said_at, state.at) = (now, DateTime::now());
+            }
+            return is_due;
+        }
+        let has_room = states.len() < MOST_PLACES;
+        if has_room {
+            states.push(State { conversation, origin, said_at: now, at: DateTime::now() });
+        }
+        has_room
+    }
+
+    /// Notes that a message of a user was stored: what he typed before is sent.
+    pub fn sent(&self, user: UserId, conversation: ConversationId, stored_at: DateTime) {
+        self.take(user, |state| state.conversation == conversation && state.at <= stored_at);
+    }
+
+    /// Notes that a user types no more; says whether he did.
+    pub fn end(&self, user: UserId, conversation: ConversationId) -> bool {
+        !self.take(user, |state| state.conversation == conversation).is_empty()
+    }
+
+    /// Forgets who hears of a conversation, which has changed.
+    pub fn forget(&self, conversation: ConversationId) {
+        self.audiences.invalidate(&conversation);
+    }
+
+    /// Takes the living states of a user that are such.
+    fn take(&self, user: UserId, is_such: impl Fn(&State) -> bool) -> Vec<ConversationId> {
+        let now = Instant::now();
+        let mut typists = self.typists.lock();
+        let Some(states) = typists.get_mut(&user) else { return Vec::new() };
+        let taken = states.extract_if(.., |state| is_such(state));
+        let living = taken.filter(|state| state.is_alive(now)).map(|state| state.conversation);
+        let living = living.collect();
+        if states.is_empty() {
+            typists.remove(&user);
+        }
+        living
+    }
+}
+
+impl State {
+    fn is_alive(&self, now: Instant) -> bool {
+        now.duration_since(self.said_at) < LIFE
+    }
+}
+
+/// Lets the other members know that somebody types, or does no more.
+pub async fn on_typing(job: Job<Typing>) {
+    match change(&job).await {
+        Ok(()) => job.accept(json!({})),
+        Err(error) => job.refuse(&error),
+    }
+}
+
+async fn change(job: &Job<Typing>) -> Result<(), ApiError> {
+    let (state, caller, identity) = (&job.state, &job.caller, job.peer.identity());
+    let user = identity.user_id;
+    let conversation = match job.request.place {
+        Place::Conversation(id) => id,
+        Place::With(other) => direct(state, caller, (user, other)).await?,
+    };
+    if !job.request.is_typing {
+        if state.typists.end(user, conversation) {
+            // Those hear of it who heard of the beginning: every gateway knows its own.
+            publish(state, caller, changed(user, conversation, false), Vec::new()).await?;
+        }
+        return Ok(());
+    }
+    if !state.typists.begin(user, conversation, identity.origin_id) {
+        return Ok(());
+    }
+    let told = async {
+        let hearers = hearers(state, caller, user, conversation).await?;
+        publish(state, caller, changed(user, conversation, true), hearers.to_vec()).await
+    };
+    let told = told.await;
+    if told.is_err() {
+        state.typists.end(user, conversation);
+    }
+    told
+}
+
+/// Lets the others know that a user types no more where he did so on a socket that is gone.
+pub async fn left(state: &AppState, peer: &Peer) {
+    let identity = peer.identity();
+    let user = identity.user_id;
+    let gone = state.typists.take(user, |typing| typing.origin == identity.origin_id);
+    for conversation in gone {
+        let change = changed(user, conversation, false);
+        if let Err(error) = publish(state, &identity.caller, change, Vec::new()).await {
+            tracing::debug!(%error, "typing ends by itself");
+        }
+    }
+}
+
+/// Returns who hears that a user types: the other members, where he may write.
+async fn hearers(
+    state: &AppState,
+    caller: &Caller,
+    user: UserId,
+    conversation: ConversationId,
+) -> Result<Arc<[String]>, ApiError> {
+    let audience = state.typists.audiences.get_with(conversation, Audience::default);
+    let known = audience.lock().get(&user).cloned();
+    if let Some(hearers) = known {
+        return Ok(hearers);
+    }
+    let request = pb::GetAudienceRequest {
+        conversation_id: conversation.to_string(),
+        act: pb::Act::Post.into(),
+    };
+    let mut client = state.clients.conversation.clone();
+    let members = client.get_audience(caller.request(request)).await?.into_inner().member_ids;
+    let user_id = user.to_string();
+    let hearers: Arc<[String]> = members.into_iter().filter(|id| *id != user_id).collect();
+    audience.lock().insert(user, Arc::clone(&hearers));
+    Ok(hearers)
+}
+
+/// Returns the direct conversation of two users, of whom the first calls.
+async fn direct(
+    state: &AppState,
+    caller: &Caller,
+    pair: (UserId, UserId),
+) -> Result<ConversationId, ApiError> {
+    let typists = &state.typists;
+    if let Some(found) = typists.direct.get(&pair) {
+        return Ok(found);
+    }
+    if typists.strangers.contains_key(&pair) {
+        return Err(ApiError::no_conversation());
+    }
+    let request = pb::FindDirectConversationRequest { user_id: pair.1.to_string() };
+    let mut client = state.clients.conversation.clone();
+    let found = client.find_direct_conversation(caller.request(request)).await?.into_inner();
+    let found = found.conversation_id.and_then(|id| id.parse().ok());
+    match found {
+        Some(found) => typists.direct.insert(pair, found),
+        None => typists.strangers.insert(pair, ()),
+    }
+    found.ok_or_else(ApiError::no_conversation)
+}
+
+/// Says that a user types in a conversation, or does no more, as of now.
+pub fn changed(user: UserId, conversation: ConversationId, is_typing: bool) -> pb::TypingChanged {
+    pb::TypingChanged {
+        conversation_id: conversation.to_string(),
+        user_id: user.to_string(),
+        is_typing,
+        at: Some(to_timestamp(DateTime::now())),
+    }
+}
+
+async fn publish(
+    state: &AppState,
+    caller: &Caller,
+    changed: pb::TypingChanged,
+    recipient_ids: Vec<String>,
+) -> Result<(), ApiError> {
+    let Some(client) = &state.nats else { return Err(ApiError::unavailable()) };
+    let id = ObjectId::new();
+    let event = pb::Event {
+        id: format!("{id}:typing"),
+        occurred_at: changed.at,
+        recipient_ids,
+        payload: Some(Payload::TypingChanged(changed)),
+    };
+    nats::publish_live(client, &event, &caller.request_id).await.map_err(|error| {
+        tracing::debug!(%error, "nobody hears that somebody types");
+        ApiError::unavailable()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_is_said_again_after_a_pause_or_an_end() {
+        let (typists, user) = (Typists::default(), UserId::new());
+        let (conversation, other) = (ConversationId::new(), ConversationId::new());
+        let origin = ObjectId::new();
+        assert!(typists.begin(user, conversation, origin));
+        assert!(!typists.begin(user, conversation, origin), "said a moment ago");
+        assert!(typists.begin(user, other, origin));
+        assert!(typists.end(user, conversation));
+        assert!(!typists.end(user, conversation), "he did not type");
+        assert!(typists.begin(user, conversation, origin));
+    }
+
+    #[test]
+    fn message_ends_what_was_typed_before_it_alone() {
+        let (typists, user) = (Typists::default(), UserId::new());
+        let (conversation, origin) = (ConversationId::new(), ObjectId::new());
+        let earlier = DateTime::from_millis(DateTime::now().timestamp_millis() - 1);
+        typists.begin(user, conversation, origin);
+        typists.sent(user, conversation, earlier);
+        assert!(typists.end(user, conversation), "he has gone on");
+        typists.begin(user, conversation, origin);
+        typists.sent(user, conversation, DateTime::now());
+        assert!(!typists.end(user, conversation));
+    }
+
+    #[test]
+    fn user_types_in_few_places_at_once() {
+        let (typists, user, origin) = (Typists::default(), UserId::new(), ObjectId::new());
+        let begun = (0..100).filter(|_| typists.begin(user, ConversationId::new(), origin));
+        assert_eq!(begun.count(), MOST_PLACES);
+    }
+
+    #[test]
+    fn socket_that_leaves_takes_its_own_states_along() {
+        let (typists, user) = (Typists::default(), UserId::new());
+        let (conversation, other) = (ConversationId::new(), ConversationId::new());
+        let (leaving, staying) = (ObjectId::new(), ObjectId::new());
+        typists.begin(user, conversation, leaving);
+        typists.begin(user, other, leaving);
+        typists.begin(user, other, staying);
+        assert_eq!(typists.take(user, |state| state.origin == leaving), [conversation]);
+        assert!(typists.end(user, other));
+        assert!(typists.typists.lock().is_empty(), "nothing is left");
+    }
+}
