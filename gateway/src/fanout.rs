@@ -51,7 +51,7 @@ use gap::MOST_CALLS;
 use latest::Latest;
 use replay::{Replayed, Replays};
 use seen::Seen;
-use typing::Typing;
+use typing::{Sent, Typing};
 use window::{Offered, Window};
 
 /// How long a message waits for those before it until they are fetched.
@@ -177,9 +177,11 @@ impl Fanout {
         match event.payload {
             Some(Payload::MessageCreated(pb::MessageCreated { message: Some(message) })) => {
                 let recipients = recipients(&event.id, &event.recipient_ids);
-                let author = (message.conversation_id.clone(), message.sender_id.clone());
+                let sent = Sent::of(&message);
                 self.deliver(message, recipients, &Arc::new(cause));
-                self.end_typing_by(&author.0, &author.1);
+                if let Some(sent) = sent {
+                    self.end_typing_by(&sent);
+                }
             }
             Some(Payload::MessageEdited(pb::MessageEdited { message, change })) => {
                 let recipients = recipients(&event.id, &event.recipient_ids);

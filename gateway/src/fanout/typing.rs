@@ -6,7 +6,11 @@ use std::{
     sync::Arc,
 };
 
-use chat_kit::id::{ConversationId, UserId};
+use bson::DateTime;
+use chat_kit::{
+    id::{ConversationId, UserId},
+    time::from_timestamp,
+};
 use chat_proto::v1::{self as pb, event::Payload};
 use tokio::time::Instant;
 
@@ -33,6 +37,8 @@ struct State {
     /// Who has been told.
     recipients: Arc<[UserId]>,
     until: Instant,
+    /// When he did so last, by the clock that messages bear.
+    at: DateTime,
 }
 
 impl Typing {
@@ -47,12 +53,13 @@ impl Typing {
         conversation: ConversationId,
         user: UserId,
         recipients: &Arc<[UserId]>,
+        at: DateTime,
     ) -> bool {
         let until = Instant::now() + LIFE;
         let states = self.states.entry(conversation).or_default();
         let recipients = Arc::clone(recipients);
         match states.iter_mut().find(|state| state.user == user) {
-            Some(state) => (state.recipients, state.until) = (recipients, until),
+            Some(state) => *state = State { user, recipients, until, at },
             None if self.count >= MOST_STATES => {
                 if states.is_empty() {
                     self.states.remove(&conversation);
@@ -60,7 +67,7 @@ impl Typing {
                 return false;
             }
             None => {
-                states.push(State { user, recipients, until });
+                states.push(State { user, recipients, until, at });
                 self.count += 1;
             }
         }
@@ -78,6 +85,12 @@ impl Typing {
         }
         self.count -= 1;
         Some(state.recipients)
+    }
+
+    /// Says whether somebody typed last before a time.
+    fn is_before(&self, conversation: ConversationId, user: UserId, time: DateTime) -> bool {
+        let mut states = self.states.get(&conversation).into_iter().flatten();
+        states.any(|state| state.user == user && state.at <= time)
     }
 
     /// Takes a state out whose time is over; returns whose it was, and who had been told.
@@ -112,6 +125,24 @@ impl Typing {
     }
 }
 
+/// Where, by whom and when a message was sent.
+pub struct Sent {
+    conversation: ConversationId,
+    sender: UserId,
+    at: DateTime,
+}
+
+impl Sent {
+    /// Reads it from the message.
+    pub fn of(message: &pb::Message) -> Option<Self> {
+        Some(Self {
+            conversation: message.conversation_id.parse().ok()?,
+            sender: message.sender_id.parse().ok()?,
+            at: from_timestamp(message.created_at.as_ref()?),
+        })
+    }
+}
+
 impl Fanout {
     /// Tells that somebody types, or does no more.
     pub(super) fn hear_typing(&mut self, event: &pb::TypingChanged, recipients: &Arc<[UserId]>) {
@@ -123,8 +154,9 @@ impl Fanout {
         if !event.is_typing {
             return self.end_typing(conversation, user);
         }
-        let is_told =
-            self.sockets.has_any(recipients) && self.typing.begin(conversation, user, recipients);
+        let at = event.at.as_ref().map_or_else(DateTime::now, from_timestamp);
+        let is_told = self.sockets.has_any(recipients)
+            && self.typing.begin(conversation, user, recipients, at);
         if is_told {
             self.tell_typing(event, recipients);
         }
@@ -137,10 +169,11 @@ impl Fanout {
         }
     }
 
-    /// Ends that the sender of a message types.
-    pub(super) fn end_typing_by(&mut self, conversation: &str, sender: &str) {
-        if let (Ok(conversation), Ok(sender)) = (conversation.parse(), sender.parse()) {
-            self.state.typists.end(sender, conversation);
+    /// Ends what the sender of a message typed before it.
+    pub(super) fn end_typing_by(&mut self, message: &Sent) {
+        let Sent { conversation, sender, at } = *message;
+        self.state.typists.sent(sender, conversation, at);
+        if self.typing.is_before(conversation, sender, at) {
             self.end_typing(conversation, sender);
         }
     }
@@ -200,9 +233,9 @@ mod tests {
     async fn state_lives_as_long_as_it_is_said_again() {
         let (mut typing, conversation) = (Typing::default(), ConversationId::new());
         let (user, other) = (UserId::new(), UserId::new());
-        assert!(typing.begin(conversation, user, &told(&[other])));
+        assert!(typing.begin(conversation, user, &told(&[other]), DateTime::now()));
         tokio::time::advance(LIFE / 2).await;
-        assert!(typing.begin(conversation, user, &told(&[other])));
+        assert!(typing.begin(conversation, user, &told(&[other]), DateTime::now()));
         tokio::time::advance(LIFE / 2).await;
         assert!(typing.take_over(Instant::now()).is_none(), "it was said again");
         let end = typing.next_end().expect("it ends");
@@ -216,11 +249,11 @@ mod tests {
     async fn state_that_began_anew_does_not_end_with_the_first() {
         let (mut typing, conversation) = (Typing::default(), ConversationId::new());
         let user = UserId::new();
-        typing.begin(conversation, user, &told(&[]));
+        typing.begin(conversation, user, &told(&[]), DateTime::now());
         assert!(typing.end(conversation, user).is_some());
         assert!(typing.end(conversation, user).is_none(), "he does not type");
         tokio::time::advance(LIFE / 2).await;
-        typing.begin(conversation, user, &told(&[]));
+        typing.begin(conversation, user, &told(&[]), DateTime::now());
         tokio::time::advance(LIFE / 2).await;
         assert!(typing.take_over(Instant::now()).is_none());
         tokio::time::advance(LIFE / 2).await;
@@ -231,10 +264,20 @@ mod tests {
     async fn former_members_hear_nothing_more() {
         let (mut typing, conversation) = (Typing::default(), ConversationId::new());
         let [ada, grace, joan] = [UserId::new(), UserId::new(), UserId::new()];
-        typing.begin(conversation, ada, &told(&[grace, joan]));
-        typing.begin(conversation, grace, &told(&[ada, joan]));
+        typing.begin(conversation, ada, &told(&[grace, joan]), DateTime::now());
+        typing.begin(conversation, grace, &told(&[ada, joan]), DateTime::now());
         assert_eq!(typing.remove(conversation, &[grace]), [grace]);
         assert_eq!(typing.end(conversation, ada), Some(told(&[joan])));
         assert_eq!(typing.end(conversation, grace), Some(told(&[ada, joan])), "he has stopped");
+    }
+
+    #[tokio::test]
+    async fn message_that_comes_late_ends_nothing_that_began_after_it() {
+        let (mut typing, conversation) = (Typing::default(), ConversationId::new());
+        let (user, at) = (UserId::new(), DateTime::from_millis(1000));
+        typing.begin(conversation, user, &told(&[]), at);
+        assert!(!typing.is_before(conversation, user, DateTime::from_millis(999)));
+        assert!(typing.is_before(conversation, user, at));
+        assert!(!typing.is_before(conversation, UserId::new(), at));
     }
 }
