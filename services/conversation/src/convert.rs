@@ -1,6 +1,7 @@
 //! Requests to validated input, documents to protobuf. Pure.
 
 mod block;
+mod changed;
 pub(crate) mod group;
 pub(crate) mod marks;
 mod members;
@@ -18,6 +19,7 @@ use tonic::Status;
 
 pub(crate) use self::{
     block::{blocked, blocked_page},
+    changed::{changed, conversations, since},
     members::{conversation_users, members},
 };
 

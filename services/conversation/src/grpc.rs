@@ -152,7 +152,19 @@ impl ConversationService for Service {
         request: Request<pb::ListMembershipsRequest>,
     ) -> Result<Response<pb::ListMembershipsResponse>, Status> {
         let user = Caller::open(&request)?.user_id()?;
-        Ok(Response::new(convert::memberships(self.memberships(user).await?)))
+        let among = convert::conversations(&request.into_inner().conversation_ids)?;
+        Ok(Response::new(convert::memberships(self.memberships(user, among).await?)))
+    }
+
+    async fn list_changed_conversations(
+        &self,
+        request: Request<pb::ListChangedConversationsRequest>,
+    ) -> Result<Response<pb::ListChangedConversationsResponse>, Status> {
+        let user = Caller::open(&request)?.user_id()?;
+        let request = request.into_inner();
+        let since = convert::since(&request)?;
+        let changed = self.list_changed(user, since, request.limit).await?;
+        Ok(Response::new(convert::changed(changed, user)))
     }
 
     async fn get_audience(

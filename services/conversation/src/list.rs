@@ -1,6 +1,12 @@
 //! The list of a user's conversations, page by page.
 
-use chat_kit::id::UserId;
+use std::time::Duration;
+
+use bson::DateTime;
+use chat_kit::{
+    id::{ConversationId, UserId},
+    time::before,
+};
 
 use crate::{
     Service,
@@ -15,6 +21,22 @@ use crate::{
 
 /// Most conversations in which a user's messages are looked for.
 const MOST_MEMBERSHIPS: u32 = 500;
+
+/// Changed conversations of an answer where the caller names no number, and most of them.
+const DEFAULT_CHANGED: u32 = 100;
+const MOST_CHANGED: u32 = 200;
+/// A change may become visible this long after the time that it bears: longer than a write may take, and
+/// than clocks may differ.
+const OVERLAP: Duration = Duration::from_secs(10);
+
+/// What has changed of a user's conversations.
+pub(crate) struct Changed {
+    /// Newest message first.
+    pub(crate) conversations: Vec<Conversation>,
+    /// Those that he is no member of any more.
+    pub(crate) left: Vec<ConversationId>,
+    pub(crate) has_more: bool,
+}
 
 /// Which page is wanted.
 pub(crate) struct Wanted {
@@ -48,8 +70,43 @@ impl Service {
         Ok(Listed { next: last.map(Conversation::cursor), conversations })
     }
 
-    /// Returns the newest conversations of a user, whatever their status.
-    pub(crate) async fn memberships(&self, user: UserId) -> Result<Vec<Membership>, Error> {
-        self.store.conversations().memberships(user, MOST_MEMBERSHIPS).await
+    /// Returns the newest conversations of a user, whatever their status; of some, if any are named, those
+    /// that he is a member of.
+    pub(crate) async fn memberships(
+        &self,
+        user: UserId,
+        among: Vec<ConversationId>,
+    ) -> Result<Vec<Membership>, Error> {
+        let stored = self.store.conversations();
+        if among.is_empty() {
+            return stored.memberships(user, MOST_MEMBERSHIPS).await;
+        }
+        stored.memberships_among(user, &among).await
+    }
+
+    /// Returns what has changed of a user's conversations since a time.
+    pub(crate) async fn list_changed(
+        &self,
+        user: UserId,
+        since: DateTime,
+        limit: u32,
+    ) -> Result<Changed, Error> {
+        let limit = match limit {
+            0 => DEFAULT_CHANGED,
+            limit => limit.min(MOST_CHANGED),
+        };
+        let since = before(since, OVERLAP);
+        let stored = self.store.conversations();
+        // One more than wanted tells whether there are more.
+        let more = limit.saturating_add(1);
+        let (mut conversations, mut left) = tokio::try_join!(
+            stored.changed_since(user, since, more),
+            stored.left_since(user, since, more),
+        )?;
+        let size = usize::try_from(limit).unwrap_or(usize::MAX);
+        let has_more = conversations.len() > size || left.len() > size;
+        conversations.truncate(size);
+        left.truncate(size);
+        Ok(Changed { conversations, left, has_more })
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod audiences;
 pub(crate) mod blocks;
+pub(crate) mod changed;
 pub(crate) mod clearing;
 pub(crate) mod conversations;
 pub(crate) mod groups;

@@ -15,7 +15,7 @@ use tonic::{Code, Status};
 use crate::support::{Suite, as_service, as_user, assert_failed, by_id, start};
 
 async fn memberships(suite: &Suite, user: UserId) -> Vec<Membership> {
-    let request = as_user(user, ListMembershipsRequest {});
+    let request = as_user(user, ListMembershipsRequest::default());
     let answer = suite.conversations.clone().list_memberships(request).await.expect("an answer");
     answer.into_inner().memberships
 }

@@ -4,6 +4,7 @@ mod activity;
 mod announce;
 mod audience;
 mod blocks;
+mod changed;
 mod clearing;
 mod club;
 mod group;

@@ -59,7 +59,17 @@ impl Service {
 
     /// Returns the caller's newest conversations.
     pub(crate) async fn memberships(&self, caller: &Caller) -> Result<Vec<pb::Membership>, Error> {
-        let request = caller.request(pb::ListMembershipsRequest {});
+        self.memberships_in(caller, &[]).await
+    }
+
+    /// Returns those of some conversations that the caller is a member of; of none named, the newest.
+    pub(crate) async fn memberships_in(
+        &self,
+        caller: &Caller,
+        ids: &[ConversationId],
+    ) -> Result<Vec<pb::Membership>, Error> {
+        let conversation_ids = ids.iter().map(ToString::to_string).collect();
+        let request = caller.request(pb::ListMembershipsRequest { conversation_ids });
         let answer = self.conversation.clone().list_memberships(request).await;
         Ok(answer.map_err(Error::Upstream)?.into_inner().memberships)
     }

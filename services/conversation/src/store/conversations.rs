@@ -16,6 +16,7 @@ use mongodb::{
 use serde::{Deserialize, Serialize};
 
 use super::{
+    changed,
     groups::Group,
     marks::{Mute, Pin, Shown},
     read,
@@ -240,7 +241,8 @@ impl Conversations {
     }
 
     pub(crate) async fn create_indexes(&self) -> anyhow::Result<()> {
-        mongo::create_indexes(&self.documents, indexes()).await
+        let indexes = indexes().into_iter().chain([changed::index()]);
+        mongo::create_indexes(&self.documents, indexes).await
     }
 
     /// Returns the direct conversation of two users.

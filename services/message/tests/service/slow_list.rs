@@ -72,6 +72,7 @@ handing_on! {
     clear_conversation(ClearConversationRequest) -> ClearConversationResponse;
     set_mark(SetMarkRequest) -> SetMarkResponse;
     list_memberships(ListMembershipsRequest) -> ListMembershipsResponse;
+    list_changed_conversations(ListChangedConversationsRequest) -> ListChangedConversationsResponse;
     get_audience(GetAudienceRequest) -> GetAudienceResponse;
     filter_members(FilterMembersRequest) -> FilterMembersResponse;
     record_activity(RecordActivityRequest) -> RecordActivityResponse;

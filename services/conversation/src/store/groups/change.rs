@@ -5,6 +5,7 @@ use bson::{Binary, DateTime, Document, doc};
 use chat_kit::{id::UserId, outbox::Entry};
 
 use super::Invite;
+use crate::store::changed::MOST_FORMER;
 use crate::{
     announce::{self, ChangeKind, note::Note},
     error::Error,
@@ -120,8 +121,8 @@ impl Change {
                 }
                 stages
             }
-            Self::Remove { user, .. } => vec![removed(*user)],
-            Self::Leave { user } => left(*user),
+            Self::Remove { user, .. } => vec![removed(*user, now)],
+            Self::Leave { user } => left(*user, now),
             Self::Promote { user, .. } => {
                 let admins = doc! { "$concatArrays": ["$group.admin_ids", [user]] };
                 vec![doc! { "$set": { "group.admin_ids": admins } }]
@@ -255,14 +256,17 @@ fn added(user: UserId) -> Document {
     doc! { "$set": {
         "member_ids": { "$concatArrays": ["$member_ids", [user]] },
         "hidden_for": without("hidden_for", user),
+        "former": others_former(user),
         format!("joined.{user}"): { "$ifNull": ["$last_message.seq", 0_i64] },
     } }
 }
 
 /// What he cleared stays cleared, should he come back.
-fn removed(user: UserId) -> Document {
+fn removed(user: UserId, now: DateTime) -> Document {
+    let former = doc! { "$concatArrays": [others_former(user), [{ "user_id": user, "at": now }]] };
     let mut fields = doc! {
         "member_ids": without("member_ids", user),
+        "former": { "$slice": [former, -MOST_FORMER] },
         format!("joined.{user}"): "$$REMOVE",
         format!("muted.{user}"): "$$REMOVE",
     };
@@ -273,12 +277,18 @@ fn removed(user: UserId) -> Document {
     doc! { "$set": fields }
 }
 
+/// Returns who has left beside one user.
+fn others_former(user: UserId) -> Document {
+    let former = doc! { "$ifNull": ["$former", []] };
+    doc! { "$filter": { "input": former, "cond": { "$ne": ["$$this.user_id", user] } } }
+}
+
 /// The main administrator hands over; nobody finds a group that nobody is in.
-fn left(user: UserId) -> Vec<Document> {
+fn left(user: UserId, now: DateTime) -> Vec<Document> {
     let is_empty = |field: &str| doc! { "$eq": [format!("${field}"), []] };
     let first_admin = doc! { "$first": "$group.admin_ids" };
     vec![
-        removed(user),
+        removed(user, now),
         doc! { "$set": { "group.admin_ids": without("group.admin_ids", user) } },
         doc! { "$set": { "group.admin_ids": { "$cond": [
             is_empty("group.admin_ids"), { "$slice": ["$member_ids", 1] }, "$group.admin_ids",
