@@ -1,5 +1,6 @@
 //! From requests to validated input, and from documents to protobuf. Pure: no I/O.
 
+mod changes;
 mod parts;
 mod receipts;
 
@@ -12,6 +13,7 @@ use chat_kit::{
 };
 use chat_proto::v1 as pb;
 
+pub use self::changes::{changes, known};
 pub use self::parts::Parts;
 use self::parts::label;
 pub use self::receipts::{ReadMark, ReadTo, delivered, read_to};

@@ -40,6 +40,17 @@ impl MessageService for Service {
         Ok(Response::new(pb::ListMessagesResponse { messages, total_count }))
     }
 
+    async fn list_changes(
+        &self,
+        request: Request<pb::ListChangesRequest>,
+    ) -> Result<Response<pb::ListChangesResponse>, Status> {
+        let caller = Caller::open(&request)?;
+        let reader = caller.user_id()?;
+        let asked = convert::known(request.into_inner())?;
+        let changes = self.list_changes(&caller, asked).await?;
+        Ok(Response::new(convert::changes(changes, reader)))
+    }
+
     async fn list_after(
         &self,
         request: Request<pb::ListAfterRequest>,

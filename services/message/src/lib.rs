@@ -2,6 +2,7 @@
 
 mod announce;
 pub mod change;
+pub mod changes;
 pub mod config;
 pub mod convert;
 pub mod delivery;

@@ -6,6 +6,7 @@ mod found;
 mod hidden;
 mod parts;
 mod states;
+mod synced;
 
 use std::sync::Arc;
 
@@ -31,6 +32,7 @@ pub use self::parts::{
     Version,
 };
 pub use self::states::{MOST_UNREAD, Place};
+pub use self::synced::Known;
 use super::inserts::{Inserts, inserts};
 use crate::error::Error;
 
@@ -47,6 +49,8 @@ pub(super) const SEQ_INDEX: &str = "conversation_seq";
 const TOKENS_INDEX: &str = "tokens";
 /// Name of the index of what is deleted for anybody.
 const HIDDEN_INDEX: &str = "conversation_hidden";
+/// Name of the index of what has changed.
+const CHANGED_INDEX: &str = "conversation_changed";
 /// Name of the index that MongoDB makes on `_id`.
 pub(super) const ID_INDEX: &str = "_id_";
 
@@ -395,7 +399,7 @@ fn parse(document: Document) -> Result<Message, Error> {
 }
 
 /// The indexes, in the order in which a violation of several is to be named.
-fn indexes() -> [IndexModel; 7] {
+fn indexes() -> [IndexModel; 8] {
     let unique = |name: &str| IndexOptions::builder().name(name.to_owned()).unique(true);
     [
         IndexModel::builder()
@@ -434,6 +438,15 @@ fn indexes() -> [IndexModel; 7] {
                 IndexOptions::builder()
                     .name(HIDDEN_INDEX.to_owned())
                     .partial_filter_expression(doc! { "is_hidden": true })
+                    .build(),
+            )
+            .build(),
+        IndexModel::builder()
+            .keys(doc! { "conversation_id": 1, "changed_at": 1, "seq": 1 })
+            .options(
+                IndexOptions::builder()
+                    .name(CHANGED_INDEX.to_owned())
+                    .partial_filter_expression(doc! { "changed_at": { "$exists": true } })
                     .build(),
             )
             .build(),

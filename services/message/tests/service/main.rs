@@ -21,4 +21,5 @@ mod slow_list;
 mod start;
 mod states;
 mod support;
+mod synced;
 mod system;

@@ -178,6 +178,17 @@ impl Suite {
         commands
     }
 
+    /// Returns how many aggregations of rows the message service has made since the last call.
+    pub fn take_aggregates(&self) -> usize {
+        let commands = std::mem::take(&mut *self.services.commands.lock().expect("not poisoned"));
+        let of_rows = commands.iter().filter(|command| {
+            let stages = command.get_array("pipeline").ok();
+            let first = stages.and_then(|stages| stages.first()?.as_document());
+            first.is_some_and(|stage| stage.contains_key("$documents"))
+        });
+        of_rows.count()
+    }
+
     /// Returns a conversation as it is stored.
     pub async fn conversation(&self, id: ConversationId) -> Document {
         let conversations = self.conversation.collection::<Document>("conversations");

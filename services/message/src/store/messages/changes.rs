@@ -91,9 +91,14 @@ impl Messages {
         conversation: ConversationId,
         of: MessageId,
     ) -> Result<(), MongoError> {
-        let filter = doc! { "conversation_id": conversation, "reply.to": of };
-        let forgotten = self.collection.update_many(filter, without_quote());
-        within(forgotten).await.map(drop)
+        let filter = doc! {
+            "conversation_id": conversation, "reply.to": of,
+            "$or": [{ "reply.quote": { "$exists": true } }, { "reply.given": { "$exists": true } }],
+        };
+        // Who comes back is told of it like of any change.
+        let mut update = without_quote();
+        update.insert("$set", doc! { "changed_at": DateTime::now() });
+        within(self.collection.update_many(filter, update)).await.map(drop)
     }
 
     /// Forgets what a message quotes.
