@@ -58,6 +58,7 @@ const ROUTES: &[(&str, &str, About)] = &[
     ("DELETE", "/api/conversations/{conversation}/pin", Object("", "")),
     ("PUT", "/api/conversations/{conversation}/archive", Object("", "")),
     ("DELETE", "/api/conversations/{conversation}/archive", Object("", "")),
+    ("GET", "/api/conversations/{conversation}/messages", Object("?after=0", "")),
     ("POST", "/api/conversations/contacts/sync", Caller),
     ("POST", "/api/conversations/contacts/start-chat", Caller),
     ("GET", "/api/conversations/chat-requests", Caller),

@@ -37,6 +37,7 @@ mod requests;
 mod round_trips;
 mod sessions;
 mod starting;
+mod sync;
 mod transports;
 mod typing;
 mod users;

@@ -71,6 +71,7 @@ const EVENT_PATHS: [&str; 2] = ["/asyncapi.json", "/api/asyncapi.json"];
         conversations::list, conversations::list_bare, conversations::open, conversations::get, conversations::clear,
         marks::mute, marks::unmute, marks::pin, marks::unpin, marks::archive, marks::unarchive,
         messages::history, messages::history_bare, messages::history_of, messages::send,
+        messages::missed,
         messages::mark_read, messages::edit, messages::delete, messages::react,
         messages::take_back,
         requests::create, requests::accept, requests::decline, requests::start_chat,

@@ -84,6 +84,7 @@ fn messages(routes: Routes) -> Routes {
         .get(&["/messages"], messages::history_bare)
         .post(&["/api/messages", "/messages"], messages::send)
         .get(&["/api/messages/conversation/{id}"], messages::history_of)
+        .get(&["/api/conversations/{id}/messages"], messages::missed)
         .get(&["/api/messages/search", "/messages/search"], messages::search)
         .patch(&["/api/messages/{id}", "/messages/{id}"], messages::edit)
         .delete(&["/api/messages/{id}", "/messages/{id}"], messages::delete)

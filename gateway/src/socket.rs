@@ -9,6 +9,7 @@ mod queue;
 mod receipts;
 mod sessions;
 mod sockets;
+mod sync;
 mod transport;
 pub mod typing;
 

@@ -1,6 +1,7 @@
 //! The caller's conversations.
 
 use axum::{extract::State, response::Response};
+use chat_kit::caller::Caller;
 use chat_proto::v1::{self as pb, GetUsersRequest};
 
 use super::{Body, InPath, Query, users::profiles};
@@ -38,7 +39,7 @@ pub async fn open(
     // Of one that was made just now there is nothing to say.
     let asked = if created { &[] } else { std::slice::from_ref(&found) };
     let (mut states, users) = tokio::try_join!(
-        states(&state, &identity, asked),
+        states(&state, &identity.caller, asked),
         users(
             &state,
             &identity,
@@ -70,7 +71,7 @@ pub async fn get(
     let found = found.conversation.ok_or_else(|| ApiError::incomplete("conversation"))?;
     let mut found = [found];
     let (mut states, users) = tokio::try_join!(
-        states(&state, &identity, &found),
+        states(&state, &identity.caller, &found),
         users(&state, &identity, conversation::users_of(dialect, &found[0]), &found),
     )?;
     states.settle(&mut found);
@@ -166,7 +167,7 @@ async fn page(
     let mut client = state.clients.conversation.clone();
     let mut listed = client.list_conversations(request).await?.into_inner();
     let (mut states, users) = tokio::try_join!(
-        states(state, identity, &listed.conversations),
+        states(state, &identity.caller, &listed.conversations),
         users(state, identity, answer.users_of(&listed.conversations), &listed.conversations),
     )?;
     states.settle(&mut listed.conversations);
@@ -174,15 +175,15 @@ async fn page(
 }
 
 /// Fetches what conversations show beside themselves, all with one call.
-async fn states(
+pub(crate) async fn states(
     state: &AppState,
-    identity: &Identity,
+    caller: &Caller,
     conversations: &[pb::Conversation],
 ) -> Result<States, ApiError> {
     let Some(wanted) = conversation::states_of(conversations) else {
         return Ok(States::default());
     };
-    let wanted = identity.caller.request(wanted);
+    let wanted = caller.request(wanted);
     let found = state.clients.message.clone().get_list_states(wanted).await?;
     Ok(found.into_inner().into())
 }

@@ -208,6 +208,27 @@ pub async fn mark_read(
     Ok(message::marked_read())
 }
 
+/// Reads what a client that comes back has missed of the conversation in the path: the messages behind a
+/// number, and those before it that have changed since a time.
+#[utoipa::path(
+    get,
+    path = "/api/conversations/{id}/messages",
+    tag = "messages",
+    params(message::MissedQuery),
+    responses((status = 200, description = "What the client has missed; with `hasMore`, to be asked again behind the last of it", body = ref("#/components/schemas/MissedAnswer"))),
+    extensions(("x-reasons" = json!(["400 invalid_conversation_id", "403 forbidden"]))),
+)]
+pub async fn missed(
+    State(state): State<AppState>,
+    identity: Identity,
+    InPath(conversation): InPath,
+    Query(query): Query<message::MissedQuery>,
+) -> Result<Response, ApiError> {
+    let request = identity.caller.request(query.into_request(&conversation)?);
+    let missed = state.clients.message.clone().list_changes(request).await?;
+    message::answer_missed(identity.user_id, missed.get_ref())
+}
+
 async fn page(
     state: &AppState,
     dialect: Dialect,

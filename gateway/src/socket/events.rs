@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use super::{
     Peer, messages,
     queue::{self, Queue},
-    receipts, typing,
+    receipts, sync, typing,
 };
 use crate::{
     metrics::SOCKETS,
@@ -44,6 +44,8 @@ pub fn attach(socket: &SocketRef) -> Arc<Semaphore> {
     for name in [event::TYPING, event::TYPING_STOPPED] {
         socket.on(name, typing.handler(name, wire::typing::read));
     }
+    let syncing = Queue::new(&unanswered, sync::on_sync);
+    socket.on(event::SYNC, syncing.handler(event::SYNC, wire::message::known));
     for name in [event::JOIN_CONVERSATION, event::LEAVE_CONVERSATION] {
         socket.on(name, pass_over(name));
     }

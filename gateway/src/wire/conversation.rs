@@ -199,6 +199,12 @@ pub(super) fn unified(conversation: &pb::Conversation) -> Value {
     json!(render::Unified::from(conversation))
 }
 
+/// Returns conversations as new clients read them, with what their reader has heard and read of them.
+pub(super) fn unified_all(conversations: &[pb::Conversation], states: &States) -> Vec<Value> {
+    let shown = conversations.iter().map(|conversation| Unified::with_state(conversation, states));
+    shown.map(|shown| json!(shown)).collect()
+}
+
 /// Returns a group that was made just now as the old families read its conversation.
 pub(super) fn made_group(conversation: &pb::Conversation) -> Value {
     render::made_group(conversation)

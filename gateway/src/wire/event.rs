@@ -61,11 +61,14 @@ pub const TYPING: &str = "typing";
 /// Name of the desktop clients' event that somebody types no more.
 pub const TYPING_STOPPED: &str = "typing-stopped";
 
+/// Name of the event by which a client that comes back asks what it has missed.
+pub const SYNC: &str = "sync";
+
 /// Name under which the opening of a socket is measured.
 pub const CONNECT: &str = "connect";
 
 /// Names of what sockets may ask for.
-pub const INBOUND: [&str; 12] = [
+pub const INBOUND: [&str; 13] = [
     CONNECT,
     SEND_MESSAGE,
     MESSAGE_SEND,
@@ -78,6 +81,7 @@ pub const INBOUND: [&str; 12] = [
     RECEIPT_READ,
     TYPING,
     TYPING_STOPPED,
+    SYNC,
 ];
 
 /// A name and a body to emit.

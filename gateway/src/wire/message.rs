@@ -2,6 +2,7 @@
 
 mod change;
 mod history;
+mod missed;
 mod parts;
 mod render;
 mod search;
@@ -19,6 +20,7 @@ pub use self::{
         taken_back, unified_left, unified_reactions,
     },
     history::{Answer, Query, View},
+    missed::{MissedQuery, answer_missed, known, missed},
     render::{
         addressed_to, client_id, history_item, live, payload, sent, unified, unified_received,
     },
@@ -313,6 +315,7 @@ pub(super) fn answers(schemas: &mut Schemas) {
     schemas.answer("SendMessageBody", [old, Form::said::<UnifiedSend>("Unified", UNIFIED)]);
     change::answers(schemas);
     history::answers(schemas);
+    missed::answers(schemas);
     search::answers(schemas);
 }
 
