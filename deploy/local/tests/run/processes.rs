@@ -79,6 +79,8 @@ async fn every_service_and_gateway_is_a_process_that_ends_with_the_suite() {
     let expected = [
         "auth-1",
         "auth-2",
+        "call-1",
+        "call-2",
         "conversation-1",
         "conversation-2",
         "gateway-1",
