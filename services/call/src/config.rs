@@ -8,7 +8,7 @@ use std::{
 };
 
 use chat_kit::config::{self, ConfigError, Grpc, Mongo, Nats, Stop, Telemetry, Upstream, duration};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de};
 
 pub use self::ice::{Ice, Turn};
 
@@ -56,11 +56,11 @@ impl Config {
 #[serde(default, deny_unknown_fields)]
 pub struct Calls {
     /// How long a call rings.
-    #[serde(deserialize_with = "duration")]
+    #[serde(deserialize_with = "some_time")]
     pub ring_timeout: Duration,
     /// How long a bound socket counts as there after it was renewed last; a few times the three seconds in
     /// which gateways renew.
-    #[serde(deserialize_with = "duration")]
+    #[serde(deserialize_with = "some_time")]
     pub lease: Duration,
     /// How long a call goes on without a bound socket that has left.
     #[serde(deserialize_with = "duration")]
@@ -83,6 +83,15 @@ impl Default for Calls {
             retention: Duration::from_hours(90 * 24),
         }
     }
+}
+
+/// Reads a span of time without which no call would ever ring.
+fn some_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let span = duration(deserializer)?;
+    if span.is_zero() {
+        return Err(de::Error::custom("more than no time is needed"));
+    }
+    Ok(span)
 }
 
 /// How often calls may be placed, and how large requests and answers may be.

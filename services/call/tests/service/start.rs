@@ -49,6 +49,8 @@ fn value_that_cannot_be_used_ends_the_start() {
     for (variable, value, complaint) in [
         ("CHAT_NOSUCH", "1", "nosuch"),
         ("CHAT_CALL__RING_TIMEOUT", "soon", "call.ring_timeout"),
+        ("CHAT_CALL__RING_TIMEOUT", "0s", "call.ring_timeout"),
+        ("CHAT_CALL__LEASE", "0s", "call.lease"),
         ("CHAT_CALL__HOLD_HANG_UPS", "perhaps", "call.hold_hang_ups"),
         ("CHAT_LIMITS__CALLS_PER_MINUTE", "0", "limits.calls_per_minute"),
         ("CHAT_ICE__STUN", "stun.example.org", "ice.stun"),
