@@ -227,8 +227,8 @@ impl Cast {
     }
 }
 
-/// Opens the conversations: everybody talks with both neighbours and with the one opposite, and in one of
-/// the groups.
+/// Opens the conversations: everybody talks with both neighbours, and in one of the groups or with the one
+/// opposite.
 async fn open_conversations(
     accounts: &[Account],
     gateway: SocketAddr,
@@ -237,7 +237,8 @@ async fn open_conversations(
     let count = accounts.len();
     let next = |one: usize| vec![one, (one + 1) % count];
     let opposite = |one: usize| vec![one, one + count / 2];
-    let pairs = (0..count).map(next).chain((0..count / 2).map(opposite));
+    let across = if groups == 0 { count / 2 } else { 0 };
+    let pairs = (0..count).map(next).chain((0..across).map(opposite));
     let group = |first: usize| (first..count).step_by(groups).collect();
     let members: Vec<Vec<usize>> = pairs.chain((0..groups).map(group)).collect();
     let opened = stream::iter(members).map(async |members| {

@@ -15,11 +15,11 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::{
     sync::watch,
-    task::JoinSet,
+    task::{AbortHandle, JoinSet},
     time::{Instant, sleep, sleep_until},
 };
 
-use self::requests::Done;
+use self::requests::{Done, READ_PAUSE};
 use super::{
     account::Account,
     check::Conversation,
@@ -100,6 +100,9 @@ struct Session {
     open: HashMap<u64, (usize, Instant)>,
     /// Conversations whose history is still to be read.
     unsynced: usize,
+    /// What reads them; it ends with the connection.
+    reading: Vec<AbortHandle>,
+    read_pause: Duration,
 }
 
 impl Client {
@@ -194,9 +197,11 @@ impl Client {
             next_ack: 0,
             open: HashMap::new(),
             unsynced: self.own.len(),
+            reading: Vec::new(),
+            read_pause: READ_PAUSE,
         };
         for conversation in self.own.clone() {
-            self.read_history(&session, conversation);
+            self.read_history(&mut session, conversation);
         }
         loop {
             let now = *phase.borrow_and_update();
@@ -218,6 +223,7 @@ impl Client {
                 }
                 Some(done) = self.requests.join_next() => match done {
                     Ok(done) => self.requested(&mut session, done),
+                    Err(error) if error.is_cancelled() => {}
                     Err(error) => self.fault(&format!("a request of the test failed: {error}")),
                 },
                 () = until(oldest.map(|at| at + LONGEST_ANSWER)) => {
@@ -233,6 +239,7 @@ impl Client {
                 _ = phase.changed() => {}
             }
         }
+        session.reading.drain(..).for_each(|reading| reading.abort());
         let now = Instant::now();
         self.waiting.extend(session.open.values().map(|(sent, _)| (now, *sent)));
         self.record.lock().connections[connection].ended = Some(self.start.elapsed());

@@ -110,6 +110,13 @@ impl Record {
     }
 }
 
+impl Record {
+    /// Returns how many messages are acknowledged.
+    pub(super) fn acknowledged(&self) -> usize {
+        self.sent.iter().filter(|sent| sent.answer.is_some()).count()
+    }
+}
+
 /// Says in lines what happened to all of them.
 pub(super) fn summary(records: &[Record]) -> String {
     let sent = || records.iter().flat_map(|record| &record.sent);

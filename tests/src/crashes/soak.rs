@@ -22,7 +22,7 @@ use super::{
     client::{Habits, Phase},
     keep_logs,
     random::Random,
-    record::summary,
+    record::{Record, summary},
 };
 use crate::proxy::Proxy;
 
@@ -95,6 +95,7 @@ pub async fn run(plan: Plan) -> anyhow::Result<Outcome> {
     let (breaks, kills) = tokio::join!(break_ways(&proxies, end), kill_nats(nats, plan.time));
     kills?;
     phase.send_replace(Phase::Finishing);
+    let acknowledged = cast.records().iter().map(Record::acknowledged).sum::<usize>();
     let (violations, course) = cast.recovered().await;
     phase.send_replace(Phase::Over);
     for client in join_all(clients).await {
@@ -102,6 +103,11 @@ pub async fn run(plan: Plan) -> anyhow::Result<Outcome> {
     }
 
     let mut summary = summary(&cast.records());
+    let wanted = plan.time.as_secs() * u64::from(plan.rate);
+    writeln!(
+        summary,
+        "{acknowledged} of {wanted} messages were acknowledged while they were sent"
+    )?;
     writeln!(summary, "{breaks} times all connections of one client in {BEHIND_PROXIES} broke")?;
     writeln!(summary, "{course}seed {}", plan.seed)?;
     let deaths = deaths.lock().join("\n");

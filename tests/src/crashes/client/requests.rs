@@ -8,8 +8,9 @@ use tokio::time::{Instant, sleep};
 use super::{Client, REPEAT_PAUSE, Session};
 use crate::crashes::{account::item, record::Read};
 
-/// Pause before a history that could not be read is asked for again.
-const READ_PAUSE: Duration = Duration::from_millis(200);
+/// Pause before a history that could not be read is asked for again; it doubles up to the longest.
+pub(super) const READ_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_READ_PAUSE: Duration = Duration::from_secs(5);
 
 /// A request that is done.
 pub(super) enum Done {
@@ -21,21 +22,23 @@ pub(super) enum Done {
 
 impl Client {
     /// Begins to read what the client lacks of a conversation.
-    pub(super) fn read_history(&mut self, session: &Session, conversation: usize) {
+    pub(super) fn read_history(&mut self, session: &mut Session, conversation: usize) {
         let after = self.known.get(&conversation).map_or(0, |(whole, _)| *whole);
         let id = self.conversations[conversation].id.clone();
         let (account, dialect) = (self.account.clone(), self.dialect);
         let (connection, gateway) = (session.connection, session.gateway);
-        self.requests.spawn(async move {
+        let pause = session.read_pause;
+        let reading = self.requests.spawn(async move {
             let read = account.history(gateway, dialect, &id, after).await;
             let items = read.and_then(|messages| messages.iter().map(item).collect());
             if items.is_err() {
-                sleep(READ_PAUSE).await;
+                sleep(pause).await;
             }
             let read = items.map(|items| Read { after, items });
             let read = read.map_err(|error| format!("{error:#}"));
             Done::Read { connection, conversation, read }
         });
+        session.reading.push(reading);
     }
 
     /// Begins to post a message.
@@ -73,6 +76,7 @@ impl Client {
             }
             Done::Read { conversation, read: Err(error), .. } => {
                 self.refused_read(&error);
+                session.read_pause = (session.read_pause * 2).min(LONGEST_READ_PAUSE);
                 self.read_history(session, conversation);
             }
         }
