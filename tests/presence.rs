@@ -292,15 +292,19 @@ async fn owner_says_who_sees_it_and_a_block_hides_both() {
     assert!(is_online(&one, &other).await && !is_online(&stranger, &other).await);
     let own = edit("nobody").await;
     assert!(!is_online(&one, &other).await);
-    ear.expect("user_profile_updated").await;
+    let mut profile = Value::Null;
     let hidden = loop {
         let [(name, body)] = heard(&mut ear).await;
-        // Shown to contacts, it is announced once more.
-        if name == "presence" && body["online"] == false {
-            break body;
+        match name.as_str() {
+            "presence" if body["online"] == false => break body,
+            // Shown to contacts, it is announced once more.
+            "presence" => {}
+            "user_profile_updated" => profile = body["user"].clone(),
+            name => panic!("{name}"),
         }
     };
     assert_eq!(hidden["at"], own["createdAt"], "as of somebody who was never there");
+    assert_eq!(profile["lastSeen"], own["createdAt"]);
     let shown = one.get(&format!("/api/users/profile/{}", other.id)).await["user"].clone();
     assert_eq!((&shown["isOnline"], &shown["lastSeen"]), (&json!(false), &own["createdAt"]));
     assert_eq!(shown.get("lastSeenPrivacy"), None);

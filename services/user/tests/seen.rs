@@ -8,8 +8,8 @@ use chat_kit::{config::Nats, nats, time::from_timestamp};
 use chat_proto::{
     subject,
     v1::{
-        BlockUserRequest, Event, GetPresenceRequest, GetUserRequest, GetUsersRequest,
-        LastSeenPrivacy, ListPartnerPresencesRequest, ListUsersRequest,
+        BlockUserRequest, CreateGroupRequest, Event, GetPresenceRequest, GetUserRequest,
+        GetUsersRequest, LastSeenPrivacy, ListPartnerPresencesRequest, ListUsersRequest,
         OpenDirectConversationRequest, Presence, UpdateProfileRequest, User, event::Payload,
         open_direct_conversation_request::Peer,
     },
@@ -177,13 +177,24 @@ async fn service_is_told_nobodys_presence() {
 async fn blocked_partner_of_a_group_hears_nothing() {
     let mut scene = scene(LONG, LONG).await;
     let (suite, ada, partner) = (&scene.suite, &scene.ada, &scene.partner);
-    let fellow = suite.user("Fellow").await;
-    suite.pair(ada, &fellow).await;
-    let request = BlockUserRequest { user_id: ada.id.clone() };
+    let [fellow, blocker] = [suite.user("Fellow").await, suite.user("Blocker").await];
+    let request = CreateGroupRequest {
+        conversation_id: new_id(),
+        member_ids: vec![fellow.id.clone(), blocker.id.clone()],
+        ..Default::default()
+    };
     let mut conversations = suite.conversations.clone();
-    conversations.block_user(as_this_user(&fellow, request)).await.expect("blocked");
+    conversations.create_group(as_this_user(ada, request)).await.expect("a group");
+    let request = BlockUserRequest { user_id: ada.id.clone() };
+    conversations.block_user(as_this_user(&blocker, request)).await.expect("blocked");
     register(&suite.users, &new_id(), &new_id(), ada).await.expect("registered");
-    assert_eq!(scene.ear.hear(ada).await.recipients, std::slice::from_ref(&partner.id));
+    let mut heard = scene.ear.hear(ada).await.recipients;
+    heard.sort();
+    let mut expected = [partner.id.clone(), fellow.id.clone()];
+    expected.sort();
+    assert_eq!(heard, expected);
+    assert!(suite.seen(&fellow, ada).await.0);
+    assert!(!suite.seen(&blocker, ada).await.0, "although she shares a group with him");
 }
 
 #[tokio::test(flavor = "multi_thread")]
