@@ -41,7 +41,7 @@ use crate::{
 /// Most previews of one call: more than any caller collects.
 const MOST_ACTIVITIES: usize = 256;
 /// Most users of one question.
-const MOST_USERS: usize = 1000;
+const MOST_USERS: usize = 5000;
 
 /// A preview and its conversation, or what is wrong with it.
 pub(crate) type Activity = Result<(ConversationId, Preview), Error>;
