@@ -49,7 +49,7 @@ type Audience = Arc<Mutex<HashMap<UserId, Arc<[String]>>>>;
 /// Who types on the sockets of this gateway, and who hears of it. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Typists {
-    typists: Arc<Mutex<HashMap<UserId, Vec<State>>>>,
+    by_user: Arc<Mutex<HashMap<UserId, Vec<State>>>>,
     audiences: Cache<ConversationId, Audience>,
     /// The direct conversations of pairs of users.
     direct: Cache<(UserId, UserId), ConversationId>,
@@ -74,7 +74,7 @@ impl Default for Typists {
         let audiences = Cache::builder().max_capacity(MOST_AUDIENCES).time_to_live(AUDIENCE_LIFE);
         let strangers = Cache::builder().max_capacity(MOST_PAIRS).time_to_live(STRANGERS_LIFE);
         Self {
-            typists: Arc::default(),
+            by_user: Arc::default(),
             audiences: audiences.build(),
             direct: Cache::new(MOST_PAIRS),
             strangers: strangers.build(),
@@ -86,14 +86,14 @@ impl Typists {
     /// Notes that a user types; says whether the others are to be told.
     fn begin(&self, user: UserId, conversation: ConversationId, origin: ObjectId) -> bool {
         let now = Instant::now();
-        let mut typists = self.typists.lock();
-        if typists.len() >= MOST_TYPISTS && !typists.contains_key(&user) {
-            typists.retain(|_, states| states.iter().any(|state| state.is_alive(now)));
-            if typists.len() >= MOST_TYPISTS {
+        let mut by_user = self.by_user.lock();
+        if by_user.len() >= MOST_TYPISTS && !by_user.contains_key(&user) {
+            by_user.retain(|_, states| states.iter().any(|state| state.is_alive(now)));
+            if by_user.len() >= MOST_TYPISTS {
                 return false;
             }
         }
-        let states = typists.entry(user).or_default();
+        let states = by_user.entry(user).or_default();
         states.retain(|state| state.is_alive(now));
         if let Some(state) = states.iter_mut().find(|state| state.conversation == conversation) {
             state.origin = origin;
@@ -111,30 +111,30 @@ impl Typists {
     }
 
     /// Notes that a message of a user was stored: what he typed before is sent.
-    pub fn sent(&self, user: UserId, conversation: ConversationId, stored_at: DateTime) {
+    pub(crate) fn sent(&self, user: UserId, conversation: ConversationId, stored_at: DateTime) {
         self.take(user, |state| state.conversation == conversation && state.at <= stored_at);
     }
 
     /// Notes that a user types no more; says whether he did.
-    pub fn end(&self, user: UserId, conversation: ConversationId) -> bool {
+    pub(crate) fn end(&self, user: UserId, conversation: ConversationId) -> bool {
         !self.take(user, |state| state.conversation == conversation).is_empty()
     }
 
     /// Forgets who hears of a conversation, which has changed.
-    pub fn forget(&self, conversation: ConversationId) {
+    pub(crate) fn forget(&self, conversation: ConversationId) {
         self.audiences.invalidate(&conversation);
     }
 
     /// Takes the living states of a user that are such.
     fn take(&self, user: UserId, is_such: impl Fn(&State) -> bool) -> Vec<ConversationId> {
         let now = Instant::now();
-        let mut typists = self.typists.lock();
-        let Some(states) = typists.get_mut(&user) else { return Vec::new() };
+        let mut by_user = self.by_user.lock();
+        let Some(states) = by_user.get_mut(&user) else { return Vec::new() };
         let taken = states.extract_if(.., |state| is_such(state));
         let living = taken.filter(|state| state.is_alive(now)).map(|state| state.conversation);
         let living = living.collect();
         if states.is_empty() {
-            typists.remove(&user);
+            by_user.remove(&user);
         }
         living
     }
@@ -244,7 +244,11 @@ async fn direct(
 }
 
 /// Says that a user types in a conversation, or does no more, as of now.
-pub fn changed(user: UserId, conversation: ConversationId, is_typing: bool) -> pb::TypingChanged {
+pub(crate) fn changed(
+    user: UserId,
+    conversation: ConversationId,
+    is_typing: bool,
+) -> pb::TypingChanged {
     pb::TypingChanged {
         conversation_id: conversation.to_string(),
         user_id: user.to_string(),
@@ -320,6 +324,6 @@ mod tests {
         typists.begin(user, other, staying);
         assert_eq!(typists.take(user, |state| state.origin == leaving), [conversation]);
         assert!(typists.end(user, other));
-        assert!(typists.typists.lock().is_empty(), "nothing is left");
+        assert!(typists.by_user.lock().is_empty(), "nothing is left");
     }
 }

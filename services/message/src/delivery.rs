@@ -175,7 +175,7 @@ impl Service {
             .collect();
         let outcomes = self.store.receipts.move_delivered(user, &moves).await?;
         let advanced_at = DateTime::now();
-        let mut moved = Vec::new();
+        let mut deliveries = Vec::new();
         for (((held, hearers), one), has_moved) in heard.into_iter().zip(moves).zip(outcomes) {
             if !has_moved {
                 continue;
@@ -184,10 +184,10 @@ impl Service {
             if let Some(newest) = held.of_others.first().copied() {
                 let previous_seq = one.from;
                 let delivery = Delivery { user_id: user, previous_seq, newest, held, advanced_at };
-                moved.push((delivery, hearers));
+                deliveries.push((delivery, hearers));
             }
         }
-        Ok(moved)
+        Ok(deliveries)
     }
 
     /// Lets the senders hear of deliveries. What a crash leaves unannounced they read on their next

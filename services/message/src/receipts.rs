@@ -52,13 +52,11 @@ impl Service {
                 (message.conversation_id, member_ids, place)
             }
         };
-        match place {
-            Some(place) => self.advance(caller, reader, conversation, place, member_ids).await,
-            None => {
-                let read_seq = self.store.receipts.read_seq(conversation, reader).await?;
-                Ok(Read::as_before(read_seq))
-            }
+        if let Some(place) = place {
+            return self.advance(caller, reader, conversation, place, member_ids).await;
         }
+        let read_seq = self.store.receipts.read_seq(conversation, reader).await?;
+        Ok(Read::as_before(read_seq))
     }
 
     /// Finds the message up to which a mark says that `reader` has read.

@@ -57,16 +57,16 @@ impl Receipts {
         if let Some(error) = updated.write_concern_error {
             return Err(driver(WriteFailure::WriteConcernError(error)));
         }
-        let mut moved = vec![true; moves.len()];
+        let mut outcomes = vec![true; moves.len()];
         for Refused { index, error } in updated.write_errors {
             if error.code != DUPLICATE_KEY {
                 return Err(driver(WriteFailure::WriteError(error)));
             }
-            if let Some(moved) = moved.get_mut(index) {
-                *moved = false;
+            if let Some(has_moved) = outcomes.get_mut(index) {
+                *has_moved = false;
             }
         }
-        Ok(moved)
+        Ok(outcomes)
     }
 
     /// The driver has no call for several updates of one collection. It repeats no command that it is handed
