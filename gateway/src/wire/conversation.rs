@@ -200,9 +200,11 @@ pub(super) fn unified(conversation: &pb::Conversation) -> Value {
 }
 
 /// Returns conversations as new clients read them, with what their reader has heard and read of them.
-pub(super) fn unified_all(conversations: &[pb::Conversation], states: &States) -> Vec<Value> {
-    let shown = conversations.iter().map(|conversation| Unified::with_state(conversation, states));
-    shown.map(|shown| json!(shown)).collect()
+pub(super) fn unified_all<'a>(
+    conversations: &'a [pb::Conversation],
+    states: &'a States,
+) -> Vec<Unified<'a>> {
+    conversations.iter().map(|conversation| Unified::with_state(conversation, states)).collect()
 }
 
 /// Returns a group that was made just now as the old families read its conversation.

@@ -3,8 +3,9 @@
 use bson::DateTime;
 use chat_kit::time::{from_timestamp, to_timestamp};
 use chat_proto::v1::{self as pb, mark_read_request::Target};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::{event, fields};
 use crate::{error::ApiError, socket::Identity};
@@ -40,16 +41,20 @@ enum Mark {
     Number(i64),
 }
 
-#[derive(Deserialize)]
+/// Which messages have arrived.
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = DeliveredRequest)]
 struct Delivered {
     message_id: Option<String>,
     #[serde(default)]
     message_ids: Option<Vec<String>>,
 }
 
-#[derive(Deserialize)]
+/// How far a conversation has been read, in every spelling.
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = ReadRequest)]
 struct Read {
     conversation_id: Option<String>,
     conversation: Option<String>,
@@ -141,10 +146,19 @@ impl Reading {
     }
 }
 
+/// How far the caller has read by now.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = HasRead)]
+struct HasRead<'a> {
+    conversation_id: &'a str,
+    seq: i64,
+}
+
 /// Returns the answer to having read.
 #[must_use]
 pub fn has_read(conversation_id: &str, read: &pb::MarkReadResponse) -> Value {
-    json!({ "conversationId": conversation_id, "seq": read.read_seq })
+    json!(HasRead { conversation_id, seq: read.read_seq })
 }
 
 /// Returns what a desktop client of the reader's own hears.

@@ -3,6 +3,7 @@
 use chat_kit::id::{ConversationId, UserId};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::{event, fields};
 use crate::{error::ApiError, socket::Identity};
@@ -25,15 +26,19 @@ pub enum Place {
     With(UserId),
 }
 
-#[derive(Deserialize)]
+/// That somebody types, or does no more, in every spelling.
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = TypingRequest)]
 struct Given {
     #[serde(default, deserialize_with = "fields::text")]
     conversation_id: Option<String>,
     #[serde(default, deserialize_with = "fields::text")]
     to: Option<String>,
+    /// Whether he types; `true` if left out.
     #[serde(default, deserialize_with = "truth")]
     typing: Option<bool>,
+    /// The same, for new clients.
     #[serde(default, deserialize_with = "truth")]
     is_typing: Option<bool>,
 }

@@ -69,6 +69,7 @@ struct Old<'a> {
 struct Unified<'a> {
     conversation_id: &'a str,
     user_id: &'a str,
+    /// Whether he types.
     is_typing: bool,
     at: Option<String>,
 }

@@ -142,8 +142,7 @@ struct OfSome<'a> {
 struct OfAll<'a> {
     conversations: Vec<OfSome<'a>>,
     /// Conversations that have come or changed since, as the list shows them.
-    #[schema(value_type = Vec<Object>)]
-    changed_conversations: Vec<Value>,
+    changed_conversations: Vec<conversation::Unified<'a>>,
     /// The ids of conversations that the caller is no member of.
     left: Vec<&'a str>,
     /// Whether more conversations have changed: then their list is to be read again.
