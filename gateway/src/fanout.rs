@@ -11,6 +11,8 @@ mod presence;
 mod receipt;
 mod replay;
 mod seen;
+
+mod settled;
 mod typing;
 mod window;
 
@@ -21,13 +23,11 @@ use std::{
 };
 
 use async_nats::Subscriber;
-use bson::DateTime;
 use chat_kit::{
     id::{ConversationId, UserId},
     nats::{Place, Reach},
     session::SessionHash,
     telemetry,
-    time::{before, from_timestamp},
 };
 use chat_proto::v1::{self as pb, event::Payload};
 use futures_util::StreamExt as _;
@@ -51,13 +51,12 @@ use gap::MOST_CALLS;
 use latest::Latest;
 use replay::{Replayed, Replays};
 use seen::Seen;
+use settled::{SETTLED_AFTER, is_settled};
 use typing::{Sent, Typing};
 use window::{Offered, Window};
 
 /// How long a message waits for those before it until they are fetched.
 const GAP_TIMEOUT: Duration = Duration::from_millis(250);
-/// A message whose predecessor is older than this opens a window at once.
-const SETTLED_AFTER: Duration = Duration::from_secs(5);
 /// Conversations whose order this gateway remembers; the longest unheard go when there are more.
 const MOST_WINDOWS: usize = 50_000;
 /// Messages of all conversations together that wait for earlier ones.
@@ -405,45 +404,4 @@ fn recipients(event_id: &str, ids: &[String]) -> Arc<[UserId]> {
         tracing::error!(event_id, "event with a recipient that is no id");
     }
     parsed
-}
-
-/// Says whether a message can be emitted without looking for those before it: it is new, and they were
-/// stored long before it, so that they have long been heard. One that was announced late says nothing
-/// about the others.
-fn is_settled(message: &pb::Message) -> bool {
-    let created_at = message.created_at.as_ref().map(from_timestamp);
-    match (created_at, message.previous_created_at.as_ref().map(from_timestamp)) {
-        (_, None) => message.seq == 1,
-        (None, Some(_)) => false,
-        (Some(created_at), Some(previous)) => {
-            created_at >= before(DateTime::now(), SETTLED_AFTER)
-                && previous < before(created_at, SETTLED_AFTER)
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn message_is_settled_where_it_is_new_and_the_one_before_is_not() {
-        let now = DateTime::now().timestamp_millis();
-        let is_settled = |seq, created_at, previous: Option<i64>| {
-            let time = |millis| chat_kit::time::to_timestamp(DateTime::from_millis(millis));
-            is_settled(&pb::Message {
-                seq,
-                created_at: Some(time(created_at)),
-                previous_created_at: previous.map(time),
-                ..Default::default()
-            })
-        };
-        assert!(is_settled(1, now, None));
-        assert!(is_settled(7, now, Some(now - 6000)));
-        assert!(!is_settled(7, now, Some(now - 4000)), "that one may still be on its way");
-        assert!(!is_settled(7, now - 6000, Some(now - 60_000)), "announced late");
-        // The clock of the services is ahead: what counts is the time between the two.
-        assert!(!is_settled(7, now + 60_000, Some(now + 59_999)));
-        assert!(is_settled(7, now + 60_000, Some(now + 50_000)));
-    }
 }
