@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use axum::{
     extract::{Request, State},
-    http::{Method, StatusCode, header},
+    http::{HeaderValue, Method, StatusCode, header},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
@@ -155,6 +155,7 @@ pub async fn guard(
     if let Some(origin) = request.headers().get(header::ORIGIN)
         && request.method() != Method::OPTIONS
         && !router::is_allowed_origin(&state.config, origin)
+        && !is_own_origin(origin, request.headers().get(header::HOST))
     {
         let message = "this origin may not connect: ask the operator to add it to http.origins";
         return ApiError::forbidden(message).into_response();
@@ -179,6 +180,15 @@ pub async fn guard(
     response
 }
 
+/// Says whether a request comes from a page of this gateway itself, or from a program that names the
+/// address that it calls.
+fn is_own_origin(origin: &HeaderValue, host: Option<&HeaderValue>) -> bool {
+    let origin = origin.to_str().unwrap_or_default();
+    let authority = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+    let host = host.and_then(|host| host.to_str().ok()).filter(|host| !host.is_empty());
+    authority.zip(host).is_some_and(|(authority, host)| authority.eq_ignore_ascii_case(host))
+}
+
 fn ended() -> Response {
     let message = "this connection was ended, connect again";
     ApiError::new(StatusCode::BAD_REQUEST, "unknown_transport", message).into_response()
@@ -187,6 +197,28 @@ fn ended() -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn own_origin_is_the_address_that_is_called() {
+        let is_own = |origin: &'static str, host: Option<&'static str>| {
+            let host = host.map(HeaderValue::from_static);
+            is_own_origin(&HeaderValue::from_static(origin), host.as_ref())
+        };
+        assert!(is_own("http://Chat.example:3000", Some("chat.example:3000")));
+        assert!(is_own("https://chat.example", Some("chat.example")));
+        for (origin, host) in [
+            ("http://other.example:3000", Some("chat.example:3000")),
+            ("http://chat.example", Some("chat.example:3000")),
+            ("http://chat.example.other", Some("chat.example")),
+            ("ftp://chat.example", Some("chat.example")),
+            ("chat.example", Some("chat.example")),
+            ("null", Some("null")),
+            ("http://chat.example", None),
+            ("http://", Some("")),
+        ] {
+            assert!(!is_own(origin, host), "{origin} {host:?}");
+        }
+    }
 
     #[test]
     fn repeated_parameter_is_read_as_the_server_reads_it() {
