@@ -111,6 +111,8 @@ const ROUTES: &[(&str, &str, About)] = &[
     ("POST", "/api/groups/{conversation}/invite-link", Group("", "")),
     ("DELETE", "/api/groups/{conversation}/invite-link", Group("", "")),
     ("POST", "/api/groups/{conversation}/join", Group("", "")),
+    ("GET", "/api/calls", Caller),
+    ("GET", "/api/calls/ice-servers", Caller),
 ];
 
 /// A conversation, and somebody who has no part in it.

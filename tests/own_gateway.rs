@@ -63,6 +63,7 @@ pub fn config(suite: &TestSuite, nats: &str, listen: SocketAddr) -> Config {
         call: upstream(service(suite, "call")),
         limits: chat_local::suite::development_limits(),
         sessions: chat_gateway::config::Sessions::default(),
+        calls: chat_gateway::config::Calls::default(),
         http: Http::default(),
     }
 }

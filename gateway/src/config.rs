@@ -54,6 +54,9 @@ pub struct Config {
     /// The sessions of connected sockets.
     #[serde(default)]
     pub sessions: Sessions,
+    /// The sockets that calls are bound to.
+    #[serde(default)]
+    pub calls: Calls,
 }
 
 impl Config {
@@ -145,6 +148,30 @@ fn check_interval<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration
     let interval = duration(deserializer)?;
     if interval.is_zero() {
         return Err(de::Error::custom("sessions.check_interval is zero"));
+    }
+    Ok(interval)
+}
+
+/// The sockets that calls are bound to.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Calls {
+    /// How often the call service is told that they are there. Three times that must be shorter than what
+    /// the service takes for their end.
+    #[serde(deserialize_with = "renew_interval")]
+    pub renew_interval: Duration,
+}
+
+impl Default for Calls {
+    fn default() -> Self {
+        Self { renew_interval: Duration::from_secs(3) }
+    }
+}
+
+fn renew_interval<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let interval = duration(deserializer)?;
+    if interval.is_zero() {
+        return Err(de::Error::custom("calls.renew_interval is zero"));
     }
     Ok(interval)
 }
@@ -304,6 +331,12 @@ mod tests {
             let json = serde_json::json!({ "check_interval": interval });
             serde_json::from_value::<Sessions>(json).expect_err(interval);
         }
+    }
+
+    #[test]
+    fn sockets_of_calls_are_not_renewed_without_pause() {
+        let json = serde_json::json!({ "renew_interval": "0s" });
+        serde_json::from_value::<Calls>(json).expect_err("no pause");
     }
 
     #[test]

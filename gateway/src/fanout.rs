@@ -1,6 +1,7 @@
 //! From NATS events to the sockets of this gateway: every message once per socket, in the order of its
 //! conversation. Who hears is decided by the services and travels inside the event.
 
+mod calls;
 mod cause;
 mod change;
 mod emit;
@@ -45,6 +46,7 @@ use crate::{
     state::AppState,
     wire::event::{Change, Notice},
 };
+use calls::Steps;
 use cause::Cause;
 use entry::{Entry, Pending, make_room};
 use gap::MOST_CALLS;
@@ -87,6 +89,7 @@ struct Fanout {
     seen: Seen,
     latest: Latest,
     typing: Typing,
+    steps: Steps,
     /// Windows that the metrics know of.
     counted: u32,
     /// Gaps in the order in which their waiting ends: all wait equally long.
@@ -98,7 +101,7 @@ struct Fanout {
 
 /// Where events come from.
 pub struct Source {
-    /// The plain subscription to all events.
+    /// The plain subscription to all events that are kept.
     pub events: Subscriber,
     /// The plain subscription to those that nobody keeps.
     pub live: Subscriber,
@@ -127,6 +130,7 @@ pub async fn run(
         seen: Seen::default(),
         latest: Latest::default(),
         typing: Typing::default(),
+        steps: Steps::default(),
         counted: 0,
         timers: VecDeque::new(),
         places: Arc::new(Semaphore::new(MOST_WAITING_IN_ALL)),
@@ -136,6 +140,7 @@ pub async fn run(
     loop {
         let timer = fanout.timers.front().map(|(at, _)| *at);
         let silence = fanout.typing.next_end();
+        let hold = fanout.steps.next_wait();
         tokio::select! {
             event = events.next() => match event {
                 Some(event) => fanout.hear(&event),
@@ -149,6 +154,7 @@ pub async fn run(
             Some(filled) = fills.recv() => fanout.close_gap(filled),
             () = sleep_until(timer) => fanout.end_wait(),
             () = sleep_until(silence) => fanout.end_silent_typing(),
+            () = sleep_until(hold) => fanout.end_holds(),
             () = stop.cancelled() => return Ok(()),
         }
         fanout.count();
@@ -221,8 +227,11 @@ impl Fanout {
             }
             Some(payload) => {
                 if self.seen.note(&event.id) {
-                    self.notify(&payload, &recipients(&event.id, &event.recipient_ids));
-                    self.note_members(&payload);
+                    let recipients = recipients(&event.id, &event.recipient_ids);
+                    if !self.tell_call(&payload, &recipients) {
+                        self.notify(&payload, &recipients);
+                        self.note_members(&payload);
+                    }
                 }
             }
         }

@@ -4,6 +4,7 @@
 pub mod auth;
 pub mod blocks;
 mod body;
+pub mod calls;
 pub mod contacts;
 pub mod conversations;
 mod device;
@@ -29,8 +30,14 @@ pub use self::{
 use crate::{auth::Identity, error::ApiError, state::AppState, wire::fields};
 
 /// Resources below which nothing is said without a token, not even that a path does not exist.
-const BEHIND_LOGIN: [&str; 5] =
-    ["/api/messages", "/api/conversations", "/api/users", "/api/groups", "/api/notifications"];
+const BEHIND_LOGIN: [&str; 6] = [
+    "/api/messages",
+    "/api/conversations",
+    "/api/users",
+    "/api/groups",
+    "/api/notifications",
+    "/api/calls",
+];
 
 /// Id of a request, the same in the logs of all processes; in the extensions of every request.
 #[derive(Clone, Debug)]

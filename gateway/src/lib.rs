@@ -57,6 +57,7 @@ impl Gateway {
         life.spawn("sessions", socket::watch(state.clone(), sockets.clone(), life.clone()));
         let presence = sockets.presence().clone();
         life.spawn("presence", socket::presence::keep(state.clone(), presence, ended.clone()));
+        life.spawn("calls", socket::renew_calls(state.clone(), ended.clone()));
         life.spawn("fan-out", fanout::run(state, sockets.clone(), source, ended.clone()));
         let stop = async {
             life.stopping().await;

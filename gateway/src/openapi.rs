@@ -27,7 +27,8 @@ pub(crate) use self::{
 };
 use crate::{
     http::{
-        auth, blocks, contacts, conversations, groups, health, marks, messages, requests, users,
+        auth, blocks, calls, contacts, conversations, groups, health, marks, messages, requests,
+        users,
     },
     routes,
     state::AppState,
@@ -57,6 +58,7 @@ const EVENT_PATHS: [&str; 2] = ["/asyncapi.json", "/api/asyncapi.json"];
         (name = "conversations", description = "The caller's conversations"),
         (name = "groups", description = "Groups, their members, administrators and invite links"),
         (name = "messages", description = "Sending messages and reading them again"),
+        (name = "calls", description = "Past and present calls, and the servers that help them; calls themselves are made on sockets"),
         (name = "health", description = "What operators and their probes ask")
     ),
     paths(
@@ -80,6 +82,7 @@ const EVENT_PATHS: [&str; 2] = ["/asyncapi.json", "/api/asyncapi.json"];
         groups::add_participant, groups::remove_participant, groups::promote, groups::demote,
         groups::get, groups::update, groups::add_member, groups::remove_member, groups::leave,
         groups::invite, groups::rotate_invite, groups::revoke_invite, groups::join_public,
+        calls::list, calls::ice_servers,
     )
 )]
 struct Operations;

@@ -10,7 +10,8 @@ use axum::{
 
 use crate::{
     http::{
-        auth, blocks, contacts, conversations, groups, health, marks, messages, requests, users,
+        auth, blocks, calls, contacts, conversations, groups, health, marks, messages, requests,
+        users,
     },
     state::AppState,
 };
@@ -26,7 +27,7 @@ pub struct Routes {
 /// Returns all routes.
 #[must_use]
 pub fn all() -> Routes {
-    groups(users(messages(conversations(auth(Routes::default())))))
+    calls(groups(users(messages(conversations(auth(Routes::default()))))))
         .get(&["/"], health::banner)
         .get(&["/health"], health::health)
         .get(&["/health/db"], health::database)
@@ -140,6 +141,10 @@ fn groups(routes: Routes) -> Routes {
         .post(&["/api/groups/{id}/invite-link"], groups::rotate_invite)
         .delete(&["/api/groups/{id}/invite-link"], groups::revoke_invite)
         .post(&["/api/groups/{id}/join"], groups::join_public)
+}
+
+fn calls(routes: Routes) -> Routes {
+    routes.get(&["/api/calls"], calls::list).get(&["/api/calls/ice-servers"], calls::ice_servers)
 }
 
 impl Routes {

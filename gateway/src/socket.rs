@@ -1,5 +1,6 @@
 //! The Socket.IO side of the gateway: handshake, the sockets of a user, and the table of events.
 
+mod calls;
 mod events;
 mod messages;
 mod payload;
@@ -45,6 +46,7 @@ use crate::{
     wire::{Dialect, event, handshake},
 };
 
+pub use calls::{Bound, hold as hold_for_call, renew as renew_calls};
 pub use peer::Peer;
 pub use sessions::watch;
 pub use sockets::Sockets;
@@ -177,7 +179,9 @@ async fn register(
     State(sockets): State<Sockets>,
     Extension(identity): Extension<Identity>,
 ) -> Result<(), Infallible> {
-    let unanswered = events::attach(&socket);
+    let arrival = calls::Arrival::default();
+    let unanswered = events::attach(&socket, &arrival);
+    socket.extensions.insert(arrival);
     transports.remember(&socket);
     let peer = Peer::new(socket.id.to_string(), identity, transports, unanswered);
     socket.extensions.insert(peer.clone());
@@ -186,6 +190,7 @@ async fn register(
     let registration = Arc::new(sockets.register(peer.clone()));
     socket.on_disconnect(async move || {
         registration.end();
+        calls::leave(&state, &peer);
         typing::left(&state, &peer).await;
     });
     Ok(())
@@ -197,6 +202,7 @@ async fn connected(
     State(state): State<AppState>,
     State(sockets): State<Sockets>,
     Extension(peer): Extension<Peer>,
+    Extension(arrival): Extension<calls::Arrival>,
 ) {
     let greeting = handshake::greeting(peer.identity(), &socket.id.to_string());
     peer.greet(socket, greeting.as_ref());
@@ -206,5 +212,6 @@ async fn connected(
     if session.is_some_and(|session| state.sessions.is_revoked(session)) {
         peer.revoke(&ApiError::session_over());
     }
-    tokio::spawn(receipts::catch_up(state, peer));
+    tokio::spawn(receipts::catch_up(state.clone(), peer.clone()));
+    arrival.offer(&state, &peer).await;
 }

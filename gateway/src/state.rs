@@ -10,7 +10,7 @@ use crate::{
     clients::Clients,
     config::Config,
     limits::Limits,
-    socket::typing::Typists,
+    socket::{Bound, typing::Typists},
 };
 
 /// New sockets whose missed messages are counted as delivered at the same time; further ones wait.
@@ -25,6 +25,8 @@ pub struct AppState {
     pub verifier: Arc<Verifier>,
     /// What the auth service said about sessions a moment ago.
     pub sessions: Sessions,
+    /// The sockets of this gateway that calls need.
+    pub calls: Bound,
     /// What clients have asked of late.
     pub limits: Arc<Limits>,
     /// Who types on the sockets of this gateway.
@@ -51,6 +53,7 @@ impl AppState {
             clients: Clients::new(&config),
             verifier: Arc::new(Verifier::new(&config.token)),
             sessions: Sessions::new(config.http.hold),
+            calls: Bound::default(),
             limits: Arc::new(Limits::new(&config.limits)),
             typists: Typists::default(),
             nats: None,

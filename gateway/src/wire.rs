@@ -73,6 +73,13 @@
 //! | `last_seen_privacy` | `lastSeenPrivacy` | `lastSeenPrivacy`, to oneself |
 //! | is online | – | `isOnline`, `online`, by object |
 //! | is blocked by the caller | – | `blocked` |
+//! | **call** | | |
+//! | `callee_id` | `userId`, `to` | `to`, to the caller |
+//! | `caller_id` | – | `from`, to the callee |
+//! | `call_id` | `callId` | `callId` |
+//! | `kind` | `kind` is `video`; every other text stands for sound | `kind` |
+//! | to answer | `accept` counts as true | – |
+//! | `sdp`, `candidate` | the same, objects of any kind | the same, as it was written |
 //! | **auth** | | |
 //! | `otp_session_id` | `sessionId` | `sessionId` |
 //! | `code` | `otp`, any JSON scalar | `otp` |
@@ -81,6 +88,7 @@
 
 pub mod auth;
 pub mod block;
+pub mod call;
 pub mod contact;
 pub mod conversation;
 pub mod envelope;
@@ -108,6 +116,7 @@ pub(crate) fn schemas() -> Schemas {
     let of_modules = [
         auth::answers,
         block::answers,
+        call::answers,
         contact::answers,
         conversation::answers,
         envelope::answers,
@@ -126,7 +135,8 @@ pub(crate) fn schemas() -> Schemas {
 /// Returns all events of sockets.
 pub(crate) fn events() -> Events {
     let mut events = Events::default();
-    for module in [handshake::events, message::events, event::events, socket::events] {
+    for module in [handshake::events, message::events, event::events, call::events, socket::events]
+    {
         module(&mut events);
     }
     events

@@ -45,6 +45,8 @@ pub struct Options {
     pub otp: chat_auth::Otp,
     /// How calls go.
     pub calls: chat_call::Calls,
+    /// How the gateways keep the sockets that calls are bound to.
+    pub bound_sockets: chat_gateway::config::Calls,
     /// How often calls may be placed.
     pub call_limits: chat_call::Limits,
     /// Servers that help devices reach each other.
@@ -325,6 +327,7 @@ impl Shared {
             sessions: chat_gateway::config::Sessions {
                 check_interval: self.options.session_checks,
             },
+            calls: self.options.bound_sockets.clone(),
         };
         let gateway = chat_gateway::connect(config).await.context("gateway")?;
         let own = life.clone();

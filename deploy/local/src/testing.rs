@@ -115,6 +115,7 @@ fn options(servers: &Servers, token_secret: &str) -> suite::Options {
         invite: invite(),
         otp: suite::development_otp(),
         calls: chat_call::Calls::default(),
+        bound_sockets: chat_gateway::config::Calls::default(),
         call_limits: suite::development_call_limits(),
         ice: chat_call::Ice::default(),
         limits: suite::development_limits(),

@@ -96,6 +96,8 @@ fn shape(schema: &mut Value, kind: Kind, is_answer: bool) {
     }
     match kind {
         Any => {}
+        // What is opaque says so itself.
+        Id if schema.get("pattern").is_some() => {}
         Id => schema["pattern"] = ID.into(),
         Instant => {
             schema["format"] = "date-time".into();

@@ -11,14 +11,16 @@ use socketioxide::extract::{AckSender, Extension, SocketRef, State};
 use tokio::sync::Semaphore;
 
 use super::{
-    Peer, messages,
+    Peer,
+    calls::{self, Arrival},
+    messages,
     queue::{self, Queue},
     receipts, sync, typing,
 };
 use crate::{
     metrics::SOCKETS,
     state::AppState,
-    wire::{self, event},
+    wire::{self, call, event},
 };
 
 /// Receipts that a socket sends within this time are handled together.
@@ -26,7 +28,7 @@ const BURST: Duration = Duration::from_millis(50);
 
 /// Attaches the handlers of a new socket; returns the permits that its events hold until they have been
 /// answered.
-pub fn attach(socket: &SocketRef) -> Arc<Semaphore> {
+pub fn attach(socket: &SocketRef, arrival: &Arrival) -> Arc<Semaphore> {
     let unanswered = queue::unanswered();
     // One queue for both names: what a socket sends keeps its order.
     let sending = Queue::new(&unanswered, messages::on_send);
@@ -46,6 +48,11 @@ pub fn attach(socket: &SocketRef) -> Arc<Semaphore> {
     }
     let syncing = Queue::new(&unanswered, sync::on_sync);
     socket.on(event::SYNC, syncing.handler(event::SYNC, wire::message::known));
+    let arrival = arrival.clone();
+    let calling = Queue::new(&unanswered, move |job| calls::on_event(job, arrival.clone()));
+    for name in call::INBOUND {
+        socket.on(name, calling.handler(name, call::read));
+    }
     for name in [event::JOIN_CONVERSATION, event::LEAVE_CONVERSATION] {
         socket.on(name, pass_over(name));
     }

@@ -105,12 +105,6 @@ impl Peer {
         &self.0.identity
     }
 
-    /// Says whether events pass it by: it was cut, or is gone.
-    #[must_use]
-    pub(super) fn is_closed(&self) -> bool {
-        matches!(*self.0.outgoing.lock(), Outgoing::Closed)
-    }
-
     /// Returns when it came.
     #[must_use]
     pub fn connected_at(&self) -> Instant {
@@ -121,6 +115,12 @@ impl Peer {
     #[must_use]
     pub fn is_ending(&self) -> bool {
         self.0.is_ending.load(Ordering::Relaxed)
+    }
+
+    /// Says whether events pass it by: it was cut, or is gone.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        matches!(*self.0.outgoing.lock(), Outgoing::Closed)
     }
 
     /// Emits an event. A socket that is too slow to take it is cut: its client comes back and syncs,

@@ -248,8 +248,8 @@ impl<T> Job<T> {
 /// Answers with a failure: by acknowledgement, and to old clients, which never ask for one, by the event
 /// that they know.
 fn refuse(peer: &Peer, name: &str, ack: AckSender, error: &ApiError, arrived_at: Instant) {
-    if let Some(event) = wire::socket::error_event(name) {
-        peer.emit(event, &wire::socket::error_body(error));
+    if let Some((event, body)) = wire::socket::failure(name, error) {
+        peer.emit(event, &body);
     }
     peer.acknowledge(ack, &wire::socket::refused(error));
     SOCKETS.event(name, Some(error), arrived_at);

@@ -1,6 +1,7 @@
 //! The names and bodies under which an event reaches a socket, by its dialect and by whether its user
 //! wrote the message. A body is encoded at most once per spelling, however many sockets hear it.
 
+mod call;
 mod change;
 mod delivered;
 mod notice;
@@ -14,6 +15,7 @@ use chat_kit::id::UserId;
 use chat_proto::v1 as pb;
 use serde_json::value::RawValue;
 
+pub use self::call::{CallNews, News};
 pub use self::change::{Change, ChangeToReader, MessageChanged};
 pub use self::delivered::DeliveredAdvanced;
 pub use self::notice::Notice;
@@ -68,7 +70,7 @@ pub const SYNC: &str = "sync";
 pub const CONNECT: &str = "connect";
 
 /// Names of what sockets may ask for.
-pub const INBOUND: [&str; 13] = [
+pub const INBOUND: [&str; 21] = [
     CONNECT,
     SEND_MESSAGE,
     MESSAGE_SEND,
@@ -82,6 +84,14 @@ pub const INBOUND: [&str; 13] = [
     TYPING,
     TYPING_STOPPED,
     SYNC,
+    super::call::INVITE,
+    super::call::ANSWER,
+    super::call::CANDIDATE,
+    super::call::HANGUP,
+    super::call::OFFER,
+    super::call::OLD_ANSWER,
+    super::call::ICE_CANDIDATE,
+    super::call::END,
 ];
 
 /// A name and a body to emit.
@@ -208,6 +218,7 @@ fn encoded(
 pub(super) fn events(events: &mut Events) {
     notice::events(events);
     reading::events(events);
+    call::events(events);
 }
 
 #[cfg(test)]

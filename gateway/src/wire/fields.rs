@@ -60,10 +60,13 @@ pub fn required<const N: usize>(
     field: &'static str,
     spellings: [Option<String>; N],
 ) -> Result<String, ApiError> {
-    first(spellings).ok_or_else(|| {
-        let message = format!("{field} is needed");
-        ApiError::new(StatusCode::BAD_REQUEST, "missing", message)
-    })
+    first(spellings).ok_or_else(|| missing(field))
+}
+
+/// Something that must be there is not.
+#[must_use]
+pub fn missing(field: &str) -> ApiError {
+    ApiError::new(StatusCode::BAD_REQUEST, "missing", format!("{field} is needed"))
 }
 
 /// Parses the id of a user.

@@ -5,8 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use super::{event, fields, message};
-
+use super::{call, event, fields, message};
 use crate::{
     error::ApiError,
     openapi::{ALL, DESKTOP, Events, NEW, Nothing},
@@ -43,21 +42,24 @@ pub fn traceparent(data: &str) -> Option<String> {
 }
 
 /// Returns the event by which old clients, which ask for no acknowledgement, learn that an event of
-/// theirs failed.
+/// theirs failed, and its body.
 #[must_use]
-pub fn error_event(name: &str) -> Option<&'static str> {
-    [event::SEND_MESSAGE, event::MARK_READ].contains(&name).then_some(event::ERROR)
+pub fn failure(name: &str, error: &ApiError) -> Option<(&'static str, Value)> {
+    if [event::SEND_MESSAGE, event::MARK_READ].contains(&name) {
+        return Some((event::ERROR, error_body(error)));
+    }
+    call::failure(name, error)
 }
 
 /// Why an event failed, or a socket ends.
 #[derive(Serialize, ToSchema)]
 #[schema(as = SocketError)]
-struct Failure<'a> {
+pub(super) struct Failure<'a> {
     error: &'a str,
     message: &'a str,
 }
 
-/// Returns the body of [`error_event`], and of the event that a socket's session is over.
+/// Returns the body of an event that tells of a failure, or that a socket's session is over.
 #[must_use]
 pub fn error_body(error: &ApiError) -> Value {
     json!(Failure { error: &error.error, message: &error.message })

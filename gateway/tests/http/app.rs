@@ -9,7 +9,7 @@ use axum::{
 };
 use chat_gateway::{
     AppState,
-    config::{Config, Http, Limits, Sessions, Token},
+    config::{Calls, Config, Http, Limits, Sessions, Token},
     router::router,
 };
 use chat_kit::config::{Nats, SigningSecret, Stop, Telemetry, Upstream};
@@ -43,6 +43,7 @@ pub fn config(auth: &str) -> Config {
         http: Http { hold: Duration::ZERO, ..Http::default() },
         limits: Limits::default(),
         sessions: Sessions::default(),
+        calls: Calls::default(),
     }
 }
 

@@ -1,0 +1,201 @@
+//! Events about calls, in the order in which a socket sent them, and the sockets that calls are bound to:
+//! while one is there this gateway says so again and again, when it goes it says that, and a new one is
+//! offered in its place.
+
+mod bound;
+
+use std::{sync::Arc, time::Duration};
+
+use bson::oid::ObjectId;
+use chat_kit::caller::{self, Caller};
+use chat_proto::v1 as pb;
+use serde_json::{Value, json};
+use tokio::{
+    sync::OnceCell,
+    time::{MissedTickBehavior, interval, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+pub use self::bound::Bound;
+use super::{Peer, queue::Job};
+use crate::{
+    error::ApiError,
+    state::AppState,
+    wire::call::{self, Request},
+};
+
+/// Sockets that are renewed with one call; as many as the service takes.
+const BATCH: usize = 1000;
+/// How long a renewal may take: short, so that there is time for another before the service gives up.
+const RENEWAL_TIMEOUT: Duration = Duration::from_secs(2);
+/// Pauses before a new socket is offered again; with those a call has waited as long as it does.
+const OFFER_PAUSES: [Duration; 3] =
+    [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
+
+/// Whether a new socket has been offered to the calls; cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Arrival(Arc<OnceCell<()>>);
+
+impl Arrival {
+    /// Offers the socket to the call that a lost one of its session was bound to. Whoever comes second
+    /// waits for the first.
+    pub async fn offer(&self, state: &AppState, peer: &Peer) {
+        let offer = || async {
+            if let Err(status) = attach(state, peer).await
+                && ApiError::from(status).status.is_server_error()
+            {
+                tokio::spawn(attach_later(state.clone(), peer.clone()));
+            }
+        };
+        self.0.get_or_init(offer).await;
+    }
+}
+
+/// One call for every new socket: this gateway cannot know of calls that were placed before it started.
+async fn attach(state: &AppState, peer: &Peer) -> Result<(), Status> {
+    if peer.is_closed() {
+        return Ok(());
+    }
+    let request = pb::AttachSocketRequest { socket_id: peer.origin_id().to_hex() };
+    let request = own_caller(peer).request(request);
+    let attached = state.clients.call.clone().attach_socket(request).await?.into_inner();
+    if let Some(call) = &attached.call {
+        tracing::debug!(call_id = call.id, user_id = %peer.identity().user_id, "socket takes over");
+        hold(state, peer, &call.id);
+    }
+    Ok(())
+}
+
+async fn attach_later(state: AppState, peer: Peer) {
+    for pause in OFFER_PAUSES {
+        tokio::time::sleep(pause).await;
+        match attach(&state, &peer).await {
+            Ok(()) => return,
+            Err(status) => {
+                let (code, message) = (status.code(), status.message());
+                tracing::warn!(?code, message, "a new socket is not offered to its call");
+            }
+        }
+    }
+}
+
+/// Handles an event about a call. Both sides hear of it through the fan-out, like those of other gateways.
+pub async fn on_event(job: Job<Request>, arrival: Arrival) {
+    arrival.offer(&job.state, &job.peer).await;
+    match act(&job).await {
+        Ok(fields) => job.accept(fields),
+        Err(status) => {
+            let error = ApiError::from(status);
+            let dialect = job.peer.dialect();
+            if let Some((name, body)) = call::busy(job.name, &job.request, &error, dialect) {
+                job.peer.emit(name, &body);
+            }
+            job.refuse(&error);
+        }
+    }
+}
+
+/// Does what was asked for; returns the fields of the acknowledgement.
+async fn act(job: &Job<Request>) -> Result<Value, Status> {
+    let (mut client, caller) = (job.state.clients.call.clone(), &job.caller);
+    let call = match job.request.clone() {
+        Request::Place(request) => {
+            let call = client.place_call(caller.request(request)).await?.into_inner().call;
+            held(job, call)
+        }
+        Request::Answer(request) => {
+            let call = client.answer_call(caller.request(request)).await?.into_inner().call;
+            held(job, call)
+        }
+        Request::Decline(request) => {
+            client.decline_call(caller.request(request)).await?.into_inner().call
+        }
+        Request::End(request) => client.end_call(caller.request(request)).await?.into_inner().call,
+        Request::AddCandidate(request) => {
+            client.add_candidate(caller.request(request)).await?;
+            return Ok(json!({}));
+        }
+    };
+    Ok(call.map_or_else(|| json!({}), |call| json!({ "call": call::unified(&call) })))
+}
+
+fn held(job: &Job<Request>, call: Option<pb::Call>) -> Option<pb::Call> {
+    if let Some(call) = &call {
+        hold(&job.state, &job.peer, &call.id);
+    }
+    call
+}
+
+/// Notes that a call needs a socket, or says that it is gone where it went meanwhile.
+pub fn hold(state: &AppState, peer: &Peer, call_id: &str) {
+    state.calls.hold(peer.origin_id(), call_id);
+    // Its end either finds it noted, or has closed it before.
+    if peer.is_closed() {
+        leave(state, peer);
+    }
+}
+
+/// Says that a socket is gone, if a call needs it.
+pub fn leave(state: &AppState, peer: &Peer) {
+    if !state.calls.forget(peer.origin_id()) {
+        return;
+    }
+    let (mut client, caller) = (state.clients.call.clone(), own_caller(peer));
+    let request = pb::DetachSocketRequest { socket_id: peer.origin_id().to_hex() };
+    tokio::spawn(async move {
+        if let Err(status) = client.detach_socket(caller.request(request)).await {
+            // It is not renewed any more, which says the same a little later.
+            let (code, message) = (status.code(), status.message());
+            tracing::warn!(?code, message, "the end of a call's socket is not told");
+        }
+    });
+}
+
+/// Returns the caller behind a socket, for a request of this gateway's own.
+fn own_caller(peer: &Peer) -> Caller {
+    Caller { request_id: caller::new_request_id(), ..peer.identity().caller.clone() }
+}
+
+/// Says again and again that the sockets are there that calls need, until `ended`.
+pub async fn renew(state: AppState, ended: CancellationToken) -> anyhow::Result<()> {
+    let mut ticks = interval(state.config.calls.renew_interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => renew_all(&state).await,
+            () = ended.cancelled() => return Ok(()),
+        }
+    }
+}
+
+async fn renew_all(state: &AppState) {
+    let sockets: Vec<pb::CallSocket> = state
+        .calls
+        .all()
+        .into_iter()
+        .map(|(socket_id, call_id)| pb::CallSocket { call_id, socket_id: socket_id.to_hex() })
+        .collect();
+    for batch in sockets.chunks(BATCH) {
+        let gateway_id = state.part.to_string();
+        let request = pb::RenewCallsRequest { gateway_id, sockets: batch.to_vec() };
+        let request = Caller::service("gateway", &caller::new_request_id()).request(request);
+        let mut client = state.clients.call.clone();
+        match timeout(RENEWAL_TIMEOUT, client.renew_calls(request)).await {
+            Ok(Ok(renewed)) => release(state, &renewed.into_inner().released),
+            Ok(Err(status)) => {
+                let (code, message) = (status.code(), status.message());
+                tracing::warn!(?code, message, "sockets of calls not renewed");
+            }
+            Err(_) => tracing::warn!("sockets of calls not renewed in time"),
+        }
+    }
+}
+
+fn release(state: &AppState, released: &[pb::CallSocket]) {
+    for pb::CallSocket { call_id, socket_id } in released {
+        if let Ok(socket_id) = ObjectId::parse_str(socket_id) {
+            state.calls.release_socket(socket_id, call_id);
+        }
+    }
+}
