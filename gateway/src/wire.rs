@@ -135,8 +135,16 @@ pub(crate) fn schemas() -> Schemas {
 /// Returns all events of sockets.
 pub(crate) fn events() -> Events {
     let mut events = Events::default();
-    for module in [handshake::events, message::events, event::events, call::events, socket::events]
-    {
+    let of_modules = [
+        handshake::events,
+        message::events,
+        receipt::events,
+        typing::events,
+        event::events,
+        call::events,
+        socket::events,
+    ];
+    for module in of_modules {
         module(&mut events);
     }
     events

@@ -216,8 +216,11 @@ fn encoded(
 
 /// Says which events are neither messages nor about sockets.
 pub(super) fn events(events: &mut Events) {
+    delivered::events(events);
     notice::events(events);
+    presence::events(events);
     reading::events(events);
+    typing::events(events);
     call::events(events);
 }
 

@@ -305,6 +305,7 @@ fn value(body: impl Serialize) -> Value {
 pub(super) fn events(events: &mut Events) {
     render::events(events);
     change::events(events);
+    missed::events(events);
 }
 
 /// Says how the answers look.

@@ -8,7 +8,11 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::{event, fields};
-use crate::{error::ApiError, socket::Identity};
+use crate::{
+    error::ApiError,
+    openapi::{DESKTOP, Events, MOBILE, NEW, Nothing},
+    socket::Identity,
+};
 
 /// Most messages that one call says are delivered.
 pub const MOST_DELIVERED: usize = 200;
@@ -165,6 +169,19 @@ pub fn has_read(conversation_id: &str, read: &pb::MarkReadResponse) -> Value {
 #[must_use]
 pub fn own_reading(conversation_id: &str) -> Value {
     json!({ "conversationId": conversation_id })
+}
+
+/// Says which events tell what has arrived and what has been read.
+pub(super) fn events(events: &mut Events) {
+    let arrived = "Messages have arrived";
+    events.said::<Delivered, Nothing>(MOBILE, event::DELIVERED, arrived);
+    events.said::<Delivered, Nothing>(NEW, event::RECEIPT_DELIVERED, arrived);
+    let read = "The conversation has been read up to `at`, the present if it is left out";
+    events.said::<Read, HasRead<'_>>(MOBILE, event::READ_UP_TO, read);
+    let read = "The conversation has been read up to the newest of `messageIds`, or to its end";
+    events.said::<Read, HasRead<'_>>(DESKTOP, event::MARK_READ, read);
+    let read = "The conversation has been read up to `seq`, or to its end";
+    events.said::<Read, HasRead<'_>>(NEW, event::RECEIPT_READ, read);
 }
 
 #[cfg(test)]

@@ -6,7 +6,11 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::{event, fields};
-use crate::{error::ApiError, socket::Identity};
+use crate::{
+    error::ApiError,
+    openapi::{ALL, DESKTOP, Events, Nothing},
+    socket::Identity,
+};
 
 /// That somebody types, or does no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +74,12 @@ fn truth<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::
         Value::String(text) => !text.is_empty(),
         Value::Array(_) | Value::Object(_) => true,
     }))
+}
+
+/// Says by which events clients tell that somebody types.
+pub(super) fn events(events: &mut Events) {
+    events.said::<Given, Nothing>(ALL, event::TYPING, "The user types, or does no more");
+    events.said::<Given, Nothing>(DESKTOP, event::TYPING_STOPPED, "The user types no more");
 }
 
 #[cfg(test)]

@@ -9,7 +9,10 @@ use serde_json::{json, value::RawValue};
 use utoipa::ToSchema;
 
 use super::{DELIVERED, Frame, RECEIPT_DELIVERED, encoded};
-use crate::wire::{Dialect, fields::iso};
+use crate::{
+    openapi::{BOTH, Events, NEW},
+    wire::{Dialect, fields::iso},
+};
 
 /// Messages that have reached somebody, on their way to sockets.
 pub struct DeliveredAdvanced<'a> {
@@ -85,6 +88,14 @@ struct Advanced<'a> {
     seq: i64,
     message_created_at: Option<String>,
     delivered_at: Option<String>,
+}
+
+/// Says which events deliveries bring.
+pub(super) fn events(events: &mut Events) {
+    let delivered = "The newest of the user's messages that has reached somebody";
+    events.heard::<Receipt<'_>>(BOTH, DELIVERED, delivered);
+    let delivered = "Messages up to this number have reached somebody";
+    events.heard::<Advanced<'_>>(NEW, RECEIPT_DELIVERED, delivered);
 }
 
 #[cfg(test)]

@@ -189,8 +189,9 @@ struct Changed<'a> {
 }
 
 /// What a member has set of a conversation for himself, as his new clients read it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = OwnConversationChange)]
 struct Marked<'a> {
     conversation_id: &'a str,
     #[serde(flatten)]
@@ -198,10 +199,19 @@ struct Marked<'a> {
     actor_id: &'a str,
 }
 
+/// A change of a conversation: for all members, or what a member has set for himself.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = ConversationUpdate)]
+enum Updated<'a> {
+    ForAll(Changed<'a>),
+    ForOne(Marked<'a>),
+}
+
 fn unified_body(payload: &Payload) -> Value {
     let changed = |conversation: &Option<pb::Conversation>, user_ids, actor_id| {
         let conversation = conversation.as_ref().map(conversation::unified);
-        json!(Changed { conversation, conversation_id: None, user_ids, actor_id })
+        json!(Updated::ForAll(Changed { conversation, conversation_id: None, user_ids, actor_id }))
     };
     match payload {
         Payload::ConversationCreated(created) => {
@@ -210,11 +220,11 @@ fn unified_body(payload: &Payload) -> Value {
         Payload::ConversationUpdated(updated) => {
             changed(&updated.conversation, &[], &updated.actor_id)
         }
-        Payload::MarksChanged(changed) => json!(Marked {
+        Payload::MarksChanged(changed) => json!(Updated::ForOne(Marked {
             conversation_id: &changed.conversation_id,
             marks: changed.marks.as_ref().map(Into::into),
             actor_id: &changed.user_id,
-        }),
+        })),
         Payload::MembersAdded(added) => {
             changed(&added.conversation, &added.user_ids, &added.actor_id)
         }
@@ -258,8 +268,9 @@ pub(super) fn events(events: &mut Events) {
     user::events(events);
     let created = "A conversation was made with the user in it";
     events.heard::<Changed<'_>>(NEW, "conversation:created", created);
-    let updated = "A conversation's name, picture, settings or administrators changed";
-    events.heard::<Changed<'_>>(NEW, "conversation:updated", updated);
+    let updated = "A conversation's name, picture, settings or administrators changed, or what the user has set of \
+                   it for himself";
+    events.heard::<Updated<'_>>(NEW, "conversation:updated", updated);
     events.heard::<Changed<'_>>(NEW, "conversation:member-added", "Somebody came into a group");
     let removed = "Somebody left a group or was removed; those hear it, too";
     events.heard::<Changed<'_>>(NEW, "conversation:member-removed", removed);

@@ -2,13 +2,18 @@
 //! old families hear both under their own names. New clients hear changes alone; how it is they ask by
 //! request, and whichever of the two is later counts.
 
-use std::cell::OnceCell;
+use std::{cell::OnceCell, collections::BTreeMap};
 
 use chat_proto::v1 as pb;
-use serde_json::{Map, Value, json, value::RawValue};
+use serde::Serialize;
+use serde_json::{Value, json, value::RawValue};
+use utoipa::ToSchema;
 
 use super::{Frame, encoded};
-use crate::wire::{Dialect, fields::iso};
+use crate::{
+    openapi::{DESKTOP, Events, MOBILE, NEW},
+    wire::{Dialect, fields::iso},
+};
 
 /// Somebody's coming or going on its way to sockets.
 pub struct PresenceChanged<'a> {
@@ -42,29 +47,27 @@ impl<'a> PresenceChanged<'a> {
     fn mobile(&self) -> serde_json::Result<&RawValue> {
         let pb::PresenceChanged { user_id, is_online, at, .. } = self.event;
         let at = iso(at.as_ref());
-        encoded(
-            &self.mobile,
-            || json!({ "uid": user_id, "online": is_online, "at": at, "lastSeen": at }),
-        )
+        encoded(&self.mobile, || {
+            json!(Mobile {
+                uid: user_id,
+                online: *is_online,
+                at: at.clone(),
+                last_seen: at.clone()
+            })
+        })
     }
 
     fn desktop(&self) -> serde_json::Result<&RawValue> {
         let pb::PresenceChanged { user_id, is_online, at, .. } = self.event;
         let status = if *is_online { "online" } else { "offline" };
-        encoded(&self.desktop, || {
-            json!({
-                "userId": user_id, "status": status, "isOnline": is_online,
-                "lastSeen": iso(at.as_ref()),
-            })
-        })
+        let (is_online, last_seen) = (*is_online, iso(at.as_ref()));
+        encoded(&self.desktop, || json!(Desktop { user_id, status, is_online, last_seen }))
     }
 
     fn unified(&self) -> serde_json::Result<&RawValue> {
         let pb::PresenceChanged { user_id, is_online, at, .. } = self.event;
-        encoded(
-            &self.unified,
-            || json!({ "userId": user_id, "isOnline": is_online, "at": iso(at.as_ref()) }),
-        )
+        let (is_online, at) = (*is_online, iso(at.as_ref()));
+        encoded(&self.unified, || json!(Unified { user_id, is_online, at }))
     }
 }
 
@@ -93,19 +96,87 @@ pub fn at_first(
 }
 
 fn states(partners: &[pb::Presence], now: &prost_types::Timestamp) -> Value {
-    let mut users = Map::new();
+    let mut users = BTreeMap::new();
     for partner in partners {
-        let (is_online, at) = (partner.is_online, iso(partner.last_seen_at.as_ref()));
-        let state = json!({ "online": is_online, "isOnline": is_online, "at": at, "lastSeen": at });
-        users.insert(partner.user_id.clone(), state);
+        let (online, at) = (partner.is_online, iso(partner.last_seen_at.as_ref()));
+        let state = State { online, is_online: online, at: at.clone(), last_seen: at };
+        users.insert(partner.user_id.as_str(), state);
     }
-    json!({ "users": users, "timestamp": iso(Some(now)) })
+    json!(Initial { users, timestamp: iso(Some(now)) })
 }
 
 fn online(user_id: &str, partners: &[pb::Presence]) -> Value {
     let online = partners.iter().filter(|partner| partner.is_online);
     let online = online.map(|partner| partner.user_id.as_str());
-    std::iter::once(user_id).chain(online).collect::<Vec<_>>().into()
+    json!(OnlineUsers(std::iter::once(user_id).chain(online).collect()))
+}
+
+/// Somebody's coming or going, to the mobile family.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = LivePresence)]
+struct Mobile<'a> {
+    uid: &'a str,
+    online: bool,
+    at: Option<String>,
+    last_seen: Option<String>,
+}
+
+/// Somebody's coming or going, to the desktop family.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = UserStatus)]
+struct Desktop<'a> {
+    user_id: &'a str,
+    /// `online` or `offline`.
+    status: &'a str,
+    is_online: bool,
+    last_seen: Option<String>,
+}
+
+/// Somebody's coming or going, to new clients.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = UnifiedLivePresence)]
+struct Unified<'a> {
+    user_id: &'a str,
+    is_online: bool,
+    at: Option<String>,
+}
+
+/// How it is when a socket comes, to the mobile family.
+#[derive(Serialize, ToSchema)]
+#[schema(as = InitialPresence)]
+struct Initial<'a> {
+    /// The partners, by id.
+    users: BTreeMap<&'a str, State>,
+    timestamp: Option<String>,
+}
+
+/// Whether a partner is online.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = InitialState)]
+struct State {
+    online: bool,
+    is_online: bool,
+    at: Option<String>,
+    last_seen: Option<String>,
+}
+
+/// The ids of the user and of his partners who are online.
+#[derive(Serialize, ToSchema)]
+struct OnlineUsers<'a>(Vec<&'a str>);
+
+/// Says which events these are.
+pub(super) fn events(events: &mut Events) {
+    let changed = "A partner came online or went offline, or shows himself so from now on";
+    events.heard::<Mobile<'_>>(MOBILE, "presence", changed);
+    events.heard::<Desktop<'_>>(DESKTOP, "user-status-changed", changed);
+    events.heard::<Unified<'_>>(NEW, "presence", changed);
+    let at_first = "How it is when the socket comes";
+    events.heard::<Initial<'_>>(MOBILE, "presence:initial", at_first);
+    events.heard::<OnlineUsers<'_>>(DESKTOP, "online-users", at_first);
 }
 
 #[cfg(test)]

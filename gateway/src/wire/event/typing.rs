@@ -8,7 +8,10 @@ use serde_json::{json, value::RawValue};
 use utoipa::ToSchema;
 
 use super::{Frame, TYPING, TYPING_STOPPED, encoded};
-use crate::wire::{Dialect, fields::iso};
+use crate::{
+    openapi::{BOTH, DESKTOP, Events, NEW},
+    wire::{Dialect, fields::iso},
+};
 
 /// That somebody types, on its way to sockets.
 pub struct TypingChanged<'a> {
@@ -72,6 +75,14 @@ struct Unified<'a> {
     /// Whether he types.
     is_typing: bool,
     at: Option<String>,
+}
+
+/// Says which events typing brings.
+pub(super) fn events(events: &mut Events) {
+    let typing = "Somebody types, or does no more";
+    events.heard::<Old<'_>>(BOTH, TYPING, typing);
+    events.heard::<Old<'_>>(DESKTOP, TYPING_STOPPED, "Somebody types no more");
+    events.heard::<Unified<'_>>(NEW, TYPING, typing);
 }
 
 #[cfg(test)]

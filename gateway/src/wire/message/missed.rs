@@ -10,11 +10,11 @@ use utoipa::{IntoParams, ToSchema};
 use super::render::UnifiedItem;
 use crate::{
     error::ApiError,
-    openapi::{Form, Schemas},
+    openapi::{Events, Form, NEW, Schemas},
     socket::Identity,
     wire::{
         conversation::{self, States},
-        envelope,
+        envelope, event,
         fields::{self, iso},
     },
 };
@@ -198,6 +198,12 @@ pub fn missed(
         has_more: changed.has_more,
         server_time: iso(response.as_of.as_ref()),
     })
+}
+
+/// Says by which event a client asks what it has missed.
+pub(super) fn events(events: &mut Events) {
+    let sync = "Asks what has been missed; of up to 100 conversations at once";
+    events.said::<Known, OfAll<'_>>(NEW, event::SYNC, sync);
 }
 
 /// Says how the answers look.
