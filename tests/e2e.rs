@@ -4,10 +4,12 @@ use chat_e2e::{harness, proxy};
 
 mod own_gateway;
 mod polling;
+mod program;
 
 mod announcing;
 mod authorization;
 mod blocks;
+mod calls;
 mod clearing;
 mod contacts;
 mod deletions;

@@ -189,7 +189,8 @@ story('paths and methods that do not exist are not found', async () => {
   expectRefusal(await anyone.send('DELETE', '/api/auth/me'), 404, 'not_found');
   expectRefusal(await anyone.get('/api/auth/nothing-here'), 404, 'not_found');
   expectRefusal(await anyone.get('/nothing-here'), 404, 'not_found');
-  for (const resource of ['messages', 'conversations', 'users', 'groups', 'notifications']) {
+  const resources = ['messages', 'conversations', 'users', 'groups', 'notifications', 'calls'];
+  for (const resource of resources) {
     const path = `/api/${resource}/nothing/below/here`;
     expectRefusal(await anyone.get(path), 401, 'unauthorized');
     expectRefusal(await http.get(path), 404, 'not_found');
