@@ -29,6 +29,7 @@ mod official_clients;
 mod order;
 mod presence;
 mod privacy;
+mod python_client;
 mod reactions;
 mod reading;
 mod receipts;
