@@ -9,6 +9,7 @@ mod program;
 mod announcing;
 mod authorization;
 mod blocks;
+mod browser;
 mod calls;
 mod clearing;
 mod contacts;
