@@ -1,4 +1,4 @@
-//! The soak story at length: `cargo run -p chat-e2e --bin soak -- --clients 300 --seconds 120 --rate 30`.
+//! The soak story at length: `cargo run --release -p chat-e2e --bin soak -- --clients 300 --seconds 120 --rate 30`.
 
 use std::{
     io::Write as _,
