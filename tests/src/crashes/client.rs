@@ -354,7 +354,8 @@ impl Client {
 
     fn event(&mut self, connection: usize, event: &Event) {
         let name = event.name();
-        if name == "connected" || name == "error" {
+        // Of a group that was made just before, new clients may still hear.
+        if ["connected", "error", "conversation:created"].contains(&name) {
             return;
         }
         let body: Value = serde_json::from_str(event.body()).unwrap_or_default();
