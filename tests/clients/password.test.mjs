@@ -108,8 +108,8 @@ story('a password may be a number, and blanks around it do not count', async () 
   expectStatus(await logIn(blank.phone, ' with blanks '), 200);
 });
 
-story('a short password is ignored, an endless one refused', async () => {
-  for (const password of ['', '12345', ' 12345 ', 12345, null]) {
+story('a registration needs no password; a short or endless one is refused', async () => {
+  for (const password of ['', null, undefined]) {
     const { phone } = await register(password);
     expectRefusal(await logIn(phone, '12345'), 401, 'invalid_credentials');
   }
@@ -117,8 +117,10 @@ story('a short password is ignored, an endless one refused', async () => {
   const { otp, sessionId } = expectStatus(await anyone.post('/api/auth/send-otp', { phone }), 200);
   const body = { name: 'Ada', phone, otp, sessionId };
   const path = '/api/auth/verify-otp-register';
-  const endless = await anyone.post(path, { ...body, password: 'p'.repeat(2000) });
-  assert.match(expectRefusal(endless, 400, 'validation_error').message, /password/);
+  for (const password of ['12345', ' 12345 ', 12345, ' ', 'p'.repeat(2000)]) {
+    const refused = await anyone.post(path, { ...body, password });
+    assert.match(expectRefusal(refused, 400, 'validation_error').message, /password/);
+  }
   expectStatus(await anyone.post(path, { ...body, password: PASSWORD }), 201);
 });
 

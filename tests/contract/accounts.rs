@@ -70,6 +70,10 @@ async fn register(walk: &mut Walk, suite: &TestSuite, form: Form) {
         let ask = form.ask(REGISTER).body(but(&body, "otp", json!(otp)));
         walk.refused(ask, 400, "invalid_otp_format").await;
     }
+    for password in ["12345", " 12345 ", " "] {
+        let ask = form.ask(REGISTER).body(but(&body, "password", json!(password)));
+        walk.refused(ask, 400, "validation_error").await;
+    }
     let blank = form.ask(REGISTER).body(but(&body, "name", json!(" ")));
     walk.refused(blank, 400, "validation_error").await;
     for (field, value) in [

@@ -25,8 +25,8 @@ use crate::{
 
 /// Longest name of an account, in characters.
 pub const LONGEST_NAME: usize = 100;
-/// Shortest password that is stored, in characters.
-const SHORTEST_PASSWORD: usize = 6;
+/// Shortest password of a new account, in characters.
+pub const SHORTEST_PASSWORD: usize = 6;
 /// Longest password, in characters.
 pub const LONGEST_PASSWORD: usize = 1024;
 /// Longest name to log in with, in characters; longer than any that a profile has.
@@ -109,10 +109,8 @@ impl TryFrom<pb::VerifyRegistrationRequest> for Registration {
             phone: Some(phone::normalise(&request.phone)),
             device: device(request.device),
         };
-        let password = checked_password(request.password.as_deref().unwrap_or_default())?;
-        // Shorter ones have never been an error, and clients count on it.
-        let password = Some(password).filter(|password| length(password) >= SHORTEST_PASSWORD);
-        Ok(Self { name, password: password.map(Secret::new), attempt })
+        let password = new_password(request.password.as_deref())?;
+        Ok(Self { name, password, attempt })
     }
 }
 
@@ -156,6 +154,16 @@ fn checked_phone(text: &str) -> Result<String, Error> {
     let phone = phone::normalise(text);
     let digits = phone.len().saturating_sub(1);
     if PHONE_DIGITS.contains(&digits) { Ok(phone) } else { Err(Error::InvalidPhone) }
+}
+
+/// Reads the password of a new account, which needs none: an empty text is none.
+fn new_password(given: Option<&str>) -> Result<Option<Secret>, Error> {
+    let Some(given) = given.filter(|given| !given.is_empty()) else { return Ok(None) };
+    let password = checked_password(given)?;
+    if length(password) < SHORTEST_PASSWORD {
+        return Err(Error::PasswordTooShort);
+    }
+    Ok(Some(Secret::new(password)))
 }
 
 /// Takes the blanks off a password, as the predecessor did before it hashed one: those of JavaScript.
@@ -256,22 +264,28 @@ mod tests {
     }
 
     #[test]
-    fn short_password_is_as_good_as_none() {
-        let registration = |password: &str| {
+    fn password_of_a_registration_is_absent_or_long_enough() {
+        let registration = |password: Option<&str>| {
             Registration::try_from(pb::VerifyRegistrationRequest {
                 otp_session_id: "s".to_owned(),
                 code: "123456".to_owned(),
                 phone: "+15550000001".to_owned(),
                 name: "Ann".to_owned(),
                 device: None,
-                password: Some(password.to_owned()),
+                password: password.map(str::to_owned),
             })
         };
-        for short in ["", "12345", "  12345  "] {
-            assert!(registration(short).expect("accepted").password.is_none(), "{short}");
+        for none in [None, Some("")] {
+            assert!(registration(none).expect("accepted").password.is_none());
         }
-        let kept = registration(" 123456 ").expect("accepted").password;
-        assert_eq!(kept.expect("long enough").expose(), "123456");
+        for short in [" ", "12345", "  12345  ", "\u{feff}12345\u{a0}", "😀😀"] {
+            let refused = registration(Some(short));
+            assert!(matches!(refused, Err(Error::PasswordTooShort)), "{short:?}");
+        }
+        for (given, kept) in [(" 123456 ", "123456"), ("😀😀😀", "😀😀😀")] {
+            let password = registration(Some(given)).expect("accepted").password;
+            assert_eq!(password.expect("long enough").expose(), kept);
+        }
     }
 
     #[test]

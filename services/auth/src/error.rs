@@ -57,6 +57,12 @@ pub enum Error {
     /// Nobody has this name or phone, or several have the name, or there is no password or another one.
     #[error("name or password is wrong")]
     InvalidCredentials,
+    /// A password of a new account that is too short.
+    #[error(
+        "password has fewer than {} characters without the blanks around it",
+        crate::convert::SHORTEST_PASSWORD
+    )]
+    PasswordTooShort,
     /// A password that is too long.
     #[error("password exceeds {} characters", crate::convert::LONGEST_PASSWORD)]
     PasswordTooLong,
@@ -121,7 +127,7 @@ impl ServiceError for Error {
             Self::UnknownPurpose => Some("purpose"),
             Self::BlankName | Self::NameTooLong => Some("name"),
             Self::InvalidOtpFormat => Some("code"),
-            Self::PasswordTooLong => Some("password"),
+            Self::PasswordTooShort | Self::PasswordTooLong => Some("password"),
             Self::IdentifierTooLong => Some("identifier"),
             Self::TooManySessions | Self::NotAnAccount => Some("sessions"),
             Self::PhoneTaken
@@ -161,6 +167,7 @@ impl Error {
             Self::UnknownPurpose
             | Self::BlankName
             | Self::NameTooLong
+            | Self::PasswordTooShort
             | Self::PasswordTooLong
             | Self::IdentifierTooLong
             | Self::NotAnAccount => (Code::InvalidArgument, "validation_error"),

@@ -70,11 +70,29 @@ async fn blanks_around_a_password_do_not_count() {
 }
 
 #[tokio::test]
-async fn short_password_is_ignored() {
+async fn short_password_is_refused_and_costs_no_code() {
     let auth = auth().await;
-    let account = auth.account(PHONE, "Ann", " 12345 ").await;
+    let sent = auth.send_registration(PHONE).await;
+    for short in ["12345", " 12345 ", "  "] {
+        let refused = auth.register_with(&sent, PHONE, "Ann", Some(short)).await;
+        let status = refused.expect_err("too short");
+        assert_eq!(
+            status.message(),
+            "password has fewer than 6 characters without the blanks around it"
+        );
+        assert_eq!(reason::<()>(Err(status)), "validation_error", "{short:?}");
+    }
+    let registered = auth.register_with(&sent, PHONE, "Ann", Some(" 123456 ")).await;
+    registered.expect("the code still works");
+    auth.log_in_by(PHONE, "123456").await.expect("the password");
+}
+
+#[tokio::test]
+async fn empty_password_is_none() {
+    let auth = auth().await;
+    let account = auth.account(PHONE, "Ann", "").await;
     assert_eq!(stored_hash(&auth, &id(&account)).await, None);
-    assert_eq!(reason(auth.log_in_by(PHONE, "12345").await), "invalid_credentials");
+    assert_eq!(reason(auth.log_in_by(PHONE, "").await), "invalid_credentials");
 }
 
 #[tokio::test]
