@@ -235,6 +235,38 @@ async fn blocked_users_are_no_partners_of_each_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn group_shows_no_phone_across_a_block() {
+    let suite = testing::suite(|_| {}).await;
+    let ada = Person::new(suite.gateways[0]).await;
+    let (bob, carol) = (Person::new(suite.gateways[1]).await, Person::new(suite.gateways[1]).await);
+    let group = carol.group(&[&ada, &bob]).await;
+    for is_apart in [false, true, false] {
+        if is_apart {
+            block(&ada, &bob).await;
+        }
+        for (one, other) in [(&ada, &bob), (&bob, &ada)] {
+            for path in [
+                format!("/api/users/profile/{}", other.id),
+                format!("/users/by-ids?ids={}", other.id),
+                format!("/api/conversations/{group}"),
+                format!("/api/groups/{group}"),
+                "/api/groups".to_owned(),
+                "/api/conversations".to_owned(),
+            ] {
+                let shown = one.get(&path).await.to_string();
+                assert!(shown.contains(&other.id), "{shown}");
+                assert_eq!(shown.contains(&other.phone), !is_apart, "{path}: {shown}");
+                let shows_all = !path.contains(&other.id);
+                assert!(!shows_all || shown.contains(&carol.phone), "{path}: {shown}");
+            }
+        }
+        if is_apart {
+            unblock(&ada, &bob).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_is_blocked_is_listed_to_who_blocked_him_alone() {
     let suite = testing::suite(|_| {}).await;
     let ada = Person::new(suite.gateways[0]).await;

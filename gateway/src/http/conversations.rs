@@ -2,17 +2,16 @@
 
 use axum::{extract::State, response::Response};
 use chat_kit::caller::Caller;
-use chat_proto::v1::{self as pb, GetUsersRequest};
+use chat_proto::v1 as pb;
 
-use super::{Body, InPath, Query, users::profiles};
+use super::{Body, InPath, Query, users::members};
 use crate::{
     auth::Identity,
     error::ApiError,
     state::AppState,
     wire::{
         Declared, Dialect,
-        conversation::{self, Opening, States, Users, View},
-        user,
+        conversation::{self, Opening, States, View},
     },
 };
 
@@ -40,7 +39,7 @@ pub async fn open(
     let asked = if created { &[] } else { std::slice::from_ref(&found) };
     let (mut states, users) = tokio::try_join!(
         states(&state, &identity.caller, asked),
-        users(
+        members(
             &state,
             &identity,
             conversation::users_of(dialect, &found),
@@ -72,7 +71,7 @@ pub async fn get(
     let mut found = [found];
     let (mut states, users) = tokio::try_join!(
         states(&state, &identity.caller, &found),
-        users(&state, &identity, conversation::users_of(dialect, &found[0]), &found),
+        members(&state, &identity, conversation::users_of(dialect, &found[0]), &found),
     )?;
     states.settle(&mut found);
     Ok(conversation::details(dialect, &found[0], &states, &users))
@@ -168,7 +167,7 @@ async fn page(
     let mut listed = client.list_conversations(request).await?.into_inner();
     let (mut states, users) = tokio::try_join!(
         states(state, &identity.caller, &listed.conversations),
-        users(state, identity, answer.users_of(&listed.conversations), &listed.conversations),
+        members(state, identity, answer.users_of(&listed.conversations), &listed.conversations),
     )?;
     states.settle(&mut listed.conversations);
     Ok(answer.write(&listed, &states, &users))
@@ -186,17 +185,4 @@ pub(crate) async fn states(
     let wanted = caller.request(wanted);
     let found = state.clients.message.clone().get_list_states(wanted).await?;
     Ok(found.into_inner().into())
-}
-
-/// Fetches the profiles that an answer shows.
-async fn users(
-    state: &AppState,
-    identity: &Identity,
-    wanted: Option<GetUsersRequest>,
-    conversations: &[pb::Conversation],
-) -> Result<Users, ApiError> {
-    let mut users = profiles(state, identity, wanted).await?;
-    let partners = user::partners_in(conversations, identity.user_id);
-    user::conceal(&mut users, identity.user_id, &partners);
-    Ok(users.into())
 }

@@ -4,7 +4,7 @@ use axum::{extract::State, response::Response};
 use bson::DateTime;
 use chat_proto::v1 as pb;
 
-use super::{Body, InPath, Query, users::profiles};
+use super::{Body, InPath, Query, users::members};
 use crate::{
     auth::Identity,
     error::ApiError,
@@ -13,7 +13,6 @@ use crate::{
         Declared, Dialect,
         conversation::Users,
         group::{self, Shape},
-        user,
     },
 };
 
@@ -430,8 +429,5 @@ async fn users(
     identity: &Identity,
     groups: &[pb::Conversation],
 ) -> Result<Users, ApiError> {
-    let mut users = profiles(state, identity, group::profiles(dialect, groups)).await?;
-    let partners = user::partners_in(groups, identity.user_id);
-    user::conceal(&mut users, identity.user_id, &partners);
-    Ok(users.into())
+    members(state, identity, group::profiles(dialect, groups), groups).await
 }

@@ -1,6 +1,6 @@
 //! Profiles: one's own and those of others, and who is online.
 
-use std::time::SystemTime;
+use std::{collections::BTreeSet, time::SystemTime};
 
 use axum::{extract::State, response::Response};
 use chat_proto::v1 as pb;
@@ -10,7 +10,7 @@ use crate::{
     auth::Identity,
     error::ApiError,
     state::AppState,
-    wire::{Declared, Dialect, fields, user},
+    wire::{Declared, Dialect, conversation::Users, fields, user},
 };
 
 /// Answers with the caller's own profile.
@@ -71,11 +71,44 @@ async fn conceal(
     if user_ids.is_empty() {
         return Ok(());
     }
-    let request = identity.caller.request(pb::FilterPartnersRequest { user_ids, user_id: None });
-    let partners = state.clients.conversation.clone().filter_partners(request).await?;
-    let partners = partners.into_inner().user_ids.into_iter().collect();
+    let known = known(state, identity, user_ids).await?;
+    let mut partners: BTreeSet<String> = known.user_ids.into_iter().collect();
+    partners.retain(|partner| !known.blocked_user_ids.contains(partner));
     user::conceal(users, identity.user_id, &partners);
     Ok(())
+}
+
+/// Fetches the profiles that an answer with conversations shows, without what is for partners alone. Who
+/// shares a conversation is known; a block between members of a group is asked for, by one question.
+pub(super) async fn members(
+    state: &AppState,
+    identity: &Identity,
+    wanted: Option<pb::GetUsersRequest>,
+    conversations: &[pb::Conversation],
+) -> Result<Users, ApiError> {
+    let Some(wanted) = wanted else { return Ok(Users::default()) };
+    let mut partners = user::partners_in(conversations, identity.user_id);
+    let doubtful = user::doubtful(&wanted.user_ids, conversations, identity.user_id);
+    let blocked = async {
+        if doubtful.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(known(state, identity, doubtful).await?.blocked_user_ids)
+    };
+    let (mut users, blocked) = tokio::try_join!(profiles(state, identity, Some(wanted)), blocked)?;
+    partners.retain(|partner| !blocked.contains(partner));
+    user::conceal(&mut users, identity.user_id, &partners);
+    Ok(users.into())
+}
+
+async fn known(
+    state: &AppState,
+    identity: &Identity,
+    user_ids: Vec<String>,
+) -> Result<pb::FilterPartnersResponse, ApiError> {
+    let request = identity.caller.request(pb::FilterPartnersRequest { user_ids, user_id: None });
+    let known = state.clients.conversation.clone().filter_partners(request).await?;
+    Ok(known.into_inner())
 }
 
 async fn get(state: &AppState, identity: &Identity, user_id: String) -> Result<pb::User, ApiError> {

@@ -16,7 +16,7 @@ pub use self::{
     edit::Edit,
     list::{Find, Listing, Shape, listed},
     presence::{AskedPresence, online_count},
-    privacy::{conceal, others, partners_in},
+    privacy::{conceal, doubtful, others, partners_in},
 };
 use utoipa::{IntoParams, ToSchema};
 

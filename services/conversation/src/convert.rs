@@ -40,7 +40,7 @@ use crate::{
 
 /// Most previews of one call: more than any caller collects.
 const MOST_ACTIVITIES: usize = 256;
-/// Most users of one question.
+/// Most users of one question: as many as a list of conversations shows.
 const MOST_USERS: usize = 5000;
 
 /// A preview and its conversation, or what is wrong with it.

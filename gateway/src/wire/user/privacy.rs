@@ -1,6 +1,6 @@
 //! What a profile shows to whom: phone and e-mail address are for oneself and one's partners.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use chat_kit::id::UserId;
 use chat_proto::v1 as pb;
@@ -22,17 +22,43 @@ pub fn others(users: &[pb::User], caller: UserId) -> Vec<String> {
 /// conversation of two, or a group that is not too large for its members to know each other.
 #[must_use]
 pub fn partners_in(conversations: &[pb::Conversation], caller: UserId) -> BTreeSet<String> {
+    let close = close(conversations, caller);
+    close.flat_map(|conversation| conversation.member_ids.iter().cloned()).collect()
+}
+
+/// Returns those of some users whom only a group makes partners of the caller: it lets members in between
+/// whom a block stands, which an active conversation of two does not.
+#[must_use]
+pub fn doubtful(
+    users: &[String],
+    conversations: &[pb::Conversation],
+    caller: UserId,
+) -> Vec<String> {
+    let ids = |of_groups: bool| -> HashSet<&str> {
+        let of_kind = close(conversations, caller).filter(|found| found.is_group == of_groups);
+        of_kind.flat_map(|found| &found.member_ids).map(String::as_str).collect()
+    };
+    let (in_groups, in_direct, caller) = (ids(true), ids(false), caller.to_string());
+    let is_doubtful = |id: &&String| {
+        **id != caller && in_groups.contains(id.as_str()) && !in_direct.contains(id.as_str())
+    };
+    users.iter().filter(is_doubtful).cloned().collect()
+}
+
+/// Returns the conversations that make the caller and their other members partners.
+fn close(
+    conversations: &[pb::Conversation],
+    caller: UserId,
+) -> impl Iterator<Item = &pb::Conversation> {
     let caller = caller.to_string();
-    let makes_partners = |conversation: &&pb::Conversation| {
+    conversations.iter().filter(move |conversation| {
         let is_close = if conversation.is_group {
             conversation.member_ids.len() <= CLOSE_GROUP
         } else {
             conversation.status() == pb::ConversationStatus::Active
         };
         is_close && conversation.member_ids.contains(&caller)
-    };
-    let close = conversations.iter().filter(makes_partners);
-    close.flat_map(|conversation| conversation.member_ids.iter().cloned()).collect()
+    })
 }
 
 /// Takes phone and e-mail address out of the profiles of all but the caller and his partners. A phone that
@@ -105,6 +131,24 @@ mod tests {
             let seen_from_outside = partners_in(&conversations, UserId::new());
             assert!(seen_from_outside.is_empty(), "{conversations:?}");
         }
+    }
+
+    #[test]
+    fn members_of_groups_alone_are_doubtful() {
+        let [own, friend, member, far] = [(); 4].map(|()| UserId::new().to_string());
+        let shared = |is_group, members: &[&String]| pb::Conversation {
+            is_group,
+            status: Active.into(),
+            member_ids: members.iter().copied().cloned().collect(),
+            ..Default::default()
+        };
+        let conversations =
+            [shared(false, &[&own, &friend]), shared(true, &[&own, &friend, &member])];
+        let caller = own.parse().expect("an id");
+        let users = [&own, &friend, &member, &far].map(Clone::clone);
+        assert_eq!(doubtful(&users, &conversations, caller), [member]);
+        assert_eq!(doubtful(&users, &conversations[..1], caller), [""; 0]);
+        assert_eq!(doubtful(&[friend, far], &conversations, caller), [""; 0]);
     }
 
     #[test]
