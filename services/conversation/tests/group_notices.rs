@@ -7,11 +7,12 @@ use chat_proto::v1::{
     ListMessagesRequest, Message, event::Payload, list_messages_request::Target,
     message_service_client::MessageServiceClient,
 };
+use tonic::Code;
 
 use crate::{
     announce::Ear,
     club::{Club, admins, texts},
-    support::{Suite, as_user, start_whole},
+    support::{Suite, as_user, assert_failed, start_whole},
 };
 
 /// Hears the next change of a group; returns who else does, sorted, and what it is.
@@ -162,4 +163,37 @@ async fn history_says_once_and_in_order_what_happened() {
     let expected = format!("{} removed {}", name(ada).await, name(grace).await);
     assert_eq!(removed.content, expected);
     assert!(written[3].content.contains("Go"), "{}", written[3].content);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_so_already_is_neither_changed_nor_told() {
+    let (suite, messages) = start_whole().await;
+    let [ada, grace] = suite.users().await;
+    let mut ear = Ear::open().await;
+    let club = heard_club(&suite, &mut ear, ada, &[grace]).await;
+    let made = club.get(ada).await.expect("the group");
+    for _ in 0..2 {
+        let same = club.update(ada, |change| {
+            change.name = Some(" Chess ".to_owned());
+            change.description = Some(String::new());
+            change.is_public = Some(false);
+        });
+        assert_eq!(same.await.expect("as it is").updated_at, made.updated_at);
+        club.update(ada, |_| {}).await.expect("as it is");
+    }
+    let refused = club.update(grace, |change| change.name = Some("Chess".to_owned())).await;
+    assert_failed(refused, Code::PermissionDenied, "forbidden");
+
+    let described = club.update(ada, |change| {
+        change.name = Some("Chess".to_owned());
+        change.description = Some("on Mondays".to_owned());
+    });
+    described.await.expect("changed");
+    let (_, payload) = next(&mut ear, &club).await;
+    let Payload::ConversationUpdated(updated) = payload else { panic!("{payload:?}") };
+    let shown = updated.conversation.expect("a group").group.expect("a group");
+    assert_eq!(shown.description.as_deref(), Some("on Mondays"));
+    club.update(ada, |change| change.name = Some("Go".to_owned())).await.expect("changed");
+    let told = history(&messages, &club, grace, 1).await;
+    assert!(told[0].content.contains("Go"), "{}", told[0].content);
 }

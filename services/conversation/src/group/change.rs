@@ -26,13 +26,20 @@ use crate::{
 const ATTEMPTS: usize = 8;
 
 impl Service {
-    /// Changes texts and settings.
+    /// Changes texts and settings. What is so already is neither changed nor told.
     pub(crate) async fn update_group(
         &self,
         user: UserId,
         id: ConversationId,
         edit: Edit,
     ) -> Result<Conversation, Error> {
+        let found = self.store.groups().settled(id).await?.ok_or(GroupError::NotFound)?;
+        let group = found.group.as_ref().ok_or(GroupError::NotFound)?;
+        let edit = edit.beside(group);
+        if edit == Edit::default() {
+            explain(&found, &Change::Edit { by: user, edit }, DateTime::now())?;
+            return Ok(found);
+        }
         self.change(id, Change::Edit { by: user, edit }).await
     }
 

@@ -4,7 +4,7 @@
 use bson::{Binary, DateTime, Document, doc};
 use chat_kit::{id::UserId, outbox::Entry};
 
-use super::Invite;
+use super::{Group, Invite};
 use crate::store::changed::MOST_FORMER;
 use crate::{
     announce::{self, ChangeKind, note::Note},
@@ -37,7 +37,7 @@ pub(crate) enum Change {
 }
 
 /// New texts and settings; what is absent stays.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Edit {
     pub(crate) name: Option<String>,
     /// Empty takes it away.
@@ -187,6 +187,22 @@ impl Way {
 }
 
 impl Edit {
+    /// Returns what is not so in a group already.
+    pub(crate) fn beside(self, group: &Group) -> Self {
+        let text = |new: Option<String>, present: Option<&str>| {
+            new.filter(|new| new.as_str() != present.unwrap_or_default())
+        };
+        let setting = |new: Option<bool>, present: bool| new.filter(|new| *new != present);
+        Self {
+            name: text(self.name, Some(&group.name)),
+            description: text(self.description, group.description.as_deref()),
+            avatar_url: text(self.avatar_url, group.avatar_url.as_deref()),
+            only_admins_can_send: setting(self.only_admins_can_send, group.only_admins_can_send),
+            only_admins_can_add: setting(self.only_admins_can_add, group.only_admins_can_add),
+            is_public: setting(self.is_public, group.is_public),
+        }
+    }
+
     /// Returns what the history says of it: the name is told rather than the picture, and of the rest
     /// nothing.
     fn note(&self) -> Option<Note> {
