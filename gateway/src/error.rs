@@ -10,7 +10,7 @@ use axum::{
 use chat_kit::error::{INTERNAL, UNAVAILABLE, is_of_the_way, reason, retry_after};
 use tonic::{Code, Status};
 
-use crate::wire::envelope;
+use crate::wire::{envelope, fields};
 
 /// Reasons for which a client must log in again. Nothing else may become 401: it makes the mobile
 /// client forget its session.
@@ -149,6 +149,7 @@ impl From<Status> for ApiError {
         }
         let message = match status.message() {
             "" => reason.clone(),
+            message if status.code() == Code::InvalidArgument => fields::spelled(message),
             message => message.to_owned(),
         };
         Self { retry_after: retry_after(&status), ..Self::new(http, reason, message) }
@@ -234,6 +235,13 @@ mod tests {
             assert_eq!(error.status.as_u16(), http, "{code:?} {reason}");
             assert_eq!((error.error.as_ref(), error.message.as_ref()), (reason, "text for people"));
         }
+    }
+
+    #[test]
+    fn field_at_fault_has_the_name_that_clients_know() {
+        let said = "client_id exceeds 512 characters";
+        let error = ApiError::from(status(Code::InvalidArgument, "validation_error", said));
+        assert_eq!(error.message, "clientId exceeds 512 characters");
     }
 
     #[test]

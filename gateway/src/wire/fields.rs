@@ -1,6 +1,7 @@
 //! Reading and writing single fields: spellings in order, ids, texts, whole numbers, instants.
 
 mod parse;
+mod spelled;
 
 use std::fmt::Display;
 
@@ -19,7 +20,10 @@ use time::{
     macros::format_description,
 };
 
-pub use self::parse::{form, object, pairs, typed, value};
+pub use self::{
+    parse::{form, object, pairs, typed, value},
+    spelled::spelled,
+};
 use crate::error::ApiError;
 
 /// Longest page that a client may ask for.
@@ -37,10 +41,22 @@ pub fn read<T: DeserializeOwned>(body: Value) -> Result<T, ApiError> {
     if !body.is_object() {
         return Err(ApiError::validation("an object is needed"));
     }
-    serde_path_to_error::deserialize(body).map_err(|error| {
-        let path = error.path().to_string();
-        ApiError::validation(format!("{path}: {}", error.into_inner()))
-    })
+    serde_path_to_error::deserialize(body).map_err(named)
+}
+
+/// Reads what a client sent into a type into which `Part` is flattened. Errors in that lose their path, so
+/// that they are looked for in it alone.
+pub fn read_with<T: DeserializeOwned, Part: DeserializeOwned>(body: Value) -> Result<T, ApiError> {
+    let refused = match serde_path_to_error::deserialize(&body) {
+        Ok(read) => return Ok(read),
+        Err(error) => named(error),
+    };
+    read::<Part>(body).map_or_else(Err, |_| Err(refused))
+}
+
+fn named(error: serde_path_to_error::Error<serde_json::Error>) -> ApiError {
+    let path = error.path().to_string();
+    ApiError::validation(format!("{path}: {}", error.into_inner()))
 }
 
 /// Returns the length of a page: what was asked for, cut to between 1 and 100, or the default.

@@ -201,10 +201,22 @@ pub fn posted(
     body: Value,
     caller: UserId,
 ) -> Result<pb::SendMessageRequest, ApiError> {
-    match dialect {
-        Dialect::Unified => fields::read::<UnifiedSend>(body)?.into_request(Source::Http, None),
-        _ => fields::read::<Send>(body)?.into_request(caller, Source::Http, None),
+    read(dialect, body, caller, Source::Http, None)
+}
+
+/// Reads a message to be sent in the dialect that its client declares.
+pub fn read(
+    dialect: Dialect,
+    body: Value,
+    caller: UserId,
+    source: Source,
+    origin_id: Option<String>,
+) -> Result<pb::SendMessageRequest, ApiError> {
+    if dialect == Dialect::Unified {
+        let send = fields::read_with::<UnifiedSend, parts::UnifiedParts>(body)?;
+        return send.into_request(source, origin_id);
     }
+    fields::read_with::<Send, parts::OldParts>(body)?.into_request(caller, source, origin_id)
 }
 
 /// Answers a POST with the stored message.

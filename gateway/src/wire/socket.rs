@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use super::{call, event, fields, message};
+use super::{Dialect, call, event, fields, message};
 use crate::{
     error::ApiError,
     openapi::{ALL, DESKTOP, Events, NEW, Nothing},
@@ -23,12 +23,9 @@ pub fn send(
         return Err(ApiError::validation("the payload of this event is an object"));
     }
     let origin_id = Some(identity.origin_id.to_hex());
-    if name == event::MESSAGE_SEND {
-        let send = fields::read::<message::UnifiedSend>(data)?;
-        return send.into_request(message::Source::Socket, origin_id);
-    }
-    let caller = identity.user_id;
-    fields::read::<message::Send>(data)?.into_request(caller, message::Source::Socket, origin_id)
+    // The name of the event tells the vocabulary, whatever its client declares.
+    let dialect = if name == event::MESSAGE_SEND { Dialect::Unified } else { Dialect::Undeclared };
+    message::read(dialect, data, identity.user_id, message::Source::Socket, origin_id)
 }
 
 /// Returns the trace that an event belongs to, where its client says so beside the other fields.

@@ -20,6 +20,31 @@ fn stored_as(body: Value) -> pb::Message {
 }
 
 #[test]
+fn part_at_fault_is_named() {
+    let part = |body: &Value| with(json!({ "toId": OTHER, "text": "x" }), body.clone());
+    let read = |dialect, body: &Value| {
+        let read = read(dialect, part(body), caller(), Source::Http, None);
+        read.expect_err(&body.to_string()).message
+    };
+    for (field, body) in [
+        ("mentions", json!({ "mentions": "x" })),
+        ("metadata", json!({ "metadata": 5 })),
+        ("metadata.location.latitude", json!({ "metadata": { "location": { "latitude": "1" } } })),
+    ] {
+        for dialect in [Dialect::Unified, Dialect::Undeclared] {
+            let message = read(dialect, &body);
+            assert!(message.starts_with(&format!("{field}: ")), "{message}");
+        }
+    }
+    let forwarded = json!({ "forwardedFrom": { "$ne": 1 } });
+    assert_eq!(read(Dialect::Flutter, &forwarded), "forwardedFrom: a text is needed");
+    let forwarded = json!({ "forwarded": { "from": 7 } });
+    assert!(read(Dialect::Unified, &forwarded).starts_with("forwarded.from: "));
+    let both = json!({ "text": { "$ne": 1 }, "mentions": [] });
+    assert_eq!(read(Dialect::Electron, &both), "text: a text is needed");
+}
+
+#[test]
 fn quote_comes_back_as_the_client_put_it() {
     let quote = json!({
         "id": CONVERSATION, "text": "hi", "fileType": null, "fileName": null, "fileUrl": null,
