@@ -25,7 +25,7 @@ use crate::{
         (status = 200, description = "The conversation that was there", body = ref("#/components/schemas/ConversationAnswer")),
         (status = 201, description = "The conversation that was made", body = ref("#/components/schemas/ConversationAnswer")),
     ),
-    extensions(("x-reasons" = json!(["400 invalid_id", "403 forbidden", "404 user_not_found", "409 group_full", "409 conflict"]))),
+    extensions(("x-reasons" = json!(["400 invalid_id", "403 forbidden", "404 user_not_found", "409 conflict"]))),
 )]
 pub async fn open(
     State(state): State<AppState>,

@@ -23,7 +23,7 @@ use crate::{
     tag = "groups",
     request_body = group::Create,
     responses((status = 201, description = "The group and its conversation", body = ref("#/components/schemas/MadeGroupAnswer"))),
-    extensions(("x-reasons" = json!(["400 invalid_id", "403 forbidden", "404 user_not_found", "409 group_full"]))),
+    extensions(("x-reasons" = json!(["400 invalid_id", "403 forbidden", "404 user_not_found"]))),
 )]
 pub async fn create(
     State(state): State<AppState>,
