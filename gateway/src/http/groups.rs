@@ -72,7 +72,7 @@ pub async fn list(
     identity: Identity,
     Query(query): Query<group::Query>,
 ) -> Result<Response, ApiError> {
-    let request = query.into_request();
+    let request = query.into_request()?;
     let page = request.page;
     let request = identity.caller.request(request);
     let listed = state.clients.conversation.clone().list_groups(request).await?.into_inner();
@@ -95,12 +95,13 @@ pub async fn search(
     Query(query): Query<group::Search>,
 ) -> Result<Response, ApiError> {
     let Some(request) = query.into_own() else {
-        return Ok(group::found(dialect, &[], &Users::default()));
+        let none = pb::ListGroupsResponse::default();
+        return Ok(group::found(dialect, &none, &Users::default()));
     };
     let request = identity.caller.request(request);
     let found = state.clients.conversation.clone().list_groups(request).await?.into_inner();
     let users = users(&state, dialect, &identity, &found.groups).await?;
-    Ok(group::found(dialect, &found.groups, &users))
+    Ok(group::found(dialect, &found, &users))
 }
 
 /// Lists the groups that anybody may join.

@@ -234,18 +234,23 @@ pub struct Query {
     #[serde(deserialize_with = "fields::whole")]
     limit: Option<i64>,
     search: Option<String>,
+    cursor: Option<String>,
 }
 
 impl Query {
     /// Returns the canonical request.
-    #[must_use]
-    pub fn into_request(self) -> pb::ListGroupsRequest {
+    pub fn into_request(self) -> Result<pb::ListGroupsRequest, ApiError> {
         let page = self.page.unwrap_or(1).max(1);
-        pb::ListGroupsRequest {
+        let cursor = self.cursor.unwrap_or_default();
+        if !cursor.is_empty() && page > 1 {
+            return Err(ApiError::validation("page and cursor exclude each other"));
+        }
+        Ok(pb::ListGroupsRequest {
             page: u32::try_from(page).unwrap_or(u32::MAX),
             limit: fields::page_limit(self.limit, PAGE),
             search: self.search.unwrap_or_default(),
-        }
+            cursor,
+        })
     }
 }
 
@@ -267,7 +272,8 @@ impl Search {
         let search = self.query.unwrap_or_default();
         let is_long = search.trim().chars().count() >= SHORTEST_QUERY;
         let limit = fields::page_limit(self.limit, PAGE);
-        is_long.then_some(pb::ListGroupsRequest { page: 1, limit, search })
+        let cursor = self.cursor.unwrap_or_default();
+        is_long.then_some(pb::ListGroupsRequest { page: 1, limit, search, cursor })
     }
 
     /// Returns the request for the public groups that are called so.
@@ -339,12 +345,21 @@ struct Pagination {
 }
 
 #[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 #[schema(as = ManyGroups)]
 struct Many<T> {
     #[schema(inline)]
     groups: Vec<T>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pagination: Option<Pagination>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+}
+
+/// Returns where the list goes on, for new clients.
+fn next(dialect: Dialect, listed: &pb::ListGroupsResponse) -> Option<String> {
+    let is_told = dialect == Dialect::Unified && !listed.next_cursor.is_empty();
+    is_told.then(|| listed.next_cursor.clone())
 }
 
 fn rows(dialect: Dialect, listed: &[pb::Conversation], users: &Users) -> Vec<Value> {
@@ -367,13 +382,15 @@ pub fn listed(
         limit,
     };
     let groups = rows(dialect, &listed.groups, users);
-    envelope::ok(Many { groups, pagination: Some(pagination) })
+    let next_cursor = next(dialect, listed);
+    envelope::ok(Many { groups, pagination: Some(pagination), next_cursor })
 }
 
 /// Answers with the own groups that were searched for.
 #[must_use]
-pub fn found(dialect: Dialect, groups: &[pb::Conversation], users: &Users) -> Response {
-    envelope::ok(Many { groups: rows(dialect, groups, users), pagination: None })
+pub fn found(dialect: Dialect, found: &pb::ListGroupsResponse, users: &Users) -> Response {
+    let groups = rows(dialect, &found.groups, users);
+    envelope::ok(Many { groups, pagination: None, next_cursor: next(dialect, found) })
 }
 
 #[derive(Serialize, ToSchema)]

@@ -59,6 +59,20 @@ impl fmt::Display for Cursor {
     }
 }
 
+/// Reads an instant and an id, which [`write_place`] wrote.
+pub(crate) fn read_place(text: &str) -> Option<(DateTime, ConversationId)> {
+    if !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    let (at, id) = text.split_at_checked(INSTANT)?;
+    Some((instant(at)?, ConversationId(ObjectId::parse_str(id).ok()?)))
+}
+
+/// Writes an instant and an id.
+pub(crate) fn write_place(at: DateTime, id: ConversationId) -> String {
+    format!("{:016x}{id}", at.timestamp_millis())
+}
+
 pub(crate) fn instant(text: &str) -> Option<DateTime> {
     let bits = u64::from_str_radix(text, 16).ok()?;
     Some(DateTime::from_millis(bits.cast_signed()))
@@ -77,6 +91,17 @@ mod tests {
                 id: ConversationId::new(),
             };
             assert_eq!(Cursor::parse(&cursor.to_string()).expect("a cursor"), cursor);
+        }
+    }
+
+    #[test]
+    fn place_survives_the_way_out_and_back() {
+        for at in [DateTime::from_millis(-1), DateTime::from_millis(1_769_847_330_123)] {
+            let id = ConversationId::new();
+            assert_eq!(read_place(&write_place(at, id)), Some((at, id)));
+        }
+        for text in ["", "0", &"+".repeat(40), &"é".repeat(20), &"0".repeat(41), &"g".repeat(40)] {
+            assert_eq!(read_place(text), None, "{text}");
         }
     }
 

@@ -16,7 +16,8 @@ async fn own(
     limit: u32,
     search: &str,
 ) -> ListGroupsResponse {
-    let request = ListGroupsRequest { page, limit, search: search.to_owned() };
+    let search = search.to_owned();
+    let request = ListGroupsRequest { page, limit, search, ..ListGroupsRequest::default() };
     let listed = suite.conversations.clone().list_groups(as_user(user, request)).await;
     listed.expect("a page").into_inner()
 }
@@ -51,6 +52,39 @@ async fn own_groups_are_listed_by_page_the_newest_change_first() {
     assert_eq!(names(&own(&suite, ada, 0, 0, "").await).len(), 5);
     let behind = own(&suite, ada, u32::MAX, 500, "").await;
     assert_eq!((names(&behind).len(), behind.total), (0, 5));
+}
+
+#[tokio::test]
+async fn own_groups_are_walked_by_cursor_while_they_change() {
+    let suite = start().await;
+    let ada = suite.user().await.0;
+    clubs(&suite, ada, &["One", "Two", "Three", "Four", "Five"]).await;
+    // Two of the same moment follow by their ids.
+    let moment = doc! { "$set": { "updated_at": DateTime::from_millis(1) } };
+    suite.stored().update_one(doc! { "group.name": "Three" }, moment).await.expect("set");
+    let behind = async |cursor: String, search: &str| {
+        let search = search.to_owned();
+        let request = ListGroupsRequest { page: 9, limit: 2, search, cursor };
+        let listed = suite.conversations.clone().list_groups(as_user(ada, request)).await;
+        listed.map(tonic::Response::into_inner)
+    };
+    let first = own(&suite, ada, 1, 2, "").await;
+    assert_eq!(names(&first), ["Five", "Four"]);
+    // What changes meanwhile moves up, and nobody else's place.
+    let moment = doc! { "$set": { "updated_at": DateTime::from_millis(9) } };
+    suite.stored().update_one(doc! { "group.name": "Four" }, moment).await.expect("set");
+    suite.forget_commands();
+    let second = behind(first.next_cursor, "").await.expect("a page");
+    assert_eq!((names(&second), second.total), (vec!["Three", "Two"], 5));
+    suite.assert_indexed(&["find"]).await;
+    let third = behind(second.next_cursor.clone(), "").await.expect("a page");
+    assert_eq!((names(&third), third.next_cursor.as_str()), (vec!["One"], ""));
+    let searched = behind(second.next_cursor, "x").await.expect("a page");
+    assert!(names(&searched).is_empty());
+    for cursor in ["x", "0", &"0".repeat(41)] {
+        let refused = behind(cursor.to_owned(), "").await;
+        assert_failed(refused, Code::InvalidArgument, "validation_error");
+    }
 }
 
 #[tokio::test]

@@ -160,14 +160,15 @@ async fn new_group_comes_with_its_conversation() {
 #[tokio::test]
 async fn list_says_how_many_pages_there_are() {
     for (total, limit, pages) in [(0, 20, 0), (20, 20, 1), (21, 20, 2), (1, 0, 1)] {
-        let page = pb::ListGroupsResponse { groups: vec![club()], total, limit };
+        let page =
+            pb::ListGroupsResponse { groups: vec![club()], total, limit, ..Default::default() };
         let answer = body(listed(Dialect::Undeclared, 1, &page, &users())).await;
         assert_eq!(answer["pagination"]["totalPages"], pages, "{total} {limit}");
         assert_eq!(answer["pagination"]["currentPage"], 1);
         assert_eq!(answer["pagination"]["total"], total);
         assert_eq!(answer["groups"][0]["name"], "Chess");
     }
-    let answer = body(found(Dialect::Unified, &[], &users())).await;
+    let answer = body(found(Dialect::Unified, &pb::ListGroupsResponse::default(), &users())).await;
     assert_eq!(answer, json!({ "success": true, "groups": [] }));
 }
 
@@ -342,16 +343,18 @@ async fn link_looks_the_same_to_everybody() {
 
 #[test]
 fn pages_and_searches_have_defaults_and_bounds() {
-    let list = |query: &str| -> pb::ListGroupsRequest {
+    let list = |query: &str| -> Result<pb::ListGroupsRequest, ApiError> {
         let query = fields::pairs(query.as_bytes()).expect("pairs");
         fields::read::<Query>(query).expect("a query").into_request()
     };
     for (query, page, limit) in
         [("", 1, 20), ("page=0&limit=0", 1, 1), ("page=-3&limit=1000", 1, 100), ("page=7", 7, 20)]
     {
-        let request = list(query);
+        let request = list(query).expect(query);
         assert_eq!((request.page, request.limit), (page, limit), "{query}");
     }
+    assert_eq!(list("page=1&cursor=x").expect("a request").cursor, "x");
+    assert_eq!(list("page=2&cursor=x").expect_err("both").error, "validation_error");
     let search = |query: &str| {
         let query = fields::pairs(query.as_bytes()).expect("pairs");
         fields::read::<Search>(query).expect("a query")
@@ -360,9 +363,30 @@ fn pages_and_searches_have_defaults_and_bounds() {
         assert_eq!(search(short).into_own(), None, "{short}");
     }
     assert_eq!(search("query=ab").into_own().expect("a request").search, "ab");
+    assert_eq!(search("query=ab&cursor=x").into_own().expect("a request").cursor, "x");
     let public = search("query=a&cursor=x&limit=3").into_public();
     let page = pb::PageRequest { limit: 3, cursor: "x".to_owned() };
     assert_eq!((public.query.as_str(), public.page), ("a", Some(page)));
+}
+
+#[tokio::test]
+async fn new_clients_hear_where_their_groups_go_on() {
+    let goes_on = |next_cursor: &str| pb::ListGroupsResponse {
+        limit: 1,
+        next_cursor: next_cursor.to_owned(),
+        ..Default::default()
+    };
+    for (dialect, given, shown) in [
+        (Dialect::Unified, "c", json!("c")),
+        (Dialect::Unified, "", json!(null)),
+        (Dialect::Electron, "c", json!(null)),
+        (Dialect::Undeclared, "c", json!(null)),
+    ] {
+        let given = goes_on(given);
+        for answer in [listed(dialect, 1, &given, &users()), found(dialect, &given, &users())] {
+            assert_eq!(body(answer).await["nextCursor"], shown, "{dialect:?}");
+        }
+    }
 }
 
 #[test]

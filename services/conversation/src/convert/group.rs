@@ -10,6 +10,7 @@ use chat_proto::v1 as pb;
 use super::{conversation, conversation_id, user_id};
 use crate::{
     config::Limits,
+    cursor::{read_place, write_place},
     error::Error,
     group::{
         GroupError, NewGroup,
@@ -102,7 +103,12 @@ pub(crate) fn own_groups(
     limits: &Limits,
 ) -> Result<WantedGroups, Error> {
     let search = limited("search", request.search.trim(), LONGEST_SEARCH)?.to_lowercase();
-    Ok(WantedGroups { page: request.page.max(1), limit: page_limit(request.limit, limits), search })
+    let after = match request.cursor.as_str() {
+        "" => None,
+        cursor => Some(read_place(cursor).ok_or(Error::Invalid("cursor"))?),
+    };
+    let limit = page_limit(request.limit, limits);
+    Ok(WantedGroups { page: request.page.max(1), limit, search, after })
 }
 
 /// Reads which page of the public groups is wanted.
@@ -169,8 +175,11 @@ pub(crate) fn own_listed(
     user: UserId,
     links: &Links,
 ) -> pb::ListGroupsResponse {
+    let last = listed.groups.last().filter(|_| listed.goes_on);
+    let next_cursor = last.map(|last| write_place(last.updated_at, last.id)).unwrap_or_default();
     let groups = listed.groups.into_iter();
     pb::ListGroupsResponse {
+        next_cursor,
         groups: groups.map(|found| group(found, user, links)).collect(),
         total: listed.total,
         limit: listed.limit,

@@ -1,5 +1,6 @@
 //! Reading groups: one, the own ones by page, and the public ones by name.
 
+use bson::DateTime;
 use chat_kit::id::{ConversationId, UserId};
 
 use super::GroupError;
@@ -17,6 +18,8 @@ pub(crate) struct WantedGroups {
     pub(crate) limit: u32,
     /// What the name has in it, in small letters.
     pub(crate) search: String,
+    /// When the last group of the page before changed, and its id; in place of the number of the page.
+    pub(crate) after: Option<(DateTime, ConversationId)>,
 }
 
 /// A page of the own groups.
@@ -25,6 +28,8 @@ pub(crate) struct ListedGroups {
     /// How many there are on all pages.
     pub(crate) total: u64,
     pub(crate) limit: u32,
+    /// Whether there is another page.
+    pub(crate) goes_on: bool,
 }
 
 /// Which page of the public groups is wanted.
@@ -61,13 +66,21 @@ impl Service {
         user: UserId,
         wanted: &WantedGroups,
     ) -> Result<ListedGroups, Error> {
-        let groups = self.store.groups();
-        let skip = u64::from(wanted.page.saturating_sub(1)) * u64::from(wanted.limit);
-        let (groups, total) = tokio::try_join!(
-            groups.page(user, &wanted.search, skip, wanted.limit),
-            groups.count(user, &wanted.search),
+        let stored = self.store.groups();
+        let skip = match wanted.after {
+            Some(_) => 0,
+            None => u64::from(wanted.page.saturating_sub(1)) * u64::from(wanted.limit),
+        };
+        // One more than wanted tells whether the list goes on.
+        let limit = wanted.limit.saturating_add(1);
+        let (mut groups, total) = tokio::try_join!(
+            stored.page(user, &wanted.search, wanted.after, skip, limit),
+            stored.count(user, &wanted.search),
         )?;
-        Ok(ListedGroups { groups, total, limit: wanted.limit })
+        let size = usize::try_from(wanted.limit).unwrap_or(usize::MAX);
+        let goes_on = groups.len() > size;
+        groups.truncate(size);
+        Ok(ListedGroups { groups, total, limit: wanted.limit, goes_on })
     }
 
     /// Returns a page of the public groups.

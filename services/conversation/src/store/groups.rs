@@ -150,17 +150,19 @@ impl Groups {
         Ok(found.map(|found| found.id))
     }
 
-    /// Returns a page of a member's groups, the one that changed last first.
+    /// Returns a page of a member's groups behind the one that changed at a time and has an id, the one that
+    /// changed last first.
     pub(crate) async fn page(
         &self,
         member: UserId,
         search: &str,
+        after: Option<(DateTime, ConversationId)>,
         skip: u64,
         limit: u32,
     ) -> Result<Vec<Conversation>, Error> {
         let raw: Vec<RawDocumentBuf> = within(async {
             self.documents
-                .find(own(member, search))
+                .find(behind(own(member, search), after))
                 .sort(doc! { "updated_at": -1, "_id": -1 })
                 .hint(Hint::Keys(own_keys()))
                 .skip(skip)
@@ -250,6 +252,17 @@ fn own(member: UserId, search: &str) -> Document {
         filter.insert("$expr", doc! { "$gte": [place, 0] });
     }
     filter
+}
+
+/// Returns the filter of the own groups behind a place; it makes one branch per key that may differ.
+fn behind(own: Document, after: Option<(DateTime, ConversationId)>) -> Document {
+    let Some((at, id)) = after else { return own };
+    let mut branches =
+        [doc! { "updated_at": at, "_id": { "$lt": id } }, doc! { "updated_at": { "$lt": at } }];
+    for branch in &mut branches {
+        branch.extend(own.clone());
+    }
+    doc! { "$or": branches.to_vec() }
 }
 
 /// Returns the filter of [`Groups::public_page`]; a cursor makes one branch per key that may differ.
