@@ -1,7 +1,10 @@
 //! Load for the suite on this machine: messages at an offered rate that does not wait for answers, idle
-//! sockets, pages of history, and lists of conversations. Prints what it measured; fails where a message was lost, came twice
+//! sockets, groups, pages of history, and lists of conversations. Prints what it measured; fails where a message was lost, came twice
 //! or out of order, or anything else failed.
 
+mod costs;
+mod files;
+mod idle;
 mod lists;
 mod pages;
 mod people;
@@ -30,6 +33,7 @@ use tokio::{
 };
 
 use crate::{
+    costs::Costs,
     lists::Lists,
     people::{Api, Person},
     plan::{Place, Plan},
@@ -44,6 +48,8 @@ use crate::{
 const MOST_USERS: u64 = 100_000;
 /// Idle sockets of one user.
 const SOCKETS_PER_IDLE_USER: u64 = 10;
+/// Messages per second in a group whose costs are measured, where no other rate is given.
+const GROUP_RATE: u64 = 50;
 /// How long sockets settle before anything is measured.
 const SETTLING: Duration = Duration::from_secs(2);
 /// How long the last messages may take to arrive.
@@ -57,9 +63,10 @@ struct Arguments {
     /// Gateways of a running suite [default: a suite is started and ended].
     #[arg(long)]
     gateway: Vec<SocketAddr>,
-    /// Process id of the running suite, whose CPU time and memory, with those of its descendants, count.
+    /// Process id of the running suite, again for each where it is more than one; their CPU time and memory,
+    /// with those of their descendants, count.
     #[arg(long, requires = "gateway")]
-    pid: Option<u32>,
+    pid: Vec<u32>,
     /// Port of the first gateway of a suite that is started.
     #[arg(long, default_value_t = 13_000, conflicts_with = "gateway")]
     port: u16,
@@ -69,6 +76,11 @@ struct Arguments {
     /// Members of each conversation.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(2..=1000))]
     members: u64,
+    /// Members of one group over two gateways, each a process of its own: tells what CPU time a delivery
+    /// takes there and in the suite. 50 messages per second, unless a rate is given.
+    #[arg(long, conflicts_with_all = ["conversations", "members"],
+          value_parser = clap::value_parser!(u64).range(2..=1000))]
+    group: Option<u64>,
     /// Messages per second, in all conversations together; due whatever became of those before.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=100_000))]
     rate: u64,
@@ -81,7 +93,8 @@ struct Arguments {
     /// Bytes of a message's text.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(20..=4000))]
     size: u16,
-    /// Sockets that neither send nor hear a message.
+    /// Sockets that neither send nor hear a message. Without messages and pages, each is of a user of its
+    /// own, and what it costs a gateway is measured, which is a process of its own.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=100_000))]
     idle: u64,
     /// Sockets connected per second.
@@ -107,6 +120,41 @@ struct Arguments {
 }
 
 impl Arguments {
+    /// Fills in what the wanted measurement implies.
+    fn completed(mut self) -> Self {
+        if let Some(members) = self.group {
+            self.conversations = NonZeroU64::MIN;
+            self.members = members;
+            self.rate = if self.rate == 0 { GROUP_RATE } else { self.rate };
+        }
+        if self.group.is_some() || self.is_idle_alone() {
+            self.imply(&["--processes"]);
+        }
+        if self.is_idle_alone() {
+            self.imply(&["--gateways", "1"]);
+        }
+        self
+    }
+
+    /// Starts the suite with an option, too, unless it is among those given.
+    fn imply(&mut self, option: &[&str]) {
+        let is_given = |word: &String| word.split('=').next() == option.first().copied();
+        if !self.suite.iter().any(is_given) {
+            self.suite.extend(option.iter().map(|word| (*word).to_owned()));
+        }
+    }
+
+    /// Says whether idle sockets are all that is wanted.
+    fn is_idle_alone(&self) -> bool {
+        self.idle > 0 && self.rate == 0 && self.pages == 0 && !self.lists.is_wanted()
+    }
+
+    /// Returns how many sockets there will be.
+    fn sockets(&self) -> u64 {
+        let talking = if self.rate > 0 || self.pages > 0 { self.conversations.get() } else { 0 };
+        talking.saturating_mul(self.members).saturating_add(self.idle)
+    }
+
     fn plan(&self) -> anyhow::Result<Plan> {
         let plan = Plan {
             conversations: self.conversations,
@@ -123,7 +171,7 @@ impl Arguments {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = Arguments::parse().completed();
     // One thread: the suite needs the others.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     match runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(run(arguments))) {
@@ -138,10 +186,11 @@ fn main() -> ExitCode {
 
 /// Says whether everything arrived as it should.
 async fn run(arguments: Arguments) -> anyhow::Result<bool> {
+    files::ensure_enough(std::process::id(), "this program", arguments.sockets())?;
     let suite = if arguments.gateway.is_empty() {
         Suite::start(arguments.port, &arguments.suite).await?
     } else {
-        Suite::given(arguments.gateway.clone(), arguments.pid)?
+        Suite::given(arguments.gateway.clone(), arguments.pid.clone())?
     };
     let outcome = tokio::select! {
         outcome = measure(&arguments, &suite) => outcome,
@@ -193,15 +242,21 @@ async fn measure(arguments: &Arguments, suite: &Suite) -> anyhow::Result<bool> {
     if arguments.lists.is_wanted() {
         return arguments.lists.measure(suite, arguments.first_user).await;
     }
+    if arguments.is_idle_alone() {
+        return idle::measure(arguments, suite).await;
+    }
+    if arguments.group.is_some() {
+        Snapshot::take(&suite.pids)?.ensure_apart(suite.gateways.len())?;
+    }
     let plan = arguments.plan()?;
     let scene = prepare(arguments, suite, &plan).await?;
     let mut run = Run::new(arguments.dialect, Tally::new(plan));
 
-    let before_idle = Snapshot::take(suite.pid)?;
+    let before_idle = Snapshot::take(&suite.pids)?;
     let idle = run.connect(&scene.idle, arguments.connect_rate).await;
     let _idle = run.idle(idle);
     sleep(if arguments.idle > 0 { SETTLING } else { Duration::ZERO }).await;
-    let with_idle = Snapshot::take(suite.pid)?.suite_memory();
+    let with_idle = Snapshot::take(&suite.pids)?.suite_memory();
     let idle_memory = with_idle.saturating_sub(before_idle.suite_memory());
 
     let sockets = run.connect(&scene.people, arguments.connect_rate).await;
@@ -224,7 +279,7 @@ async fn measure(arguments: &Arguments, suite: &Suite) -> anyhow::Result<bool> {
     }
 
     sleep_until(run.start + plan.warm_up).await;
-    let before = Snapshot::take(suite.pid)?;
+    let before = Snapshot::take(&suite.pids)?;
     sleep_until(run.start + plan.warm_up + plan.measured).await;
     let drained = Instant::now() + DRAIN;
     while !run.tally().is_complete() && Instant::now() < drained {
@@ -233,7 +288,7 @@ async fn measure(arguments: &Arguments, suite: &Suite) -> anyhow::Result<bool> {
     if timeout_at(drained, reading.join_all()).await.is_err() {
         run.tally().fail("pages that have not come");
     }
-    let after = Snapshot::take(suite.pid)?;
+    let after = Snapshot::take(&suite.pids)?;
     for ear in &ears {
         run.tally().close(&ear.lock().expect("not poisoned"));
     }
@@ -248,5 +303,10 @@ async fn measure(arguments: &Arguments, suite: &Suite) -> anyhow::Result<bool> {
         idle_memory,
     };
     write!(std::io::stdout(), "{report}")?;
+    if arguments.group.is_some() {
+        let gateways = suite.gateways.len();
+        let costs = Costs { gateways, tally: &tally, before: &before, after: &after };
+        write!(std::io::stdout(), "{costs}")?;
+    }
     Ok(tally.is_clean())
 }

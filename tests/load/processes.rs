@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 
 /// Clock ticks of a second in `/proc`; Linux shows programs this number whatever its own is.
 const TICKS: u32 = 100;
@@ -14,6 +14,8 @@ const MOST_PROCESSES: usize = 500;
 
 /// Name of the shells that only wait for the servers behind the suite.
 const SHELL: &str = "sh";
+/// Program of a gateway that is a process of its own.
+const GATEWAY: &str = "chat-gateway";
 
 /// What a process is to the suite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +45,18 @@ pub struct Process {
     pub memory: u64,
 }
 
+impl Process {
+    /// Says whether it is a gateway and nothing else.
+    pub fn is_gateway(&self) -> bool {
+        self.name == GATEWAY
+    }
+
+    /// Says whether it is a part of the suite.
+    pub fn is_of_suite(&self) -> bool {
+        self.role == Role::Suite
+    }
+}
+
 /// What has been used at one moment.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
@@ -55,13 +69,16 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Looks at a process, all its descendants, and this one.
-    pub fn take(root: Option<u32>) -> anyhow::Result<Self> {
+    /// Looks at these processes, all their descendants, and this one, at each once.
+    pub fn take(roots: &[u32]) -> anyhow::Result<Self> {
         let mut processes = vec![process(std::process::id(), Some(Role::Load))?];
-        let mut waiting: Vec<u32> = root.into_iter().collect();
+        let mut waiting = roots.to_vec();
         while let Some(pid) = waiting.pop() {
             if processes.len() > MOST_PROCESSES {
                 bail!("more than {MOST_PROCESSES} processes");
+            }
+            if processes.iter().any(|known| known.pid == pid) {
+                continue;
             }
             // One that has just ended is not there any more.
             let Ok(found) = process(pid, None) else { continue };
@@ -77,6 +94,28 @@ impl Snapshot {
     pub fn suite_memory(&self) -> u64 {
         let suite = self.processes.iter().filter(|process| process.role == Role::Suite);
         suite.map(|process| process.memory).sum()
+    }
+
+    /// Returns the gateways that are processes of their own.
+    pub fn gateways(&self) -> impl Iterator<Item = &Process> {
+        self.processes.iter().filter(|process| process.is_gateway())
+    }
+
+    /// Fails unless each of this many gateways is a process of its own.
+    pub fn ensure_apart(&self, gateways: usize) -> anyhow::Result<()> {
+        let found = self.gateways().count();
+        ensure!(
+            found == gateways,
+            "{found} of {gateways} gateways are processes of their own among those of `--pid` and their descendants: run the suite \
+             with `--processes`",
+        );
+        Ok(())
+    }
+
+    /// Returns how long all other processes have kept the machine's CPUs busy since an earlier moment.
+    pub fn others_since(&self, earlier: &Self) -> Duration {
+        let known: Duration = self.since(earlier).iter().map(|process| process.cpu).sum();
+        self.machine.saturating_sub(earlier.machine).saturating_sub(known)
     }
 
     /// Returns what the processes have used since an earlier moment.
@@ -154,6 +193,8 @@ fn busy(stat: &str) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use std::process::{Command, Stdio};
+
     use super::*;
 
     #[test]
@@ -170,11 +211,22 @@ mod tests {
     }
 
     #[test]
-    fn this_process_and_its_kind_are_found() {
-        let snapshot = Snapshot::take(Some(std::process::id())).expect("a snapshot");
+    fn processes_are_found_once_each() {
+        let mut cat = Command::new("cat");
+        let mut child = cat.stdin(Stdio::piped()).spawn().expect("a process");
+        let roots = [child.id(), std::process::id(), child.id()];
+        let snapshot = Snapshot::take(&roots).expect("a snapshot");
+        drop(child.stdin.take());
+        child.wait().expect("it ends with its input");
         let own = &snapshot.processes[0];
         assert_eq!((own.pid, own.role), (std::process::id(), Role::Load));
-        assert!(own.memory > 0 && snapshot.suite_memory() >= own.memory / 2);
+        assert!(own.memory > 0);
+        let mut others = snapshot.processes[1..].iter().filter(|other| other.pid == child.id());
+        let other = others.next().expect("the child");
+        assert!(other.is_of_suite() && !other.is_gateway() && others.next().is_none());
+        assert_eq!(snapshot.suite_memory(), other.memory);
+        snapshot.ensure_apart(0).expect("no gateway");
+        snapshot.ensure_apart(1).expect_err("no gateway");
         assert_eq!(memory("VmRSS:\t   12 kB"), Some(12 * 1024));
     }
 }

@@ -122,9 +122,8 @@ impl Report<'_> {
             let memory = all(role).map(|process| process.memory).sum();
             self.write_process(out, name, cpu(role), Some(memory))?;
         }
-        let known: Duration = used.iter().map(|process| process.cpu).sum();
-        let machine = self.after.machine.saturating_sub(self.before.machine);
-        self.write_process(out, "all else on this machine", machine.saturating_sub(known), None)
+        let others = self.after.others_since(self.before);
+        self.write_process(out, "all else on this machine", others, None)
     }
 
     fn write_process(
@@ -167,10 +166,12 @@ fn float(number: u64) -> f64 {
     number as f64
 }
 
-fn per(amount: f64, count: u64) -> f64 {
+/// Returns the share of one of so many.
+pub fn per(amount: f64, count: u64) -> f64 {
     amount / float(count)
 }
 
-fn mebibytes(bytes: u64) -> f64 {
+/// Returns bytes as mebibytes.
+pub fn mebibytes(bytes: u64) -> f64 {
     float(bytes) / f64::from(1 << 20)
 }

@@ -7,7 +7,7 @@ use std::{
 
 use chat_e2e::socket::{self, Event, Heard, Receiver, Sender};
 use clap::ValueEnum;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::{
     sync::Semaphore,
     task::{JoinHandle, JoinSet},
@@ -34,19 +34,35 @@ pub enum Dialect {
     Unified,
     /// The desktop client.
     Electron,
+    /// The mobile client.
+    Flutter,
+    /// Clients that do not say who they are.
+    Undeclared,
 }
 
 impl Dialect {
-    fn name(self) -> &'static str {
+    /// Returns its name.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Unified => "unified",
             Self::Electron => "electron",
+            Self::Flutter => "flutter",
+            Self::Undeclared => "undeclared",
+        }
+    }
+
+    /// Returns what a client says as it connects.
+    fn handshake(self, token: &str) -> Value {
+        match self {
+            Self::Undeclared => json!({ "token": token }),
+            _ => json!({ "token": token, "clientType": self.name() }),
         }
     }
 
     fn sending_event(self) -> &'static str {
         match self {
-            Self::Unified => "message:send",
+            // The mobile client sends by request; its sockets may all the same.
+            Self::Unified | Self::Flutter | Self::Undeclared => "message:send",
             Self::Electron => "send-message",
         }
     }
@@ -55,6 +71,7 @@ impl Dialect {
         match self {
             Self::Unified => "message:created",
             Self::Electron => "receive-message",
+            Self::Flutter | Self::Undeclared => "message",
         }
     }
 }
@@ -106,7 +123,7 @@ impl Run {
     }
 
     async fn connect_one(&self, person: &Person, due: Instant) -> Option<Halves> {
-        let auth = json!({ "token": person.token, "clientType": self.dialect.name() });
+        let auth = self.dialect.handshake(&person.token);
         match socket::connect(person.gateway, &auth, TIMEOUT).await {
             Ok(halves) => {
                 self.tally().connect.record(due.elapsed());

@@ -20,8 +20,8 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 pub struct Suite {
     /// The gateways' addresses.
     pub gateways: Vec<SocketAddr>,
-    /// The process that it is, or whose descendants it is.
-    pub pid: Option<u32>,
+    /// The processes that it is, or whose descendants it is.
+    pub pids: Vec<u32>,
     /// The file that holds what it complained about, where it was started for the run.
     pub log: Option<PathBuf>,
     started: Option<Started>,
@@ -34,11 +34,11 @@ struct Started {
 
 impl Suite {
     /// Takes a running suite.
-    pub fn given(gateways: Vec<SocketAddr>, pid: Option<u32>) -> anyhow::Result<Self> {
+    pub fn given(gateways: Vec<SocketAddr>, pids: Vec<u32>) -> anyhow::Result<Self> {
         for gateway in &gateways {
             ensure!(gateway.ip().is_loopback(), "{gateway} is not on this machine");
         }
-        Ok(Self { gateways, pid, log: None, started: None })
+        Ok(Self { gateways, pids, log: None, started: None })
     }
 
     /// Starts a suite on data of its own.
@@ -68,8 +68,7 @@ impl Suite {
         let gateways = timeout(START_TIMEOUT, ready(out)).await;
         let gateways = gateways.context("the suite is not ready in time").flatten();
         let gateways = gateways.with_context(|| format!("see {}", log.display()))?;
-        let pid = runner.id();
-        let mut suite = Self::given(gateways, pid)?;
+        let mut suite = Self::given(gateways, runner.id().into_iter().collect())?;
         suite.log = Some(log);
         suite.started = Some(Started { runner, data });
         Ok(suite)
@@ -124,6 +123,6 @@ mod tests {
     #[test]
     fn suite_on_another_machine_is_refused() {
         let there = "192.0.2.1:3000".parse().expect("an address");
-        assert!(Suite::given(vec![there], None).is_err());
+        assert!(Suite::given(vec![there], Vec::new()).is_err());
     }
 }
