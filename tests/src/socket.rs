@@ -21,17 +21,11 @@ use tokio_tungstenite::{
 pub use packet::{Arguments, Event};
 use packet::{Packet, engine};
 
-/// These come on a clock of their own: they follow a message, a connection, a new conversation, or the
-/// coming and going of people.
-const BACKGROUND: [&str; 7] = [
-    "conversation:created",
-    "delivered",
-    "online-users",
-    "presence",
-    "presence:initial",
-    "receipt:delivered",
-    "user-status-changed",
-];
+/// Names of events that say who is online. They come when people come and go, whatever else happens, so that
+/// only who waits for one hears it.
+const PRESENCE: [&str; 4] = ["presence", "presence:initial", "online-users", "user-status-changed"];
+/// These, too, come on a clock of their own: they follow a message, a connection or a new conversation.
+const BACKGROUND: [&str; 3] = ["conversation:created", "delivered", "receipt:delivered"];
 
 /// Bytes read or written at once; larger events take several rounds.
 const BUFFER: usize = 4 << 10;
@@ -253,7 +247,8 @@ impl Receiver {
                 Heard::Event(event) if event.name() == name => {
                     return serde_json::from_str(event.body()).expect("an event's body is JSON");
                 }
-                Heard::Event(event) if BACKGROUND.contains(&event.name()) => {}
+                Heard::Event(event)
+                    if PRESENCE.contains(&event.name()) || BACKGROUND.contains(&event.name()) => {}
                 other => panic!("{other:?} instead of {name}"),
             }
         }
