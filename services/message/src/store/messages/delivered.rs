@@ -1,9 +1,11 @@
 //! What deliveries ask of `messages`: where messages stand, and the newest of each sender in a stretch.
 
+use std::cmp::Reverse;
+
 use bson::{DateTime, doc};
 use chat_kit::{
     id::{ConversationId, MessageId, UserId},
-    mongo::{MongoError, within},
+    mongo::{MongoError, WHOLE, within},
 };
 use futures_util::TryStreamExt as _;
 use mongodb::options::Hint;
@@ -136,13 +138,17 @@ impl Messages {
                         { "$limit": MOST_DELIVERED },
                         { "$group": { "_id": "$sender_id", "newest": { "$first": place } } },
                         { "$replaceRoot": { "newRoot": "$newest" } },
-                        { "$sort": { "seq": -1 } },
                     ],
                     "as": "of_others",
                 } },
                 doc! { "$project": { "conversation_id": 1, "to": 1, "of_others": 1 } },
             ])
+            .batch_size(WHOLE)
             .with_type::<Held>();
-        within(async { found.await?.try_collect().await }).await
+        let mut held: Vec<Held> = within(async { found.await?.try_collect().await }).await?;
+        for Held { of_others, .. } in &mut held {
+            of_others.sort_unstable_by_key(|place| Reverse(place.seq));
+        }
+        Ok(held)
     }
 }

@@ -3,7 +3,7 @@
 use bson::{DateTime, Document, doc};
 use chat_kit::{
     id::ConversationId,
-    mongo::{MongoError, within},
+    mongo::{MongoError, WHOLE, within},
 };
 use futures_util::TryStreamExt as _;
 
@@ -85,7 +85,7 @@ impl Messages {
             doc! { "$replaceRoot": { "newRoot": "$found" } },
         ]);
         let found: Result<Vec<Document>, MongoError> =
-            within(async { found.await?.try_collect().await }).await;
+            within(async { found.batch_size(WHOLE).await?.try_collect().await }).await;
         found?.into_iter().map(parse).collect()
     }
 }
