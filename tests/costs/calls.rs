@@ -1,24 +1,23 @@
 //! The numbers of commands and calls are the same for somebody who has two of everything and for somebody
 //! who has hundreds.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
-use chat_e2e::{
-    harness::PATIENCE,
-    socket::{self, Heard, Receiver, Sender},
-};
 use chat_local::testing::{self, TestSuite};
 use reqwest::Method;
-use serde_json::json;
 
 use crate::{
     meter::{Cost, Meter},
+    sockets::{self, Lines},
     test, tour,
-    world::{Databases, LARGE, SMALL, WORD, World},
+    world::{Databases, LARGE, SMALL, World},
 };
 
 /// How often an act is measured before it counts as dearer: a relay or a lost race costs more, once.
 const ATTEMPTS: usize = 4;
+
+/// Longer than the measurements take.
+const LONG: Duration = Duration::from_hours(1);
 
 struct Scene {
     suite: TestSuite,
@@ -52,30 +51,16 @@ impl Scene {
         measured
     }
 
-    /// Connects and sends.
-    async fn socket(&self, world: &World) -> Measured {
-        let auth = json!({ "token": world.caller.token, "clientType": "unified" });
-        let gateway = self.suite.gateways[0];
-        let connecting = socket::connect(gateway, &auth, PATIENCE);
-        let (connected, sockets) = self.measured(connecting).await;
-        let (sender, mut receiver) = sockets.expect("a connection");
-        let body = json!({ "conversationId": world.group, "content": WORD }).to_string();
-        let sending = send(&sender, &mut receiver, &body);
-        let (sent, ()) = self.measured(sending).await;
-        vec![("connect".to_owned(), connected), ("message:send".to_owned(), sent)]
-    }
-}
-
-async fn send(sender: &Sender, receiver: &mut Receiver, body: &str) {
-    sender.emit_with_ack(1, "message:send", body).await.expect("sent");
-    loop {
-        match receiver.next().await {
-            Heard::Ack(1, answer) => {
-                return assert!(answer.body().contains("\"ok\":true"), "{answer:?}");
-            }
-            Heard::Event(_) => {}
-            other => panic!("{other:?} instead of an answer"),
+    /// Connects two sockets, and sends everything on them.
+    async fn sockets(&self, world: &World) -> Measured {
+        let steps = sockets::all(world).await;
+        let (connected, mut lines) = self.measured(Lines::open(&self.suite, world)).await;
+        let mut measured = vec![("connect".to_owned(), connected)];
+        for step in steps {
+            let (cost, ()) = self.measured(lines.make(&step)).await;
+            measured.push((step.name.to_owned(), cost));
         }
+        measured
     }
 }
 
@@ -104,13 +89,20 @@ async fn compare(measure: impl AsyncFn(bool) -> Measured) -> Vec<String> {
 fn nothing_costs_more_commands_or_calls_where_there_is_more() {
     test(async |metrics| {
         let meter = Meter::new(metrics);
-        let suite = testing::suite(|options| options.observer = Some(meter.observer())).await;
+        let suite = testing::suite(|options| {
+            options.observer = Some(meter.observer());
+            // Nobody goes, and no call ends, while it is measured what something else costs.
+            options.presence.grace = LONG;
+            options.calls.lease = LONG;
+            options.bound_sockets.renew_interval = LONG;
+        })
+        .await;
         let databases = Databases::of(&suite).await;
         let small = World::fill(&suite, &databases, SMALL).await;
         let large = World::fill(&suite, &databases, LARGE).await;
         let scene = Scene { suite, databases, meter, small, large };
         let of = |is_large| if is_large { &scene.large } else { &scene.small };
-        let mut grown = compare(async |is_large| scene.socket(of(is_large)).await).await;
+        let mut grown = compare(async |is_large| scene.sockets(of(is_large)).await).await;
         for (method, path) in tour::all() {
             let route = async |is_large| scene.route(of(is_large), &method, path).await;
             grown.extend(compare(route).await);

@@ -10,11 +10,15 @@ pub async fn groups(world: &World, route: (&str, &str)) -> Vec<Asked> {
     match route {
         ("GET", path @ "/api/groups") => {
             let page = world.size.page;
-            vec![
+            world.new_group().await;
+            let mut all = vec![
                 world.read(&format!("{path}?limit={page}")),
                 world.read(&format!("{path}?limit={page}&page=2")),
                 world.read(&format!("{path}?limit={page}&search=c")),
-            ]
+            ];
+            all.extend(world.paged(path).await);
+            all.extend(world.paged(&format!("{path}?search=c")).await);
+            all
         }
         ("POST", path @ "/api/groups") => {
             let mut others = world.crowd();

@@ -7,6 +7,7 @@ mod groups;
 mod meter;
 mod plans;
 mod profile;
+mod sockets;
 mod tour;
 mod world;
 

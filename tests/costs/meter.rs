@@ -18,13 +18,29 @@ pub type Cost = BTreeMap<String, u64>;
 const CALLS: &str = "chat_grpc_request_duration_seconds_count{";
 /// Looks in a row that find nothing new, until all is quiet.
 const QUIET: usize = 2;
-/// Stands in the looks of relays, which come at times of their own.
-const LOOK: &str = "outbox.at";
-/// Other commands that come at times of their own: probes, and what is known of sessions and their
-/// accounts for some seconds.
-const OWN_TIME: [&str; 3] = [" ping ", "auth find sessions", "auth find credentials"];
+/// Stand in the looks of relays and sweeps, which come at times of their own: for what is not announced, for
+/// who has left, and for calls with which time has something to do.
+const LOOKS: [&str; 3] = ["outbox.at", "look_at", r#""due_at": { "$lte""#];
+/// Other commands that come at times of their own: probes, what is known of sessions and their accounts for
+/// some seconds, and what many sockets together have written of them.
+const OWN_TIME: [&str; 8] = [
+    " ping ",
+    "auth find sessions",
+    "auth find credentials",
+    " sockets",
+    " gateways",
+    " sweeps",
+    "user update presences",
+    "user insert presences",
+];
 /// Calls that come at times of their own.
-const PROBES: [&str; 2] = ["Health/", "AuthService/CheckSession"];
+const PROBES: [&str; 5] = [
+    "Health/",
+    "AuthService/CheckSession",
+    "UserService/RegisterSockets",
+    "UserService/UnregisterSockets",
+    "UserService/RenewGateway",
+];
 
 #[derive(Default)]
 struct Seen {
@@ -64,7 +80,8 @@ impl Meter {
                         _ => started.command.get_str(name).unwrap_or_default(),
                     };
                     let command = format!("{service} {name} {target}");
-                    let is_look = started.command.to_string().contains(LOOK);
+                    let text = started.command.to_string();
+                    let is_look = LOOKS.iter().any(|look| text.contains(look));
                     if !is_look && !OWN_TIME.iter().any(|own| command.contains(own)) {
                         seen.commands.push(command);
                     }

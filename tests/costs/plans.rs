@@ -3,10 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use chat_e2e::{
-    harness::{PATIENCE, text},
-    socket,
-};
+use chat_e2e::harness::{eventually, text};
 use chat_kit::{caller::Caller, id::UserId};
 use chat_local::testing::{self, TestSuite};
 use chat_proto::v1::{
@@ -22,7 +19,9 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::{
     meter::Meter,
-    profile, test, tour,
+    profile,
+    sockets::{self, Lines},
+    test, tour,
     world::{Databases, LARGE, WORD, World},
 };
 
@@ -78,6 +77,22 @@ async fn leave_behind(databases: &Databases, world: &World, message: &Value) {
     users.update_one(doc! { "_id": user }, pushed).await.expect("left behind");
 }
 
+/// Leaves a socket behind as a gateway does that dies, and waits until it is swept away.
+async fn leave_socket(databases: &Databases, world: &World) {
+    let [gateway, socket] = [ObjectId::new(), ObjectId::new()];
+    let user: ObjectId = world.stranger().id.parse().expect("an id");
+    let sockets = databases.collection("user", "sockets");
+    let held = doc! { "_id": socket, "user_id": user, "gateway_id": gateway };
+    sockets.insert_one(held).await.expect("left behind");
+    let ended = DateTime::from_millis(DateTime::now().timestamp_millis() - 1000);
+    let lease = doc! { "_id": gateway, "is_over": false, "expires_at": ended };
+    databases.collection("user", "gateways").insert_one(lease).await.expect("left behind");
+    eventually("the socket is swept away", async || {
+        sockets.find_one(doc! { "_id": socket }).await.expect("an answer").is_none()
+    })
+    .await;
+}
+
 /// Logs somebody in whose password the old backends have stored, which is stored anew then.
 async fn log_in_as_before(databases: &Databases, world: &World) {
     let stranger = world.stranger();
@@ -90,6 +105,22 @@ async fn log_in_as_before(databases: &Databases, world: &World) {
     let (status, _) = stranger.request(Method::POST, "/api/auth/login", wrong).await;
     assert_eq!(status, 401);
     stranger.ok(Method::POST, "/api/auth/login", given("correct horse")).await;
+}
+
+/// Has the socket of a call go, and another take its place; both parties go in the end.
+async fn lose_sockets(suite: &TestSuite, world: &World, meter: &Meter) {
+    let mut lines = Lines::open(suite, world).await;
+    lines.make_all(&sockets::rings_and_is_taken(world)).await;
+    called(meter, "CallService/RenewCalls").await;
+    lines.reconnect(world).await;
+    called(meter, "CallService/DetachSocket").await;
+    drop(lines);
+    called(meter, "UserService/UnregisterSockets").await;
+}
+
+/// Waits until a method has been called.
+async fn called(meter: &Meter, method: &str) {
+    eventually(method, async || meter.calls().await.contains_key(method)).await;
 }
 
 /// Returns those of the contract's methods that were never called.
@@ -116,14 +147,15 @@ fn every_query_goes_by_an_index_without_sorting() {
         let databases = Databases::of(&suite).await;
         let world = World::fill(&suite, &databases, LARGE).await;
         profile::begin(&databases).await;
-        let auth = json!({ "token": world.caller.token, "clientType": "unified" });
-        let socket = socket::connect(suite.gateways[0], &auth, PATIENCE).await;
-        let _socket = socket.expect("a connection");
+        let mut lines = Lines::open(&suite, &world).await;
         for (method, path) in tour::all() {
             for asked in tour::requests(&world, &method, path).await {
                 asked.make().await;
             }
         }
+        lines.make_all(&sockets::all(&world).await).await;
+        lose_sockets(&suite, &world, &meter).await;
+        leave_socket(&databases, &world).await;
         let message = world.caller.send(&world.group, WORD).await;
         call(&suite, &world, &message).await;
         log_in_as_before(&databases, &world).await;

@@ -102,7 +102,8 @@ impl Run {
         let examined = self.count("docsExamined").max(self.count("keysExamined"));
         let command = self.command().to_string();
         let counts = ["nreturned", "nMatched", "ndeleted", "nUpserted"].map(|key| self.count(key));
-        let known = counts.into_iter().sum::<usize>() + command.matches("ObjectId(").count();
+        let named = command.matches("ObjectId(").count() + pairs(&command);
+        let known = counts.into_iter().sum::<usize>() + named;
         let is_bounded = BOUNDED
             .iter()
             .any(|(service, part)| *service == self.service && command.contains(part));
@@ -127,6 +128,13 @@ impl Run {
         let has_inner = ["$lookup", "$unionWith"].iter().any(|stage| text.contains(stage));
         (is_whole && has_inner).then_some((self.service, command))
     }
+}
+
+/// Counts the keys of direct conversations in a command, two ids each.
+fn pairs(command: &str) -> usize {
+    let is_id = |text: &str| text.len() == 24 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let texts = command.split('"').filter_map(|text| text.split_once(':'));
+    texts.filter(|(one, other)| is_id(one) && is_id(other)).count()
 }
 
 /// Says which collections nothing was asked of, and which indexes no query went by. Those that MongoDB

@@ -10,7 +10,8 @@ use crate::{
     world::{WORD, World},
 };
 
-const NEW: &str = "clientType=unified";
+/// Asks for answers as new clients have them.
+pub const NEW: &str = "clientType=unified";
 
 /// A request that succeeds.
 pub struct Asked {
@@ -49,6 +50,7 @@ pub async fn requests(world: &World, method: &Method, path: &str) -> Vec<Asked> 
         "messages" => messages(world, route).await,
         "users" | "presence" => users(world, route).await,
         "groups" => groups(world, route).await,
+        "calls" => calls(world, route).await,
         _ => panic!("{route:?} is not on the tour: say how it is asked"),
     }
 }
@@ -128,7 +130,14 @@ async fn conversations(world: &World, route: (&str, &str)) -> Vec<Asked> {
     let asking = json!({ "from": me, "toPhone": stranger.phone });
     match route {
         ("GET", path @ "/api/conversations") => {
+            for (conversation, mark) in [(group, "pin"), (direct, "archive")] {
+                let path = format!("{path}/{conversation}/{mark}");
+                world.asks(Method::PUT, &path, json!({})).make().await;
+            }
             let mut all = vec![
+                world.read(&format!("{path}?limit={page}&archived=false&pinned=false")),
+                world.read(&format!("{path}?limit={page}&archived=true")),
+                world.read(&format!("{path}?limit={page}&pinned=true")),
                 world.read(&format!("{path}?me={}", world.caller.id)),
                 world.read(path),
                 world.read(&format!("{path}?limit={page}")),
@@ -190,6 +199,35 @@ async fn conversations(world: &World, route: (&str, &str)) -> Vec<Asked> {
                 format!("/api/conversations/chat-requests/{}/decline", world.is_asked().await);
             vec![world.post(&path, json!({}))]
         }
+        ("GET", "/api/conversations/{id}/messages") => {
+            let path = format!("/api/conversations/{group}/messages");
+            vec![
+                world.read(&format!("{path}?limit=1&after=0")),
+                world.read(&format!("{path}?limit={page}&after=1")),
+                world.read(&format!("{path}?limit={page}&after=1&since=2020-01-01T00:00:00Z")),
+            ]
+        }
+        (verb @ ("PUT" | "DELETE"), path) => {
+            let path = path.replace("{id}", group);
+            let asks = |method| world.asks(method, &path, json!({}));
+            if verb == "PUT" {
+                return vec![asks(Method::PUT), asks(Method::DELETE)];
+            }
+            asks(Method::PUT).make().await;
+            vec![asks(Method::DELETE)]
+        }
+        _ => panic!("{route:?} is not on the tour: say how it is asked"),
+    }
+}
+
+async fn calls(world: &World, route: (&str, &str)) -> Vec<Asked> {
+    match route {
+        ("GET", path @ "/api/calls") => {
+            let mut all = vec![world.read(path)];
+            all.extend(world.paged(path).await);
+            all
+        }
+        ("GET", path @ "/api/calls/ice-servers") => vec![world.read(path)],
         _ => panic!("{route:?} is not on the tour: say how it is asked"),
     }
 }

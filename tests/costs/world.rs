@@ -20,13 +20,20 @@ use mongodb::{
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::sockets::{self, Lines};
+
 /// A word in every message.
 pub const WORD: &str = "treasure";
 /// Users of each world whom nothing connects with its caller at first.
 const STRANGERS: usize = 1200;
 /// The services whose documents have an outbox, and the collections.
-const OUTBOXES: [(&str, &str); 3] =
-    [("user", "users"), ("conversation", "conversations"), ("message", "messages")];
+const OUTBOXES: [(&str, &str); 5] = [
+    ("user", "users"),
+    ("user", "presences"),
+    ("conversation", "conversations"),
+    ("message", "messages"),
+    ("call", "calls"),
+];
 
 /// How much there is.
 #[derive(Clone, Copy, Debug)]
@@ -43,8 +50,9 @@ pub struct Size {
     pub crowd: usize,
 }
 
-/// Two of everything.
-pub const SMALL: Size = Size { members: 2, conversations: 2, messages: 2, page: 2, crowd: 2 };
+/// Two of everything, and in the group one more, with whom the caller has no conversation of their own: of
+/// such members it is asked, with one call, whether they are blocked.
+pub const SMALL: Size = Size { members: 3, conversations: 2, messages: 2, page: 2, crowd: 2 };
 
 /// More than any list shows, than MongoDB answers at once where it is not told otherwise, and than one
 /// call or command of the suite holds.
@@ -136,8 +144,10 @@ impl Databases {
         }
     }
 
-    /// Makes copies of a conversation, with two messages each and these members, who have read one.
-    async fn copy(&self, conversation: &str, member_ids: Vec<Vec<ObjectId>>) {
+    /// Makes copies of a conversation, with two messages each and these members, who have read one. Somebody
+    /// has pinned some of the groups and put some of the others away.
+    async fn copy(&self, conversation: &str, caller: &str, member_ids: Vec<Vec<ObjectId>>) {
+        let caller: ObjectId = caller.parse().expect("an id");
         let id: ObjectId = conversation.parse().expect("an id");
         let model = self.find("conversation", "conversations", doc! { "_id": id }).await;
         let message = self.find("message", "messages", doc! { "conversation_id": id }).await;
@@ -153,8 +163,15 @@ impl Databases {
                 let (name, name_key) = (format!("Chess {number}"), format!("chess {number}"));
                 let is_public = number % 3 == 0;
                 group.extend(doc! { "name": name, "name_key": name_key, "is_public": is_public });
+                if number % 8 == 0 {
+                    let slot = i64::try_from(number).expect("few");
+                    copy.insert("pinned_by", vec![doc! { "user_id": caller, "slot": slot }]);
+                }
             } else {
                 copy.insert("participant_key", key(&member_ids));
+                if number % 4 == 0 {
+                    copy.insert("archived_by", vec![caller]);
+                }
             }
             receipts.extend(member_ids.iter().map(|user| {
                 let own = doc! { "_id": ObjectId::new(), "conversation_id": id, "user_id": user };
@@ -173,6 +190,19 @@ impl Databases {
         stored.insert_many(conversations).await.expect("inserted");
         self.collection("message", "messages").insert_many(messages).await.expect("inserted");
         self.collection("message", "receipts").insert_many(receipts).await.expect("inserted");
+    }
+
+    /// Makes copies of a user's calls, which have ended, each older than the one before.
+    async fn copy_calls(&self, user: &str, count: usize) {
+        let user: ObjectId = user.parse().expect("an id");
+        let model = self.find("call", "calls", doc! { "parties": user, "is_live": false }).await;
+        let placed = model.get_datetime("placed_at").expect("a time").timestamp_millis();
+        let copies = (1_i64..).take(count).map(|number| {
+            let id = format!("{}{:08x}", ObjectId::new(), number);
+            changed(&model, doc! { "_id": id, "placed_at": DateTime::from_millis(placed - number) })
+        });
+        let copies: Vec<Document> = copies.collect();
+        self.collection("call", "calls").insert_many(copies).await.expect("inserted");
     }
 }
 
@@ -255,7 +285,10 @@ impl World {
             world.caller.ok(Method::PUT, &path, json!({})).await;
             world.is_asked().await;
         }
+        let mut lines = Lines::open(suite, &world).await;
+        lines.make_all(&sockets::rings_and_is_declined(&world)).await;
         databases.settle().await;
+        databases.copy_calls(&world.caller.id, size.messages).await;
         world
     }
 
@@ -263,17 +296,18 @@ impl World {
         let id = |text: &String| -> ObjectId { text.parse().expect("an id") };
         let more = self.size.conversations - 2;
         let others = self.size.members - 1;
+        let me = &self.caller.id;
         let of_group = |number: usize| -> Vec<ObjectId> {
             let some = self.crowd.iter().cycle().skip(number * others).take(others);
             std::iter::once(&self.caller.id).chain(some).map(id).collect()
         };
-        databases.copy(&self.group, (0..more / 2).map(of_group).collect()).await;
+        databases.copy(&self.group, me, (0..more / 2).map(of_group).collect()).await;
         let direct = |number: usize| {
             let mut pair = vec![id(&self.caller.id), id(&self.crowd[number])];
             pair.sort_unstable();
             pair
         };
-        databases.copy(&self.direct, (0..more / 2).map(direct).collect()).await;
+        databases.copy(&self.direct, me, (0..more / 2).map(direct).collect()).await;
     }
 
     /// Returns ids of users who are in groups, as many as a group has beside two.
