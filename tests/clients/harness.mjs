@@ -33,7 +33,7 @@ const QUIET_MS = 1_000;
 
 // These follow a message, or a partner's coming and going, on a clock of their own. Silence is
 // about what was said, so they do not break it.
-const BACKGROUND = new Set([
+export const BACKGROUND = new Set([
   'connected',
   'conversation:created',
   'delivered',
@@ -55,10 +55,12 @@ export function story(name, run) {
   });
 }
 
+// Every request has a connection of its own, as those of the mobile client: a server closes one that
+// waits, and a request that is on its way by then has no answer.
 export class Http {
   constructor(gateway, token, headers = {}) {
     this.gateway = gateway;
-    this.headers = { 'content-type': 'application/json', ...headers };
+    this.headers = { 'content-type': 'application/json', connection: 'close', ...headers };
     if (token) this.headers.authorization = `Bearer ${token}`;
   }
 
