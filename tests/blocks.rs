@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use chat_e2e::socket::{self, Heard};
+use chat_e2e::socket::{self, Heard, Receiver};
 use chat_local::testing;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -263,6 +263,50 @@ async fn group_shows_no_phone_across_a_block() {
         if is_apart {
             unblock(&ada, &bob).await;
         }
+    }
+}
+
+/// Waits for an event of a name, whatever comes before it; returns its body.
+async fn hear(listener: &mut Receiver, name: &str) -> Value {
+    loop {
+        let (heard, body) = listener.event().await;
+        if heard == name {
+            return body;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changed_profile_tells_no_phone_across_a_block() {
+    let suite = testing::suite(|_| {}).await;
+    let ada = Person::new(suite.gateways[0]).await;
+    let (bob, carol) = (Person::new(suite.gateways[1]).await, Person::new(suite.gateways[1]).await);
+    carol.group(&[&ada, &bob]).await;
+    block(&ada, &bob).await;
+    let end = &bob.phone[bob.phone.len() - 4..];
+    for (name, left) in [(None, format!("…{end}")), (Some("Bob"), "Bob".to_owned())] {
+        let mut apart = Vec::new();
+        for (family, event) in [
+            ("flutter", "user_profile_updated"),
+            ("electron", "user_profile_updated"),
+            ("unified", "profile:updated"),
+        ] {
+            apart.push((ada.listen(suite.gateways[0], family).await, event));
+        }
+        let mut near = carol.listen(suite.gateways[0], "flutter").await;
+        let bio = format!("known as {left}");
+        let changes =
+            name.map_or(json!({ "bio": bio }), |name| json!({ "name": name, "bio": bio }));
+        bob.ok(Method::PATCH, "/api/users/me", changes).await;
+        for (listener, event) in &mut apart {
+            let heard = hear(listener, event).await;
+            let user = &heard["user"];
+            assert_eq!([&user["name"], &user["bio"]], [left.as_str(), bio.as_str()]);
+            assert_eq!([&user["phone"], &user["email"]], [&Value::Null; 2]);
+            assert!(!heard.to_string().contains(&bob.phone), "{heard}");
+        }
+        let heard = hear(&mut near, "user_profile_updated").await;
+        assert_eq!(heard["user"]["phone"], bob.phone.as_str(), "a partner");
     }
 }
 

@@ -22,7 +22,7 @@ use crate::{
         presences::Transition,
         users::{COLLECTION, User},
     },
-    visibility::{Privacy, Shown, Sight, Viewer},
+    visibility::{Privacy, Shown, Sight, Viewer, conceal},
 };
 
 /// Name under which the service asks who is to hear.
@@ -78,7 +78,8 @@ impl Announcer {
             Privacy::Nobody => Sight::Nothing,
         };
         let open = Shown::new(sight, presences).user(user.clone());
-        let hidden = Shown::nothing().user(user);
+        let mut hidden = Shown::nothing().user(user);
+        conceal(&mut hidden);
         let blocked: HashSet<&String> = partners.blocked_user_ids.iter().collect();
         let (blocked, mut others): (Vec<String>, Vec<String>) =
             partners.user_ids.iter().cloned().partition(|partner| blocked.contains(partner));

@@ -7,6 +7,7 @@ use bson::Bson;
 use chat_kit::{
     caller::{Actor, Caller},
     id::UserId,
+    phone,
     time::to_timestamp,
 };
 use chat_proto::v1 as pb;
@@ -172,6 +173,17 @@ impl Shown {
     }
 }
 
+/// Takes phone and e-mail address out of a profile, for somebody from whom a block keeps them. A phone that
+/// stands for the name of somebody without one goes, too, but for its end.
+pub(crate) fn conceal(user: &mut pb::User) {
+    if let Some(phone) = user.phone.take()
+        && phone == user.name
+    {
+        user.name = phone::hidden(&phone);
+    }
+    user.email = None;
+}
+
 impl Service {
     /// Returns what a caller sees of some users: one read, and one question to the conversation service
     /// where others are among them.
@@ -268,6 +280,19 @@ mod tests {
             assert_eq!(as_seen(Viewer::new(viewer, &texts, &texts)), blocked, "{privacy:?}");
             assert_eq!(as_seen(Viewer::new(id, &[], &[])), online, "himself");
             assert_eq!(seen(Sight::Nothing, &user), hidden, "a service");
+        }
+    }
+
+    #[test]
+    fn of_a_concealed_profile_neither_phone_nor_address_is_left() {
+        let stored =
+            User { email: Some("a@b".to_owned()), ..user(UserId::new(), Privacy::Everyone) };
+        for (name, left) in [("Ada", "Ada"), ("+15550000001", "…0001")] {
+            let stored = User { name: name.to_owned(), ..stored.clone() };
+            let mut shown = Shown::nothing().user(stored);
+            assert_eq!(shown.phone.as_deref(), Some("+15550000001"));
+            conceal(&mut shown);
+            assert_eq!((shown.name.as_str(), shown.phone, shown.email), (left, None, None));
         }
     }
 

@@ -2,14 +2,11 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use chat_kit::id::UserId;
+use chat_kit::{id::UserId, phone};
 use chat_proto::v1 as pb;
 
 /// Most members of a group that are partners of each other.
 const CLOSE_GROUP: usize = 100;
-
-/// Digits of a phone that strangers see where it stands for a name.
-const SHOWN_DIGITS: usize = 4;
 
 /// Returns the ids of those whose profiles show more to partners: everybody but the caller.
 #[must_use]
@@ -70,8 +67,7 @@ pub fn conceal(users: &mut [pb::User], caller: UserId, partners: &BTreeSet<Strin
         if let Some(phone) = user.phone.take()
             && phone == user.name
         {
-            let end = phone.len().saturating_sub(SHOWN_DIGITS);
-            user.name = format!("…{}", phone.get(end..).unwrap_or_default());
+            user.name = phone::hidden(&phone);
         }
         user.email = None;
     }
