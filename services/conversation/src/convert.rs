@@ -34,7 +34,7 @@ use crate::{
         conversations::{Attachment, Audience, Conversation, ConversationStatus, Preview},
         marks::Shown,
         memberships::Membership,
-        replaced::Replacement,
+        replaced::{DeletedMessage, Replacement},
     },
 };
 
@@ -145,7 +145,20 @@ pub(crate) fn replacement(
     if preview.as_ref().is_some_and(|shown| shown.seq > request.seq) {
         return Err(Error::Invalid("preview.seq"));
     }
-    Ok(Replacement { conversation, seq: request.seq, change: request.change, preview })
+    let deleted = request.deleted.as_ref().map(deleted).transpose()?;
+    Ok(Replacement { conversation, seq: request.seq, change: request.change, preview, deleted })
+}
+
+/// Reads what the sender of a deleted message has written.
+fn deleted(message: &pb::DeletedMessage) -> Result<DeletedMessage, Error> {
+    let created_at = message.created_at.ok_or(Error::Missing("deleted.created_at"))?;
+    let created_at = from_timestamp(&created_at);
+    let previous_created_at = message.previous_created_at.as_ref().map(from_timestamp);
+    if previous_created_at.is_some_and(|previous| previous >= created_at) {
+        return Err(Error::Invalid("deleted.previous_created_at"));
+    }
+    let sender_id = user_id("deleted.sender_id", &message.sender_id)?;
+    Ok(DeletedMessage { sender_id, created_at, previous_created_at })
 }
 
 /// Reads a preview; its text is cut to the preview's length.

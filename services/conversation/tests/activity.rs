@@ -267,7 +267,13 @@ async fn many_previews_are_for_services_and_bounded() {
 }
 
 async fn replace(suite: &Suite, id: &str, seq: i64, change: i64, preview: Option<Preview>) {
-    let request = ReplacePreviewRequest { conversation_id: id.to_owned(), seq, change, preview };
+    let request = ReplacePreviewRequest {
+        conversation_id: id.to_owned(),
+        seq,
+        change,
+        preview,
+        deleted: None,
+    };
     let mut conversations = suite.conversations.clone();
     conversations.replace_preview(as_service(request)).await.expect("replaced");
 }

@@ -252,8 +252,13 @@ async fn edit_brings_nothing_back_and_deletion_neither() {
     clear(&suite, &id, ada).await.expect("cleared");
     let edited = Preview { change: 1, ..preview(ada, 1) };
     for (change, preview) in [(1, Some(edited)), (2, None)] {
-        let request =
-            ReplacePreviewRequest { conversation_id: id.clone(), seq: 1, change, preview };
+        let request = ReplacePreviewRequest {
+            conversation_id: id.clone(),
+            seq: 1,
+            change,
+            preview,
+            deleted: None,
+        };
         let mut conversations = suite.conversations.clone();
         conversations.replace_preview(as_service(request)).await.expect("replaced");
         assert_eq!(listed(&suite, ada).await, [""; 0]);

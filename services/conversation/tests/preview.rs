@@ -6,7 +6,8 @@ use chat_kit::{
     time::to_timestamp,
 };
 use chat_proto::v1::{
-    Conversation, ListConversationsRequest, Preview, RecordActivityRequest, ReplacePreviewRequest,
+    Conversation, DeletedMessage, ListConversationsRequest, Preview, RecordActivityRequest,
+    ReplacePreviewRequest,
 };
 use futures_util::future::join_all;
 use tonic::{Code, Status};
@@ -64,7 +65,8 @@ impl Story {
         preview: Option<Preview>,
     ) -> Result<(), Status> {
         let conversation_id = conversation.to_owned();
-        let request = ReplacePreviewRequest { conversation_id, seq, change, preview };
+        let request =
+            ReplacePreviewRequest { conversation_id, seq, change, preview, deleted: None };
         let mut conversations = self.suite.conversations.clone();
         conversations.replace_preview(as_service(request)).await.map(drop)
     }
@@ -81,6 +83,41 @@ impl Story {
 
     async fn delete(&self, seq: i64, before: Option<usize>) {
         self.replace(seq, 1, before.map(|seq| self.messages[seq].clone())).await;
+    }
+
+    /// Deletes a message; `previous` is the newest that is left before it.
+    async fn unsend(&self, seq: usize, previous: Option<usize>) {
+        let at = |seq: usize| self.messages[seq].created_at;
+        let deleted = DeletedMessage {
+            sender_id: self.ada.to_string(),
+            created_at: at(seq),
+            previous_created_at: previous.and_then(at),
+        };
+        self.try_unsend(seq, previous, deleted).await.expect("replaced");
+    }
+
+    async fn try_unsend(
+        &self,
+        seq: usize,
+        previous: Option<usize>,
+        deleted: DeletedMessage,
+    ) -> Result<(), Status> {
+        let request = ReplacePreviewRequest {
+            conversation_id: self.conversation.clone(),
+            seq: self.messages[seq].seq,
+            change: 1,
+            preview: previous.map(|seq| self.messages[seq].clone()),
+            deleted: Some(deleted),
+        };
+        let mut conversations = self.suite.conversations.clone();
+        conversations.replace_preview(as_service(request)).await.map(drop)
+    }
+
+    /// Asserts which message is the newest that its sender is told he has written.
+    #[track_caller]
+    fn assert_last_sent(&self, row: &Conversation, expected: Option<usize>) {
+        let expected = expected.and_then(|seq| self.messages[seq].created_at);
+        assert_eq!(row.last_sent_at, expected);
     }
 
     async fn row(&self) -> Conversation {
@@ -217,4 +254,74 @@ async fn malformed_replacement_is_refused_and_changes_nothing() {
     let refused = story.try_replace(&nowhere, 1, 1, None).await;
     assert_failed(refused, Code::NotFound, "conversation_not_found");
     story.assert_shown(Some(&story.messages[1])).await;
+}
+
+#[tokio::test]
+async fn sender_of_a_deleted_message_last_wrote_the_one_before_it() {
+    let story = Story::begin().await;
+    for seq in 1..=3 {
+        story.record(seq).await;
+    }
+    story.unsend(2, Some(1)).await;
+    story.assert_last_sent(&story.row().await, Some(3));
+    for _ in 0..2 {
+        story.unsend(3, Some(1)).await;
+        story.assert_last_sent(&story.row().await, Some(1));
+        for late in [3, 2, 1] {
+            story.record(late).await;
+            story.assert_last_sent(&story.row().await, Some(1));
+        }
+    }
+    story.record(4).await;
+    story.unsend(3, Some(1)).await;
+    story.assert_last_sent(&story.row().await, Some(4));
+    story.unsend(4, Some(1)).await;
+    story.unsend(1, None).await;
+    story.assert_last_sent(&story.row().await, None);
+    story.record(1).await;
+    story.assert_last_sent(&story.row().await, None);
+    story.record(5).await;
+    story.assert_last_sent(&story.row().await, Some(5));
+    story.suite.assert_indexed(&["update"]).await;
+}
+
+#[tokio::test]
+async fn deletions_and_late_previews_in_any_order_end_with_what_is_left() {
+    for _ in 0..10 {
+        let story = Story::begin().await;
+        let recorded = join_all((1..=5).map(|seq| story.record(seq)));
+        let deleted = join_all((3..=5).map(|seq| story.unsend(seq, Some(2))));
+        tokio::join!(recorded, deleted);
+        story.assert_last_sent(&story.row().await, Some(2));
+    }
+}
+
+#[tokio::test]
+async fn message_deleted_before_its_preview_comes_was_not_written() {
+    let story = Story::begin().await;
+    story.unsend(2, Some(1)).await;
+    story.record(2).await;
+    story.assert_last_sent(&story.row().await, Some(1));
+}
+
+#[tokio::test]
+async fn malformed_deletion_is_refused_and_changes_nothing() {
+    let story = Story::begin().await;
+    story.record(1).await;
+    story.record(2).await;
+    let whole = DeletedMessage {
+        sender_id: story.ada.to_string(),
+        created_at: story.messages[2].created_at,
+        previous_created_at: story.messages[1].created_at,
+    };
+    for broken in [
+        DeletedMessage { sender_id: "65f0".to_owned(), ..whole.clone() },
+        DeletedMessage { created_at: None, ..whole.clone() },
+        DeletedMessage { previous_created_at: whole.created_at, ..whole.clone() },
+    ] {
+        let refused = story.try_unsend(2, Some(1), broken).await.expect_err("a refusal");
+        assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
+    }
+    story.assert_last_sent(&story.row().await, Some(2));
+    story.assert_shown(Some(&story.messages[2])).await;
 }

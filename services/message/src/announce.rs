@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use chat_kit::caller::Caller;
+use chat_kit::{caller::Caller, time::to_timestamp};
 use chat_proto::v1 as pb;
 use tokio::sync::oneshot;
 
@@ -16,8 +16,8 @@ use crate::{
 
 /// How long an answer waits for the announcement of its change.
 const ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(1);
-/// How often a preview is put right that changed while it was put there.
-const PREVIEW_ATTEMPTS: usize = 5;
+/// How often what the list shows is put right, where that changed meanwhile.
+const PREVIEW_ATTEMPTS: usize = 10;
 
 impl Service {
     /// Announces a change that is stored. From here on nothing fails the call, which waits for the
@@ -91,24 +91,35 @@ impl Service {
         Ok(())
     }
 
-    /// Shows in the conversation's list what a changed message, or the one before it, says now.
+    /// Shows in the conversation's list what a changed message, or the one before it, says now, and when the
+    /// sender of a deleted one has last written.
     async fn refresh_preview(&self, caller: &Caller, changed: &Message) -> Result<(), Error> {
         let messages = &self.store.messages;
-        let mut changed = changed.clone();
+        let mut all_changed = vec![changed.clone()];
         for _ in 0..PREVIEW_ATTEMPTS {
-            let shown = match changed.deleted_at {
-                None => Some(changed.clone()),
-                Some(_) => messages.newest_left(changed.conversation_id, changed.seq).await?,
+            let Some(changed) = all_changed.pop() else { return Ok(()) };
+            let (conversation, before) = (changed.conversation_id, changed.seq);
+            let (shown, own) = if changed.deleted_at.is_none() {
+                (Some(changed.clone()), None)
+            } else {
+                tokio::try_join!(
+                    messages.newest_left(conversation, before, None),
+                    messages.newest_left(conversation, before, Some(changed.sender_id)),
+                )?
             };
-            self.replace_preview(caller, &changed, shown.as_ref()).await?;
-            let Some(shown) = shown.filter(|shown| shown.id != changed.id) else { return Ok(()) };
-            // A message that changes before it is shown has nothing to replace: so it is looked at again.
-            match messages.by_id(shown.id).await? {
-                Some(now) if now.change != shown.change => changed = now,
-                _ => return Ok(()),
+            self.replace_preview(caller, &changed, shown.as_ref(), own.as_ref()).await?;
+            let mut looked_at = vec![changed.id];
+            for seen in [shown, own].into_iter().flatten() {
+                if looked_at.contains(&seen.id) {
+                    continue;
+                }
+                looked_at.push(seen.id);
+                // What changes before it is told of has nothing to replace: so it is looked at again.
+                let now = messages.by_id(seen.id).await?;
+                all_changed.extend(now.filter(|now| now.change != seen.change));
             }
         }
-        Err(Error::Contended)
+        if all_changed.is_empty() { Ok(()) } else { Err(Error::Contended) }
     }
 
     async fn replace_preview(
@@ -116,13 +127,20 @@ impl Service {
         caller: &Caller,
         changed: &Message,
         shown: Option<&Message>,
+        own: Option<&Message>,
     ) -> Result<(), Error> {
         let service = Caller::service("message", &caller.request_id);
+        let deleted = changed.deleted_at.map(|_| pb::DeletedMessage {
+            sender_id: changed.sender_id.to_string(),
+            created_at: Some(to_timestamp(changed.created_at)),
+            previous_created_at: own.map(|own| to_timestamp(own.created_at)),
+        });
         let request = service.request(pb::ReplacePreviewRequest {
             conversation_id: changed.conversation_id.to_string(),
             seq: changed.seq,
             change: changed.change,
             preview: shown.map(convert::preview),
+            deleted,
         });
         let replaced = self.conversation.clone().replace_preview(request).await;
         replaced.map(drop).map_err(Error::Upstream)

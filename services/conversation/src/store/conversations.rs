@@ -54,7 +54,8 @@ pub(crate) struct Conversation {
     pub(crate) last_message: Option<Preview>,
     /// Stored as null before the first message: the list's index holds it in either case.
     pub(crate) last_message_at: Option<DateTime>,
-    /// When each member last wrote, by his id.
+    /// When each member last wrote what is not deleted, by his id. Beside it, `last_unsent` has when he wrote
+    /// the newest that is.
     #[serde(default)]
     pub(crate) last_sent: HashMap<String, DateTime>,
     /// The highest number whose message was edited or deleted.

@@ -55,7 +55,8 @@ impl Previews {
     }
 
     /// Stores each preview unless one of the same or a higher number is stored in its conversation, and
-    /// raises the time when its sender last wrote in any case. Says of each whether there is such a
+    /// raises the time when its sender last wrote in any case but one: where that message, or a later one of
+    /// his, is deleted. Says of each whether there is such a
     /// conversation, with `member` in it if one is given.
     pub(crate) async fn record(
         &self,
@@ -182,6 +183,11 @@ fn recorded(preview: &Preview, now: DateTime) -> bson::error::Result<Vec<Documen
     let is_newer = doc! { "$lt": [highest_seq(), preview.seq] };
     let when_newer = |new, field| doc! { "$cond": [&is_newer, new, format!("${field}")] };
     let own_time = format!("last_sent.{}", preview.sender_id);
+    // What was deleted meanwhile, or comes before that, is taken into account already.
+    let unsent = format!("$last_unsent.{}", preview.sender_id);
+    let is_left = doc! { "$lt": [unsent, preview.created_at] };
+    let raised = doc! { "$max": [format!("${own_time}"), preview.created_at] };
+    let last_sent = doc! { "$cond": [is_left, raised, format!("${own_time}")] };
     // A literal, lest a text beginning with `$` be read as a field.
     let stored = bson::serialize_to_bson(preview)?;
     let stored = Bson::from(doc! { "$literal": stored });
@@ -191,7 +197,7 @@ fn recorded(preview: &Preview, now: DateTime) -> bson::error::Result<Vec<Documen
         "updated_at": when_newer(now.into(), "updated_at"),
         // Whoever has cleared the conversation sees it again.
         "hidden_for": when_newer(Bson::Array(Vec::new()), "hidden_for"),
-        &own_time: { "$max": [format!("${own_time}"), preview.created_at] },
+        own_time: last_sent,
     } }])
 }
 

@@ -2,7 +2,7 @@
 
 use bson::{Bson, DateTime, Document, doc};
 use chat_kit::{
-    id::ConversationId,
+    id::{ConversationId, UserId},
     mongo::{MongoError, within},
 };
 
@@ -22,6 +22,16 @@ pub(crate) struct Replacement {
     pub(crate) change: i64,
     /// The same message as it is now, or the one before it.
     pub(crate) preview: Option<Preview>,
+    /// What its sender has written, where it is deleted.
+    pub(crate) deleted: Option<DeletedMessage>,
+}
+
+/// A deleted message, and the newest one before it that its sender has left.
+#[derive(Clone, Debug)]
+pub(crate) struct DeletedMessage {
+    pub(crate) sender_id: UserId,
+    pub(crate) created_at: DateTime,
+    pub(crate) previous_created_at: Option<DateTime>,
 }
 
 impl Conversations {
@@ -64,11 +74,28 @@ fn replaced(replacement: &Replacement, now: DateTime) -> bson::error::Result<Vec
         None => Bson::from("$$REMOVE"),
     };
     let shown_at = preview.as_ref().map_or(Bson::Null, |preview| preview.created_at.into());
-    Ok(vec![doc! { "$set": {
+    let mut set = doc! {
         "last_message": then(shown, "last_message"),
         "last_message_at": then(shown_at, "last_message_at"),
         "updated_at": then(now.into(), "updated_at"),
         "hidden_for": { "$cond": [shows_it_again, [], "$hidden_for"] },
         "replaced_seq": { "$max": ["$last_message.seq", "$replaced_seq", seq] },
-    } }])
+    };
+    if let Some(deleted) = &replacement.deleted {
+        set.extend(unsent(deleted));
+    }
+    Ok(vec![doc! { "$set": set }])
+}
+
+/// Returns the fields that say when the sender of a deleted message last wrote: before it, unless he has
+/// written since. When it was written is kept, so that its own preview, however late, does not bring it back.
+fn unsent(deleted: &DeletedMessage) -> Document {
+    let DeletedMessage { sender_id, created_at, previous_created_at } = deleted;
+    let (sent, unsent) = (format!("last_sent.{sender_id}"), format!("last_unsent.{sender_id}"));
+    let stored = format!("${sent}");
+    let has_written_since = doc! { "$gt": [&stored, created_at] };
+    let before = previous_created_at.map_or(Bson::from("$$REMOVE"), Into::into);
+    let last = doc! { "$cond": [has_written_since, stored, before] };
+    let newest = doc! { "$max": [format!("${unsent}"), created_at] };
+    doc! { sent: last, unsent: newest }
 }

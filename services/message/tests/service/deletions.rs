@@ -3,11 +3,13 @@
 use bson::doc;
 use chat_kit::id::{MessageId, UserId};
 use chat_proto::v1::{
-    self as pb, Attachment, DeleteMessageRequest, Event, ListMessagesRequest, SendMessageRequest,
+    self as pb, Attachment, DeleteMessageRequest, Event, ListConversationsRequest,
+    ListMessagesRequest, SendMessageRequest,
     event::Payload,
     list_messages_request::{Position, Target},
 };
 use futures_util::future::join_all;
+use prost_types::Timestamp;
 use tonic::{Code, Status};
 
 use crate::{
@@ -120,10 +122,11 @@ async fn of_many_deletions_at_once_none_leaves_a_deleted_preview() {
     let suite = start_two().await;
     let pair = suite.pair().await;
     let mut ids = Vec::new();
-    for content in 0..8 {
+    let first = suite.say(pair.ada, pair.conversation, "0").await;
+    for content in 1..8 {
         ids.push(suite.say(pair.ada, pair.conversation, &content.to_string()).await.id);
     }
-    let deletions = ids.iter().skip(1).enumerate().map(async |(at, id)| {
+    let deletions = ids.iter().enumerate().map(async |(at, id)| {
         let request = DeleteMessageRequest { message_id: id.clone(), for_caller_alone: false };
         let mut replica = suite.replicas[at % 2].clone();
         replica.delete_message(as_user(pair.ada, request)).await.expect("deleted");
@@ -131,6 +134,39 @@ async fn of_many_deletions_at_once_none_leaves_a_deleted_preview() {
     join_all(deletions).await;
     eventually("the first is shown", async || preview(&suite, &pair).await.as_deref() == Some("0"))
         .await;
+    eventually("the first is the last one written", async || {
+        last_sent(&suite, pair.ada).await == first.created_at
+    })
+    .await;
+}
+
+/// Returns when somebody last wrote, as his list says.
+async fn last_sent(suite: &Suite, who: UserId) -> Option<Timestamp> {
+    let request = as_user(who, ListConversationsRequest::default());
+    let listed = suite.conversations.clone().list_conversations(request).await.expect("a list");
+    listed.into_inner().conversations.remove(0).last_sent_at
+}
+
+#[tokio::test]
+async fn deleted_message_is_not_the_newest_that_its_sender_wrote() {
+    let suite = start().await;
+    let pair = suite.pair().await;
+    let first = suite.say(pair.ada, pair.conversation, "1").await;
+    let of_grace = suite.say(pair.grace, pair.conversation, "2").await;
+    let second = suite.say(pair.ada, pair.conversation, "3").await;
+    let third = suite.say(pair.ada, pair.conversation, "4").await;
+    for (deleted, left) in [
+        (&second, third.created_at),
+        (&third, first.created_at),
+        (&third, first.created_at),
+        (&first, None),
+    ] {
+        delete(&suite, pair.ada, &deleted.id, false).await.expect("deleted");
+        assert_eq!(last_sent(&suite, pair.ada).await, left);
+        assert_eq!(last_sent(&suite, pair.grace).await, of_grace.created_at);
+    }
+    let next = suite.say(pair.ada, pair.conversation, "5").await;
+    assert_eq!(last_sent(&suite, pair.ada).await, next.created_at);
 }
 
 #[tokio::test]

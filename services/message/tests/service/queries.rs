@@ -222,6 +222,14 @@ async fn every_query_goes_by_an_index_and_reads_no_more_than_it_returns() {
     let unannounced = messages.unannounced(conversation, 101, 150).await.expect("messages");
     assert_eq!(unannounced.len(), 50);
     filled.assert_runs_by(BY_SEQ, 51).await;
+    // Whoever has not written for long is not looked for further.
+    for (sender, is_found, most) in
+        [(None, true, 2), (Some(filled.sender), true, 2), (Some(UserId::new()), false, 150)]
+    {
+        let left = messages.newest_left(conversation, 150, sender).await.expect("an answer");
+        assert_eq!(left.map(|left| left.seq), is_found.then_some(149));
+        filled.assert_runs_by(BY_SEQ, most).await;
+    }
     messages.hidden_from(filled.sender, conversation, 0).await.expect("numbers");
     filled.assert_runs_by("conversation_hidden", 1).await;
 }

@@ -161,15 +161,20 @@ impl Messages {
         self.change(filter, vec![doc! { "$set": set }]).await
     }
 
-    /// Returns the newest message before a number that is not deleted for everybody.
+    /// Returns the newest message before a number that is not deleted for everybody, of one sender if one is
+    /// named.
     pub async fn newest_left(
         &self,
         conversation: ConversationId,
         before: i64,
+        sender: Option<UserId>,
     ) -> Result<Option<Message>, Error> {
         let mut filter =
             super::numbered(conversation, before.saturating_sub(MOST_DELETED), before - 1);
         filter.insert("deleted_at", doc! { "$exists": false });
+        if let Some(sender) = sender {
+            filter.insert("sender_id", sender);
+        }
         let raw = self.collection.clone_with_type::<Document>();
         let by_seq = Hint::Name(SEQ_INDEX.to_owned());
         let found = raw.find_one(filter).sort(doc! { "seq": -1 }).hint(by_seq);
