@@ -5,6 +5,7 @@ use std::{pin::pin, sync::Arc, time::Duration};
 use bson::DateTime;
 use chat_kit::{
     caller::Caller,
+    error::ServiceError as _,
     id::{ConversationId, UserId},
     telemetry::trace,
     time::after,
@@ -14,6 +15,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, oneshot},
     time::Instant,
 };
+use tonic::Code;
 
 use crate::{
     Service,
@@ -55,22 +57,60 @@ impl Service {
         &self,
         caller: Caller,
         sender: UserId,
-        new: NewMessage,
+        mut new: NewMessage,
     ) -> Result<Sent, Error> {
         trace::note("message_id", new.id);
         let place = self.place()?;
-        let audience = self.audience(&caller, sender, &new.target).await?;
-        let new = self.complete(new, &audience).await?;
-        self.store(place, caller, sender, new, audience).await
+        let conversation_id = match &new.target {
+            Target::Conversation(id) => *id,
+            Target::Peer(peer) => self.open_direct(&caller, peer.clone()).await?,
+        };
+        match self.admit(&caller, sender, conversation_id, &mut new).await {
+            Ok(audience) => self.store(place, caller, sender, new, audience).await,
+            Err(error) if is_refusal(&error) => {
+                let stored = self.stored(&caller, sender, conversation_id, new.client_id).await?;
+                let message = stored.ok_or(error)?;
+                Ok(Sent { message, is_repetition: true })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Returns who hears of a message, if its sender may send it, and completes it.
+    async fn admit(
+        &self,
+        caller: &Caller,
+        sender: UserId,
+        conversation_id: ConversationId,
+        new: &mut NewMessage,
+    ) -> Result<Audience, Error> {
+        let audience = self.audience(caller, sender, conversation_id).await?;
+        self.complete(new, &audience).await?;
+        Ok(audience)
+    }
+
+    /// Returns what an earlier try of a send that is refused now has stored, while its sender may read it.
+    async fn stored(
+        &self,
+        caller: &Caller,
+        sender: UserId,
+        conversation_id: ConversationId,
+        client_id: Option<String>,
+    ) -> Result<Option<Message>, Error> {
+        let Some(client_id) = client_id else { return Ok(None) };
+        match self.get_audience(caller, conversation_id, pb::Act::Read).await {
+            Ok(_) => {
+                let messages = &self.store.messages;
+                Ok(messages.by_client_id(conversation_id, sender, &client_id).await?)
+            }
+            Err(error) if is_refusal(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Completes a message by what only the conversation tells: what the message said that it answers, and
     /// that whom it mentions is a member.
-    async fn complete(
-        &self,
-        mut new: NewMessage,
-        audience: &Audience,
-    ) -> Result<NewMessage, Error> {
+    async fn complete(&self, new: &mut NewMessage, audience: &Audience) -> Result<(), Error> {
         for mentioned in &new.parts.mention_ids {
             if !audience.member_ids.contains(&mentioned.to_string()) {
                 let message = format!("{mentioned} is no member, and cannot be mentioned");
@@ -88,7 +128,7 @@ impl Service {
             reply.quote = answered.deleted_at.is_none().then(|| Quote::of(&answered));
             reply.given = reply.given.take().filter(|_| answered.deleted_at.is_none());
         }
-        Ok(new)
+        Ok(())
     }
 
     /// Stores and announces what happened in a conversation, in the name of whoever did it, for a service.
@@ -138,12 +178,8 @@ impl Service {
         &self,
         caller: &Caller,
         sender: UserId,
-        target: &Target,
+        conversation_id: ConversationId,
     ) -> Result<Audience, Error> {
-        let conversation_id = match target {
-            Target::Conversation(id) => *id,
-            Target::Peer(peer) => self.open_direct(caller, peer.clone()).await?,
-        };
         let audience = self.get_audience(caller, conversation_id, pb::Act::Post).await?;
         let mut recipient_id = None;
         if audience.is_direct {
@@ -281,6 +317,13 @@ impl Service {
             (Err(error), _) => tracing::warn!(%id, %error, "announcement is left to the relay"),
         }
     }
+}
+
+/// Says whether a send failed because it may not be: as it is, it always will.
+fn is_refusal(error: &Error) -> bool {
+    let refusals =
+        [Code::PermissionDenied, Code::InvalidArgument, Code::FailedPrecondition, Code::NotFound];
+    refusals.contains(&error.code())
 }
 
 /// Returns the document of a message that follows `last`.

@@ -2,11 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use chat_proto::v1::{SendMessageRequest, SendMessageResponse};
+use chat_kit::id::MessageId;
+use chat_proto::v1::{
+    BlockUserRequest, SendMessageRequest, SendMessageResponse, UnblockUserRequest,
+    send_message_request::Target,
+};
 use futures_util::future::join_all;
 use tonic::Code;
 
-use crate::support::{as_user, assert_failed, listen, start, start_two, text};
+use crate::support::{as_user, assert_failed, listen, make_group, start, start_two, text};
 
 #[tokio::test]
 async fn repeated_message_id_without_client_id_is_a_repetition() {
@@ -117,4 +121,54 @@ async fn repetition_is_not_announced_again() {
     }
     suite.say(pair.ada, pair.conversation, "next").await;
     assert_eq!([ear.hear().await.1.seq, ear.hear().await.1.seq], [1, 2]);
+}
+
+#[tokio::test]
+async fn what_was_stored_is_answered_again_though_it_could_not_be_sent_any_more() {
+    let suite = start().await;
+    let pair = suite.pair().await;
+    let (third, _) = suite.user().await;
+    let named = |content: &str| SendMessageRequest {
+        client_id: Some(format!("\"{content}\"")),
+        ..text(pair.conversation, content)
+    };
+    let to_her = |content| {
+        let target = Some(Target::UserId(pair.grace.to_string()));
+        SendMessageRequest { target, ..named(content) }
+    };
+    let again = async |request: SendMessageRequest, first: &SendMessageResponse| {
+        let request = SendMessageRequest { message_id: MessageId::new().to_string(), ..request };
+        let answer = suite.send(pair.ada, request).await.expect("answered");
+        assert_eq!((answer.is_repetition, &answer.message), (true, &first.message));
+    };
+    let first = suite.send(pair.ada, named("once")).await.expect("sent");
+
+    let block = BlockUserRequest { user_id: pair.ada.to_string() };
+    suite.conversations.clone().block_user(as_user(pair.grace, block)).await.expect("blocked");
+    again(named("once"), &first).await;
+    again(to_her("once"), &first).await;
+    let unnamed = SendMessageRequest { client_id: None, ..named("once") };
+    for request in [named("never"), to_her("never"), unnamed] {
+        assert_failed(suite.send(pair.ada, request).await, Code::PermissionDenied, "forbidden");
+    }
+    let another_s = suite.send(pair.grace, named("once")).await;
+    assert_failed(another_s, Code::PermissionDenied, "forbidden");
+    let lift = UnblockUserRequest { user_id: pair.ada.to_string() };
+    suite.conversations.clone().unblock_user(as_user(pair.grace, lift)).await.expect("lifted");
+
+    make_group(&suite, pair.conversation, &[pair.ada, pair.grace, third]).await;
+    let to_third =
+        |content| SendMessageRequest { mention_ids: vec![third.to_string()], ..named(content) };
+    let mentioned = suite.send(pair.ada, to_third("hi")).await.expect("sent");
+    make_group(&suite, pair.conversation, &[pair.ada, pair.grace]).await;
+    again(to_third("hi"), &mentioned).await;
+    let refused = suite.send(pair.ada, to_third("ho")).await;
+    assert_failed(refused, Code::InvalidArgument, "validation_error");
+
+    make_group(&suite, pair.conversation, &[pair.grace]).await;
+    for request in [named("once"), to_third("hi")] {
+        let refused = suite.send(pair.ada, request).await;
+        assert_failed(refused, Code::PermissionDenied, "forbidden");
+    }
+    suite.assert_stored(None, 2).await;
 }
