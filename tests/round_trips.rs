@@ -26,14 +26,14 @@ const LOOKS: [&str; 2] = ["look_at", r#""due_at": { "$lte""#];
 async fn warm_send_costs_three_round_trips() {
     let commands: Arc<Mutex<Vec<String>>> = Arc::default();
     let announced = Arc::new(AtomicBool::new(false));
-    let (seen, announces) = (Arc::clone(&commands), Arc::clone(&announced));
+    let (seen, heard) = (Arc::clone(&commands), Arc::clone(&announced));
     let suite = testing::suite(|options| {
         options.observer = Some(EventHandler::callback(move |event| {
             let CommandEvent::Started(started) = event else { return };
             let database = started.db.rsplit('-').next().unwrap_or_default();
             let command = format!("{database} {}", started.command_name);
             if command == "message update" {
-                announces.store(true, Ordering::Relaxed);
+                heard.store(true, Ordering::Relaxed);
             }
             if !is_beside(&started) {
                 seen.lock().expect("not poisoned").push(command);

@@ -59,6 +59,7 @@ const ACTS: &[(&str, &str, &str, Block)] = &[
     ("GET", "/api/messages?conversation={conversation}", "", Leaves(READ_ON)),
     ("GET", "/messages?conversation={conversation}", "", Leaves(READ_ON)),
     ("GET", "/api/messages/conversation/{conversation}", "", Leaves(READ_ON)),
+    ("GET", "/api/conversations/{conversation}/messages?after=0", "", Leaves(READ_ON)),
     ("PATCH", "/api/messages/{theirs}/read", "", Leaves(OWN_CURSOR)),
     ("PUT", "/api/conversations/{conversation}/mute", "", Leaves(OWN_LIST)),
     ("DELETE", "/api/conversations/{conversation}/mute", "", Leaves(OWN_LIST)),
