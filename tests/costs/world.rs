@@ -51,8 +51,9 @@ pub struct Size {
 }
 
 /// Two of everything, and in the group one more, with whom the caller has no conversation of their own: of
-/// such members it is asked, with one call, whether they are blocked.
-pub const SMALL: Size = Size { members: 3, conversations: 2, messages: 2, page: 2, crowd: 2 };
+/// such members it is asked, with one call, whether they are blocked. Conversations are three times as many, so
+/// that some of each kind are neither pinned nor put away.
+pub const SMALL: Size = Size { members: 3, conversations: 6, messages: 2, page: 2, crowd: 2 };
 
 /// More than any list shows, than MongoDB answers at once where it is not told otherwise, and than one
 /// call or command of the suite holds.
