@@ -354,8 +354,10 @@ impl Client {
 
     fn event(&mut self, connection: usize, event: &Event) {
         let name = event.name();
-        // Of a group that was made just before, new clients may still hear.
-        if ["connected", "error", "conversation:created"].contains(&name) {
+        // Of a group that was made just before new clients may still hear, and senders of what arrives.
+        if ["connected", "error", "conversation:created", "delivered", "receipt:delivered"]
+            .contains(&name)
+        {
             return;
         }
         let body: Value = serde_json::from_str(event.body()).unwrap_or_default();
