@@ -12,7 +12,6 @@ mod presence;
 mod receipt;
 mod replay;
 mod seen;
-
 mod settled;
 mod typing;
 mod window;
