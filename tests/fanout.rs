@@ -34,10 +34,7 @@ async fn scene() -> Scene {
 
 impl Scene {
     async fn messages(&self) -> mongodb::Collection<Document> {
-        let uri = &testing::servers().await.mongodb_uri;
-        let options = mongodb::options::ClientOptions::parse(uri).await.expect("a uri");
-        let client = mongodb::Client::with_options(options).expect("a client");
-        client.database(&self.suite.database("message")).collection("messages")
+        messages(&testing::servers().await.mongodb_uri, &self.suite).await
     }
 
     /// Publishes an event of a message that is stored nowhere.
@@ -46,19 +43,10 @@ impl Scene {
         self.announce(conversation, seq, DateTime::now().timestamp_millis(), None).await;
     }
 
-    /// Returns a message of the writer as it is stored.
-    fn message(&self, conversation: ObjectId, seq: i64) -> Document {
-        let (sender, now) = (ObjectId::parse_str(&self.writer.id).expect("an id"), DateTime::now());
-        doc! {
-            "_id": ObjectId::new(), "conversation_id": conversation, "seq": seq, "sender_id": sender,
-            "content": seq.to_string(), "type": "text", "created_at": now, "previous_created_at": now,
-        }
-    }
-
     /// Stores a message as another replica would have, whose announcement never came.
     async fn store(&self, seq: i64, kind: &str) -> Bson {
         let conversation = ObjectId::parse_str(&self.conversation).expect("an id");
-        let mut message = self.message(conversation, seq);
+        let mut message = message(&self.writer, conversation, seq);
         message.insert("type", kind);
         self.messages().await.insert_one(message).await.expect("stored").inserted_id
     }
@@ -82,28 +70,63 @@ impl Scene {
         created_at: i64,
         previous_created_at: Option<i64>,
     ) {
-        let config = Nats::new(&testing::servers().await.nats_url);
-        let client = nats::connect(&config, "test").await.expect("nats");
-        let publisher = Publisher::new(client, &config).await.expect("a stream");
-        let timestamp = |millis| to_timestamp(DateTime::from_millis(millis));
-        let message = pb::Message {
-            id: ObjectId::new().to_hex(),
-            conversation_id: conversation.to_hex(),
-            seq,
-            sender_id: self.writer.id.clone(),
-            content: "never stored".to_owned(),
-            created_at: Some(timestamp(created_at)),
-            previous_created_at: previous_created_at.map(timestamp),
-            ..Default::default()
-        };
-        let event = pb::Event {
-            id: message.id.clone(),
-            recipient_ids: vec![self.reader.id.clone()],
-            payload: Some(Payload::MessageCreated(pb::MessageCreated { message: Some(message) })),
-            ..Default::default()
-        };
-        publisher.publish(&event, "test").await.expect("published");
+        let people = [&self.writer, &self.reader];
+        let times = (created_at, previous_created_at);
+        announce(&testing::servers().await.nats_url, people, (conversation, seq), times).await;
     }
+}
+
+/// Announces to the second of two people a message of the first that is stored nowhere: its place, when
+/// it was made, and when the one before it was.
+pub async fn announce(
+    nats_url: &str,
+    [writer, reader]: [&Person; 2],
+    (conversation, seq): (ObjectId, i64),
+    (created_at, previous_created_at): (i64, Option<i64>),
+) {
+    let config = Nats::new(nats_url);
+    let client = nats::connect(&config, "test").await.expect("nats");
+    let publisher = Publisher::new(client, &config).await.expect("a stream");
+    let timestamp = |millis| to_timestamp(DateTime::from_millis(millis));
+    let message = pb::Message {
+        id: ObjectId::new().to_hex(),
+        conversation_id: conversation.to_hex(),
+        seq,
+        sender_id: writer.id.clone(),
+        content: "never stored".to_owned(),
+        created_at: Some(timestamp(created_at)),
+        previous_created_at: previous_created_at.map(timestamp),
+        ..Default::default()
+    };
+    let event = pb::Event {
+        id: message.id.clone(),
+        recipient_ids: vec![reader.id.clone()],
+        payload: Some(Payload::MessageCreated(pb::MessageCreated { message: Some(message) })),
+        ..Default::default()
+    };
+    publisher.publish(&event, "test").await.expect("published");
+}
+
+/// Returns the messages of a suite, as they are stored.
+pub async fn messages(mongodb_uri: &str, suite: &TestSuite) -> mongodb::Collection<Document> {
+    let options = mongodb::options::ClientOptions::parse(mongodb_uri).await.expect("a uri");
+    let client = mongodb::Client::with_options(options).expect("a client");
+    client.database(&suite.database("message")).collection("messages")
+}
+
+/// Describes a message as it is stored.
+pub fn message(writer: &Person, conversation: ObjectId, seq: i64) -> Document {
+    let (sender, now) = (ObjectId::parse_str(&writer.id).expect("an id"), DateTime::now());
+    doc! {
+        "_id": ObjectId::new(), "conversation_id": conversation, "seq": seq, "sender_id": sender,
+        "content": seq.to_string(), "type": "text", "created_at": now, "previous_created_at": now,
+    }
+}
+
+/// Describes an announcement that no relay takes up, since it is not due for a long while.
+pub fn announcement_to_come() -> Document {
+    let due = DateTime::from_millis(DateTime::now().timestamp_millis() + 3_600_000);
+    doc! { "event_id": "x", "kind": "created", "at": due }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -220,13 +243,10 @@ async fn what_nobody_announced_is_heard_before_the_first_event_of_a_conversation
     let messages = scene.messages().await;
     let conversation = ObjectId::new();
     let now = DateTime::now();
-    // Not due yet, so that no relay announces it.
-    let due = DateTime::from_millis(now.timestamp_millis() + 3_600_000);
-    let entry = doc! { "event_id": "x", "kind": "created", "at": due };
     for seq in 1..=5_i64 {
-        let mut message = scene.message(conversation, seq);
+        let mut message = message(&scene.writer, conversation, seq);
         if seq == 5 {
-            message.insert("outbox", [entry.clone()]);
+            message.insert("outbox", [announcement_to_come()]);
         }
         messages.insert_one(message).await.expect("stored");
     }

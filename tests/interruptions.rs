@@ -13,10 +13,11 @@ use chat_proto::{
     subject,
     v1::{self as pb, event::Payload},
 };
-use mongodb::bson::oid::ObjectId;
+use mongodb::bson::{DateTime, oid::ObjectId};
 use prost::Message as _;
 
 use crate::{
+    fanout,
     harness::{Person, eventually},
     proxy::Proxy,
 };
@@ -70,6 +71,13 @@ impl Scene {
         let pid = self.servers.nats_pid().expect("started here").to_string();
         let sent = Command::new("kill").args([&format!("-{signal}"), &pid]).status();
         assert!(sent.expect("a program").success());
+    }
+
+    /// Announces to the reader a message of the writer in a conversation that no gateway knows.
+    async fn announce(&self, place: (ObjectId, i64), created_at: i64, previous_created_at: i64) {
+        let people = [&self.writer, &self.reader];
+        let times = (created_at, Some(previous_created_at));
+        fanout::announce(&self.servers.nats_url, people, place, times).await;
     }
 
     async fn nats(&self) -> async_nats::Client {
@@ -167,6 +175,42 @@ async fn messages_sent_while_nats_is_dead_are_stored_and_announced_later() {
     scene.expect(2..=4).await;
     scene.send(5..=5).await;
     scene.expect(5..=5).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn old_message_that_the_relay_announces_after_an_interruption_is_heard_in_its_place() {
+    let mut scene = scene(1000).await;
+    scene.proxy.close();
+    scene.proxy.open();
+    scene.send(2..=2).await;
+    scene.expect(2..=2).await;
+    // Stored while NATS was away; the relay has not come to number 5 yet.
+    let now = DateTime::now().timestamp_millis();
+    let (conversation, old) = (ObjectId::new(), now - 20_000);
+    let mut message = fanout::message(&scene.writer, conversation, 5);
+    message.insert("created_at", DateTime::from_millis(old));
+    message.insert("outbox", [fanout::announcement_to_come()]);
+    let messages = fanout::messages(&scene.servers.mongodb_uri, &scene.suite).await;
+    messages.insert_one(message).await.expect("stored");
+    scene.announce((conversation, 6), now, old).await;
+    for seq in [5, 6] {
+        assert_eq!(scene.listener.expect("message:created").await["seq"], seq);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn message_that_a_replay_brings_is_heard_before_its_successors() {
+    let mut scene = scene(1000).await;
+    let now = DateTime::now().timestamp_millis();
+    let conversation = ObjectId::new();
+    scene.proxy.close();
+    scene.announce((conversation, 5), now - 1, now - 2).await;
+    scene.proxy.open();
+    scene.proxy.until_accepted(4).await;
+    scene.announce((conversation, 6), now, now - 1).await;
+    for seq in [5, 6] {
+        assert_eq!(scene.listener.expect("message:created").await["seq"], seq);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

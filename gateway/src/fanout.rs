@@ -52,7 +52,7 @@ use gap::MOST_CALLS;
 use latest::Latest;
 use replay::{Replayed, Replays};
 use seen::Seen;
-use settled::{SETTLED_AFTER, is_settled};
+use settled::{SETTLED_AFTER, Settled};
 use typing::{Sent, Typing};
 use window::{Offered, Window};
 
@@ -85,6 +85,7 @@ struct Fanout {
     state: AppState,
     sockets: Sockets,
     windows: HashMap<ConversationId, Entry>,
+    settled: Settled,
     seen: Seen,
     latest: Latest,
     typing: Typing,
@@ -126,6 +127,7 @@ pub async fn run(
         state,
         sockets,
         windows: HashMap::new(),
+        settled: Settled::default(),
         seen: Seen::default(),
         latest: Latest::default(),
         typing: Typing::default(),
@@ -142,16 +144,28 @@ pub async fn run(
         let hold = fanout.steps.next_wait();
         tokio::select! {
             event = events.next() => match event {
-                Some(event) => fanout.hear(&event),
+                Some(event) => {
+                    fanout.settled.note(replays.are_due(), Instant::now());
+                    fanout.hear(&event);
+                }
                 None => anyhow::bail!("the subscription to events ended"),
             },
             event = live.next() => match event {
                 Some(event) => fanout.hear(&event),
                 None => anyhow::bail!("the subscription to live events ended"),
             },
-            replayed = replays.next() => fanout.hear_again(replayed),
-            Some(filled) = fills.recv() => fanout.close_gap(filled),
-            () = sleep_until(timer) => fanout.end_wait(),
+            replayed = replays.next() => {
+                fanout.settled.note(replays.are_due(), Instant::now());
+                fanout.hear_again(replayed);
+            }
+            Some(filled) = fills.recv() => {
+                fanout.settled.note(replays.are_due(), Instant::now());
+                fanout.close_gap(filled);
+            }
+            () = sleep_until(timer) => {
+                fanout.settled.note(replays.are_due(), Instant::now());
+                fanout.end_wait();
+            }
             () = sleep_until(silence) => fanout.end_silent_typing(),
             () = sleep_until(hold) => fanout.end_holds(),
             () = stop.cancelled() => return Ok(()),
@@ -302,8 +316,8 @@ impl Fanout {
 
     fn open(&mut self, conversation: ConversationId, message: &pb::Message) {
         make_room(&mut self.windows, MOST_WINDOWS);
-        let window =
-            if is_settled(message) { Window::before(message.seq) } else { Window::opening() };
+        let is_settled = self.settled.has(message, Instant::now());
+        let window = if is_settled { Window::before(message.seq) } else { Window::opening() };
         self.windows.insert(conversation, Entry::new(window));
     }
 
@@ -315,9 +329,10 @@ impl Fanout {
         cause: &Arc<Cause>,
     ) {
         let Some(entry) = self.windows.get_mut(&conversation) else { return };
-        entry.heard_at = Instant::now();
+        let now = Instant::now();
+        entry.heard_at = now;
         let (seq, late) = (message.seq, Arc::clone(&recipients));
-        if is_settled(&message) {
+        if self.settled.has(&message, now) {
             entry.window.begin_before(seq);
         }
         let place = Arc::clone(&self.places).try_acquire_owned().ok();

@@ -100,11 +100,15 @@ impl Fanout {
             return entry.rest();
         }
         drop(waiting);
+        let is_open = entry.window.emitted().is_none();
+        if is_open && self.settled.is_replaying() {
+            // What was announced may be unheard: nothing but the replay says what came before.
+            return self.wait(conversation);
+        }
         let after = entry.window.emitted().unwrap_or((seq - 1 - MOST_FETCHED).max(0));
         if seq - 1 - after > MOST_FETCHED {
             return self.give_up(conversation, "too many messages are missing");
         }
-        let is_open = entry.window.emitted().is_none();
         let (recipients, cause) = (Arc::clone(&first.recipients), Arc::clone(&first.cause));
         let request_id = new_request_id();
         let span = cause.fetch(&request_id, &self.state.part);
@@ -140,6 +144,9 @@ impl Fanout {
             Ok(messages) => messages,
             Err(error) => return self.give_up(conversation, &format!("{error:#}")),
         };
+        if entry.window.emitted().is_none() && self.settled.is_replaying() {
+            return self.wait(conversation);
+        }
         let first = entry.window.first_waiting().map(|(seq, _)| seq);
         if let Some(begin) = messages.first().map(|message| message.seq).or(first) {
             entry.window.begin_before(begin);

@@ -100,6 +100,11 @@ impl Replays {
         }
     }
 
+    /// Says whether events that the stream has may still have to be heard again.
+    pub fn are_due(&self) -> bool {
+        self.current.is_some() || self.interruptions.has_changed().unwrap_or(true)
+    }
+
     fn start(&mut self) {
         self.connects = nats::connects(&self.client);
         self.asked = None;

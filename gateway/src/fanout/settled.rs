@@ -5,21 +5,50 @@ use std::time::Duration;
 use bson::DateTime;
 use chat_kit::time::{before, from_timestamp};
 use chat_proto::v1 as pb;
+use tokio::time::Instant;
 
 /// A message whose predecessor is older than this opens a window at once.
 pub(super) const SETTLED_AFTER: Duration = Duration::from_secs(5);
+/// How long after an interruption the age of a message says nothing about whether it has been heard:
+/// the relays announce then what could not be announced meanwhile.
+const DOUBT: Duration = Duration::from_secs(60);
 
-/// Says whether a message can be emitted without looking for those before it: it is new, and they were
-/// stored long before it, so that they have long been heard. One that was announced late says nothing
-/// about the others.
-pub(super) fn is_settled(message: &pb::Message) -> bool {
-    let created_at = message.created_at.as_ref().map(from_timestamp);
-    match (created_at, message.previous_created_at.as_ref().map(from_timestamp)) {
-        (_, None) => message.seq == 1,
-        (None, Some(_)) => false,
-        (Some(created_at), Some(previous)) => {
-            created_at >= before(DateTime::now(), SETTLED_AFTER)
-                && previous < before(created_at, SETTLED_AFTER)
+/// Whether what is old counts as heard.
+#[derive(Debug, Default)]
+pub(super) struct Settled {
+    /// Whether events that the stream has may still have to be heard again.
+    is_replaying: bool,
+    /// Until when age proves nothing.
+    doubtful_until: Option<Instant>,
+}
+
+impl Settled {
+    /// Takes in whether a replay is due or under way.
+    pub(super) fn note(&mut self, is_replaying: bool, now: Instant) {
+        if is_replaying {
+            self.doubtful_until = Some(now + DOUBT);
+        }
+        self.is_replaying = is_replaying;
+    }
+
+    /// Says whether what was announced may be unheard, so that no window can begin.
+    pub(super) fn is_replaying(&self) -> bool {
+        self.is_replaying
+    }
+
+    /// Says whether a message can be emitted without looking for those before it: it is new, and they
+    /// were stored long before it, so that they have long been heard. One that was announced late says
+    /// nothing about the others, and none does for a while after an interruption.
+    pub(super) fn has(&self, message: &pb::Message, now: Instant) -> bool {
+        let created_at = message.created_at.as_ref().map(from_timestamp);
+        match (created_at, message.previous_created_at.as_ref().map(from_timestamp)) {
+            (_, None) => message.seq == 1,
+            (None, Some(_)) => false,
+            (Some(created_at), Some(previous)) => {
+                self.doubtful_until.is_none_or(|until| until <= now)
+                    && created_at >= before(DateTime::now(), SETTLED_AFTER)
+                    && previous < before(created_at, SETTLED_AFTER)
+            }
         }
     }
 }
@@ -28,17 +57,21 @@ pub(super) fn is_settled(message: &pb::Message) -> bool {
 mod tests {
     use super::*;
 
+    fn message(seq: i64, created_at: i64, previous: Option<i64>) -> pb::Message {
+        let time = |millis| chat_kit::time::to_timestamp(DateTime::from_millis(millis));
+        pb::Message {
+            seq,
+            created_at: Some(time(created_at)),
+            previous_created_at: previous.map(time),
+            ..Default::default()
+        }
+    }
+
     #[test]
     fn message_is_settled_where_it_is_new_and_the_one_before_is_not() {
         let now = DateTime::now().timestamp_millis();
-        let is_settled = |seq, created_at, previous: Option<i64>| {
-            let time = |millis| chat_kit::time::to_timestamp(DateTime::from_millis(millis));
-            is_settled(&pb::Message {
-                seq,
-                created_at: Some(time(created_at)),
-                previous_created_at: previous.map(time),
-                ..Default::default()
-            })
+        let is_settled = |seq, created_at, previous| {
+            Settled::default().has(&message(seq, created_at, previous), Instant::now())
         };
         assert!(is_settled(1, now, None));
         assert!(is_settled(7, now, Some(now - 6000)));
@@ -47,5 +80,18 @@ mod tests {
         // The clock of the services is ahead: what counts is the time between the two.
         assert!(!is_settled(7, now + 60_000, Some(now + 59_999)));
         assert!(is_settled(7, now + 60_000, Some(now + 50_000)));
+    }
+
+    #[test]
+    fn age_says_nothing_for_a_while_after_an_interruption() {
+        let (mut settled, begun) = (Settled::default(), Instant::now());
+        let now = DateTime::now().timestamp_millis();
+        let (first, old) = (message(1, now, None), message(7, now, Some(now - 60_000)));
+        settled.note(true, begun);
+        assert!(settled.is_replaying() && !settled.has(&old, begun));
+        assert!(settled.has(&first, begun), "there is nothing before it");
+        settled.note(false, begun + DOUBT / 2);
+        assert!(!settled.is_replaying() && !settled.has(&old, begun + DOUBT / 2));
+        assert!(settled.has(&old, begun + DOUBT));
     }
 }

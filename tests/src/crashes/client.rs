@@ -3,6 +3,7 @@
 //! what it lacks.
 
 mod requests;
+mod sync;
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -19,7 +20,10 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
-use self::requests::{Done, READ_PAUSE};
+use self::{
+    requests::{Done, READ_PAUSE},
+    sync::Sync,
+};
 use super::{
     account::Account,
     check::Conversation,
@@ -34,6 +38,8 @@ const WITHIN: Duration = Duration::from_secs(10);
 const UNDER_WAY: usize = 3;
 /// One in so many tries is posted, not emitted.
 const POSTED: usize = 8;
+/// One in so many connections of a new client catches up by the histories, not by one question.
+const BY_HISTORIES: usize = 3;
 /// Pause before a message whose try was answered with a failure is tried again.
 const REPEAT_PAUSE: Duration = Duration::from_millis(100);
 /// Shortest pause before a client comes back, and how much longer it may be, in milliseconds.
@@ -98,8 +104,10 @@ struct Session {
     next_ack: u64,
     /// What was emitted under which number, and when.
     open: HashMap<u64, (usize, Instant)>,
-    /// Conversations whose history is still to be read.
+    /// Conversations of which it is still to be read what is lacking.
     unsynced: usize,
+    /// That question, where all is asked at once.
+    sync: Option<Sync>,
     /// What reads them; it ends with the connection.
     reading: Vec<AbortHandle>,
     read_pause: Duration,
@@ -197,18 +205,27 @@ impl Client {
             next_ack: 0,
             open: HashMap::new(),
             unsynced: self.own.len(),
+            sync: None,
             reading: Vec::new(),
             read_pause: READ_PAUSE,
         };
-        for conversation in self.own.clone() {
-            self.read_history(&mut session, conversation);
+        if self.dialect == Dialect::Unified && self.random.below(BY_HISTORIES) > 0 {
+            session.sync = Some(self.sync());
+        } else {
+            for conversation in self.own.clone() {
+                self.read_history(&mut session, conversation);
+            }
         }
         loop {
             let now = *phase.borrow_and_update();
-            if now == Phase::Over || !self.send(&mut session, now).await {
+            if now == Phase::Over
+                || !self.ask_sync(&mut session).await
+                || !self.send(&mut session, now).await
+            {
                 break;
             }
-            let oldest = session.open.values().map(|(_, at)| *at).min();
+            let oldest = sync::oldest(&session);
+            let next_page = session.sync.as_ref().and_then(Sync::due);
             let has_place = self.has_place(&session);
             let next_repeat = self.waiting.front().map(|(at, _)| *at).filter(|_| has_place);
             let is_sending = now == Phase::Sending;
@@ -231,6 +248,7 @@ impl Client {
                     break;
                 }
                 () = until(next_repeat) => {}
+                () = until(next_page) => {}
                 () = until(next_message) => {}
                 () = until(leaves.map(|(at, _)| at)) => {
                     away = leaves.map(|(_, away)| away);
@@ -336,6 +354,7 @@ impl Client {
             Heard::Event(event) => self.event(session.connection, &event),
             Heard::Ack(number, arguments) => match session.open.remove(&number) {
                 Some((sent, _)) => self.answered(sent, arguments.body()),
+                None if sync::is_answer(session, number) => self.synced(session, arguments.body()),
                 None => self.fault(&format!("acknowledgement {number} came twice")),
             },
             Heard::End => return false,
