@@ -15,10 +15,12 @@ use chat_proto::{
 };
 use mongodb::bson::{DateTime, oid::ObjectId};
 use prost::Message as _;
+use reqwest::Method;
+use serde_json::json;
 
 use crate::{
     fanout,
-    harness::{Person, eventually},
+    harness::{Person, eventually, text},
     proxy::Proxy,
 };
 
@@ -211,6 +213,47 @@ async fn message_that_a_replay_brings_is_heard_before_its_successors() {
     for seq in [5, 6] {
         assert_eq!(scene.listener.expect("message:created").await["seq"], seq);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deletion_that_overtakes_its_message_in_a_replay_is_heard_behind_it() {
+    let mut scene = scene(1000).await;
+    let other = Person::new(scene.suite.gateways[1]).await;
+    let conversation = scene.writer.open(&other).await;
+    let mut listener = other.listen(scene.suite.gateways[1], "unified").await;
+    scene.proxy.close();
+    let sent = scene.writer.send(&conversation, "secret").await;
+    let deleted = format!("/api/messages/{}", text(&sent["_id"]));
+    scene.proxy.open();
+    scene.proxy.until_accepted(4).await;
+    scene.writer.ok(Method::DELETE, &deleted, json!({})).await;
+    let created = listener.expect("message:created").await;
+    assert_eq!(created["id"], sent["_id"]);
+    assert_eq!(listener.expect("message:deleted").await["id"], sent["_id"]);
+    scene.send(2..=2).await;
+    scene.expect(2..=2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn member_who_was_removed_and_added_again_hears_it_in_this_order() {
+    let mut scene = scene(1000).await;
+    let group = scene.writer.group(&[&scene.reader]).await;
+    scene.listener.expect("conversation:created").await;
+    let reader = json!({ "groupId": group, "userId": scene.reader.id });
+    let path = |act: &str| format!("/api/groups/{act}-participant");
+    scene.proxy.close();
+    scene.writer.ok(Method::POST, &path("remove"), reader.clone()).await;
+    scene.proxy.open();
+    scene.proxy.until_accepted(4).await;
+    scene.writer.ok(Method::POST, &path("add"), reader).await;
+    let mut heard = Vec::new();
+    while heard.len() < 2 {
+        let (name, _) = scene.listener.event().await;
+        if name.starts_with("conversation:member-") {
+            heard.push(name);
+        }
+    }
+    assert_eq!(heard, ["conversation:member-removed", "conversation:member-added"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,6 +8,7 @@ mod emit;
 mod entry;
 mod gap;
 mod latest;
+mod notices;
 mod presence;
 mod receipt;
 mod replay;
@@ -43,13 +44,14 @@ use crate::{
     metrics::{Cut, FANOUT},
     socket::Sockets,
     state::AppState,
-    wire::event::{Change, Notice},
+    wire::event::Change,
 };
 use calls::Steps;
 use cause::Cause;
 use entry::{Entry, Pending, make_room};
 use gap::MOST_CALLS;
 use latest::Latest;
+use notices::{Notices, Way};
 use replay::{Replayed, Replays};
 use seen::Seen;
 use settled::{SETTLED_AFTER, Settled};
@@ -90,6 +92,7 @@ struct Fanout {
     latest: Latest,
     typing: Typing,
     steps: Steps,
+    notices: Notices,
     /// Windows that the metrics know of.
     counted: u32,
     /// Gaps in the order in which their waiting ends: all wait equally long.
@@ -132,6 +135,7 @@ pub async fn run(
         latest: Latest::default(),
         typing: Typing::default(),
         steps: Steps::default(),
+        notices: Notices::default(),
         counted: 0,
         timers: VecDeque::new(),
         places: Arc::new(Semaphore::new(MOST_WAITING_IN_ALL)),
@@ -146,12 +150,12 @@ pub async fn run(
             event = events.next() => match event {
                 Some(event) => {
                     fanout.settled.note(replays.are_due(), Instant::now());
-                    fanout.hear(&event);
+                    fanout.hear(&event, Way::Live);
                 }
                 None => anyhow::bail!("the subscription to events ended"),
             },
             event = live.next() => match event {
-                Some(event) => fanout.hear(&event),
+                Some(event) => fanout.hear(&event, Way::Live),
                 None => anyhow::bail!("the subscription to live events ended"),
             },
             replayed = replays.next() => {
@@ -182,7 +186,7 @@ async fn sleep_until(timer: Option<Instant>) {
 }
 
 impl Fanout {
-    fn hear(&mut self, message: &async_nats::Message) {
+    fn hear(&mut self, message: &async_nats::Message, way: Way) {
         let cause = Cause::of(message.headers.as_ref());
         let _span = telemetry::request_span(cause.request_id()).entered();
         let event = match pb::Event::decode(message.payload.clone()) {
@@ -242,25 +246,9 @@ impl Fanout {
                 if self.seen.note(&event.id) {
                     let recipients = recipients(&event.id, &event.recipient_ids);
                     if !self.tell_call(&payload, &recipients) {
-                        self.notify(&payload, &recipients);
                         self.note_members(&payload);
+                        self.hear_notice(payload, recipients, way);
                     }
-                }
-            }
-        }
-    }
-
-    /// Emits what is no message to the sockets that hear it.
-    fn notify(&self, payload: &Payload, recipients: &[UserId]) {
-        let Some(notice) = Notice::new(payload) else { return };
-        for peer in self.sockets.of(recipients) {
-            let user_id = peer.identity().user_id.to_string();
-            match notice.frame(peer.dialect(), &user_id) {
-                Ok(Some((name, body))) => peer.emit(name, body.as_ref()),
-                Ok(None) => {}
-                Err(error) => {
-                    tracing::error!(%error, "a notice cannot be encoded, cutting a socket");
-                    peer.cut(Cut::OrderLost);
                 }
             }
         }
@@ -268,14 +256,20 @@ impl Fanout {
 
     fn hear_again(&mut self, replayed: Replayed) {
         match replayed {
-            Replayed::Event(event) => self.hear(&event),
-            Replayed::End(Reach::Whole) => FANOUT.replays_whole.increment(1),
+            Replayed::Event(event) => self.hear(&event, Way::Again),
+            Replayed::End(Reach::Whole) => {
+                FANOUT.replays_whole.increment(1);
+                if !self.settled.is_replaying() {
+                    self.end_notices();
+                }
+            }
             Replayed::End(Reach::TooShort) => {
                 tracing::error!("events are lost, cutting all sockets");
                 FANOUT.replays_too_short.increment(1);
                 // Who comes back reads what happened meanwhile; nobody is owed an old number any more.
                 self.windows.clear();
                 self.timers.clear();
+                self.notices.clear();
                 let sockets = self.sockets.clone();
                 tokio::spawn(async move { sockets.cut_all(Cut::EventsLost).await });
             }
@@ -304,6 +298,7 @@ impl Fanout {
         }
         let Some(entry) = self.windows.get_mut(&conversation) else { return };
         let is_heard_here = self.sockets.has_any(&recipients);
+        entry.is_heard_here = is_heard_here;
         if is_heard_here || !entry.window.is_next(message.seq) {
             self.offer(conversation, message, recipients, cause);
         } else {

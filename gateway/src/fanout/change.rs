@@ -2,14 +2,11 @@
 
 use std::sync::Arc;
 
-use bson::DateTime;
-use chat_kit::{
-    id::{ConversationId, UserId},
-    time::{before, from_timestamp},
-};
+use chat_kit::id::{ConversationId, UserId};
 use chat_proto::v1 as pb;
+use tokio::time::Instant;
 
-use super::{Fanout, SETTLED_AFTER, cause::Cause};
+use super::{Fanout, cause::Cause};
 use crate::{
     metrics::Cut,
     wire::event::{Change, ChangeToReader, MessageChanged},
@@ -46,7 +43,7 @@ impl Fanout {
         let is_over = match self.windows.get(&conversation) {
             Some(entry) => entry.window.emitted() >= Some(held.message.seq),
             // Of a conversation that is not known here only what is new may still be on its way.
-            None => is_old(&held.message),
+            None => self.settled.is_over(&held.message, Instant::now()),
         };
         if is_over {
             return self.emit_change(&held);
@@ -103,10 +100,4 @@ impl Fanout {
             }
         }
     }
-}
-
-/// Says whether a message was stored so long ago that it has been heard wherever it was to be.
-fn is_old(message: &pb::Message) -> bool {
-    let created_at = message.created_at.as_ref().map(from_timestamp);
-    created_at.is_none_or(|created_at| created_at < before(DateTime::now(), SETTLED_AFTER))
 }

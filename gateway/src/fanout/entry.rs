@@ -15,6 +15,8 @@ pub struct Entry {
     pub opened_at: Instant,
     /// When it last heard of it.
     pub heard_at: Instant,
+    /// Whether somebody here heard the last of it.
+    pub is_heard_here: bool,
     /// What is done about its gap.
     pub pending: Pending,
     /// Changes of messages that are not emitted yet.
@@ -35,7 +37,14 @@ impl Entry {
     /// Puts a window together with what is known of it now.
     pub fn new(window: Window<Item>) -> Self {
         let now = Instant::now();
-        Self { window, opened_at: now, heard_at: now, pending: Pending::Nothing, held: Vec::new() }
+        Self {
+            window,
+            opened_at: now,
+            heard_at: now,
+            is_heard_here: false,
+            pending: Pending::Nothing,
+            held: Vec::new(),
+        }
     }
 
     /// Does no more about a gap that is closed, or given up.
@@ -51,18 +60,18 @@ impl Entry {
     }
 }
 
-/// Forgets the longest unheard half where there are as many windows as there may be, except what is in
-/// the midst of a gap.
+/// Forgets half of the windows where there are as many as there may be, except what is in the midst of a
+/// gap: first those that nobody here heard, then the longest unheard.
 pub fn make_room(windows: &mut HashMap<ConversationId, Entry>, most: usize) {
     if windows.len() < most {
         return;
     }
-    let mut heard: Vec<Instant> = windows.values().map(|entry| entry.heard_at).collect();
-    let middle = heard.len() / 2;
-    let (_, oldest, _) = heard.select_nth_unstable(middle);
-    let oldest = *oldest;
-    windows
-        .retain(|_, entry| entry.is_pending() || !entry.held.is_empty() || entry.heard_at > oldest);
+    let worth = |entry: &Entry| (entry.is_heard_here, entry.heard_at);
+    let mut worths: Vec<(bool, Instant)> = windows.values().map(worth).collect();
+    let middle = worths.len() / 2;
+    let (_, least, _) = worths.select_nth_unstable(middle);
+    let least = *least;
+    windows.retain(|_, entry| entry.is_pending() || !entry.held.is_empty() || worth(entry) > least);
 }
 
 #[cfg(test)]
@@ -78,17 +87,14 @@ mod tests {
             make_room(&mut windows, 10);
             let heard_at = Instant::now() + Duration::from_secs(number);
             let pending = if number == 0 { Pending::Wait(heard_at) } else { Pending::Nothing };
-            let window = Window::opening();
+            let entry = Entry::new(Window::opening());
             let id = ConversationId::new();
-            windows.insert(
-                id,
-                Entry { window, opened_at: heard_at, heard_at, pending, held: Vec::new() },
-            );
+            windows.insert(id, Entry { heard_at, pending, is_heard_here: number == 1, ..entry });
             ids.push(id);
         }
         assert_eq!(windows.len(), 10);
         make_room(&mut windows, 10);
         let kept: Vec<usize> = (0..10).filter(|at| windows.contains_key(&ids[*at])).collect();
-        assert_eq!(kept, [0, 6, 7, 8, 9], "and the one in the midst of a gap");
+        assert_eq!(kept, [0, 1, 7, 8, 9], "and what is in a gap, or was heard here");
     }
 }

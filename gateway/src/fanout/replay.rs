@@ -55,6 +55,9 @@ pub struct Replays {
     connects: u64,
     ticks: Interval,
     asked: Option<oneshot::Receiver<Option<Proof>>>,
+    /// Whether a question was not answered since the last proof: the way to the stream was broken, perhaps
+    /// behind the server that this connection ends at, and nothing says what passed by.
+    is_doubtful: bool,
     current: Option<mpsc::Receiver<Step>>,
 }
 
@@ -70,7 +73,17 @@ impl Replays {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let connects = nats::connects(&client);
         let proofs = VecDeque::from([since]);
-        Self { client, config, interruptions, proofs, connects, ticks, asked: None, current: None }
+        Self {
+            client,
+            config,
+            interruptions,
+            proofs,
+            connects,
+            ticks,
+            asked: None,
+            is_doubtful: false,
+            current: None,
+        }
     }
 
     /// Waits for what a replay brings. Cancel safe.
@@ -91,8 +104,9 @@ impl Replays {
                 },
                 proof = answer(&mut self.asked) => {
                     self.asked = None;
-                    if let Some(proof) = proof {
-                        self.prove(&proof);
+                    match proof {
+                        Some(proof) => self.prove(&proof),
+                        None => self.is_doubtful = true,
                     }
                 }
                 _ = self.ticks.tick() => self.ask(),
@@ -108,6 +122,7 @@ impl Replays {
     fn start(&mut self) {
         self.connects = nats::connects(&self.client);
         self.asked = None;
+        self.is_doubtful = false;
         let (client, config) = (self.client.clone(), self.config.clone());
         let since = self.proofs.front().copied();
         let (steps, current) = mpsc::channel(1);
@@ -160,6 +175,10 @@ impl Replays {
         }
         if connects != self.connects {
             tracing::warn!("the connection was lost without a word");
+            return self.start();
+        }
+        if self.is_doubtful {
+            tracing::warn!("the stream could not be reached for a while");
             return self.start();
         }
         if self.proofs.len() == MOST_PROOFS {

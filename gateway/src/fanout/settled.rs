@@ -11,24 +11,51 @@ use tokio::time::Instant;
 pub(super) const SETTLED_AFTER: Duration = Duration::from_secs(5);
 /// How long after an interruption the age of a message says nothing about whether it has been heard:
 /// the relays announce then what could not be announced meanwhile.
-const DOUBT: Duration = Duration::from_secs(60);
+const DOUBT: Duration = Duration::from_mins(1);
+/// How long a broken line may go unnoticed.
+const LONGEST_SILENCE: Duration = Duration::from_mins(1);
 
 /// Whether what is old counts as heard.
 #[derive(Debug, Default)]
 pub(super) struct Settled {
     /// Whether events that the stream has may still have to be heard again.
     is_replaying: bool,
-    /// Until when age proves nothing.
-    doubtful_until: Option<Instant>,
+    /// What age does not prove.
+    doubt: Option<Doubt>,
+}
+
+/// A time in which age does not prove that something has been heard.
+#[derive(Clone, Copy, Debug)]
+struct Doubt {
+    /// Nothing stored since is certain.
+    since: DateTime,
+    /// When it is over.
+    until: Instant,
 }
 
 impl Settled {
     /// Takes in whether a replay is due or under way.
     pub(super) fn note(&mut self, is_replaying: bool, now: Instant) {
         if is_replaying {
-            self.doubtful_until = Some(now + DOUBT);
+            let since = match self.doubt(now) {
+                Some(doubt) => doubt.since,
+                None => before(DateTime::now(), LONGEST_SILENCE),
+            };
+            self.doubt = Some(Doubt { since, until: now + DOUBT });
         }
         self.is_replaying = is_replaying;
+    }
+
+    fn doubt(&self, now: Instant) -> Option<Doubt> {
+        self.doubt.filter(|doubt| doubt.until > now)
+    }
+
+    /// Says whether a message of a conversation that is not known here has been heard, or was read: it
+    /// is not new, nor was it stored since an interruption.
+    pub(super) fn is_over(&self, message: &pb::Message, now: Instant) -> bool {
+        let Some(created_at) = message.created_at.as_ref().map(from_timestamp) else { return true };
+        let new = before(DateTime::now(), SETTLED_AFTER);
+        created_at < self.doubt(now).map_or(new, |doubt| doubt.since.min(new))
     }
 
     /// Says whether what was announced may be unheard, so that no window can begin.
@@ -45,7 +72,7 @@ impl Settled {
             (_, None) => message.seq == 1,
             (None, Some(_)) => false,
             (Some(created_at), Some(previous)) => {
-                self.doubtful_until.is_none_or(|until| until <= now)
+                self.doubt(now).is_none()
                     && created_at >= before(DateTime::now(), SETTLED_AFTER)
                     && previous < before(created_at, SETTLED_AFTER)
             }
@@ -93,5 +120,18 @@ mod tests {
         settled.note(false, begun + DOUBT / 2);
         assert!(!settled.is_replaying() && !settled.has(&old, begun + DOUBT / 2));
         assert!(settled.has(&old, begun + DOUBT));
+    }
+
+    #[test]
+    fn message_stored_since_an_interruption_may_be_unheard_however_old() {
+        let (mut settled, begun) = (Settled::default(), Instant::now());
+        let now = DateTime::now().timestamp_millis();
+        let message = |age| message(5, now - age, Some(now - 200_000));
+        assert!(settled.is_over(&message(20_000), begun) && !settled.is_over(&message(0), begun));
+        settled.note(true, begun);
+        settled.note(false, begun);
+        assert!(!settled.is_over(&message(20_000), begun), "a relay may announce it yet");
+        assert!(settled.is_over(&message(100_000), begun));
+        assert!(settled.is_over(&message(20_000), begun + DOUBT));
     }
 }
