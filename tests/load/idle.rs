@@ -67,9 +67,8 @@ pub async fn measure(arguments: &Arguments, suite: &Suite) -> anyhow::Result<boo
 
     let run = Run::new(arguments.dialect, Tally::new(arguments.plan()?));
     let began = Instant::now();
-    let connected = run.connect(&people, arguments.connect_rate).await;
+    let _idle = run.idle(&people, arguments.connect_rate).await;
     let connecting = began.elapsed();
-    let _idle = run.idle(connected);
     let occupied = settle(suite).await?;
     let before = Snapshot::take(&suite.pids)?;
     sleep(Duration::from_secs(arguments.seconds)).await;

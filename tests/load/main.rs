@@ -253,8 +253,7 @@ async fn measure(arguments: &Arguments, suite: &Suite) -> anyhow::Result<bool> {
     let mut run = Run::new(arguments.dialect, Tally::new(plan));
 
     let before_idle = Snapshot::take(&suite.pids)?;
-    let idle = run.connect(&scene.idle, arguments.connect_rate).await;
-    let _idle = run.idle(idle);
+    let _idle = run.idle(&scene.idle, arguments.connect_rate).await;
     sleep(if arguments.idle > 0 { SETTLING } else { Duration::ZERO }).await;
     let with_idle = Snapshot::take(&suite.pids)?.suite_memory();
     let idle_memory = with_idle.saturating_sub(before_idle.suite_memory());

@@ -9,7 +9,7 @@ use chat_e2e::socket::{self, Event, Heard, Receiver, Sender};
 use clap::ValueEnum;
 use serde_json::{Value, json};
 use tokio::{
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     task::{JoinHandle, JoinSet},
     time::{Instant, sleep_until},
 };
@@ -100,26 +100,61 @@ impl Run {
         self.tally.lock().expect("not poisoned")
     }
 
-    /// Connects a socket for each person, `rate` in a second. One that fails is counted and left out.
+    /// Connects a socket for each person, `rate` in a second, and returns them when all are. One that fails
+    /// is counted and left out.
     pub async fn connect(&self, people: &[Person], rate: u64) -> Vec<Option<Halves>> {
-        let start = Instant::now();
-        let places = Arc::new(Semaphore::new(MOST_CONNECTING));
         let mut connecting: Vec<JoinHandle<Option<Halves>>> = Vec::new();
-        for (number, person) in (0_u32..).zip(people) {
-            let due = start + Duration::from_secs(1) * number / u32::try_from(rate).unwrap_or(1);
-            sleep_until(due).await;
-            let place = Arc::clone(&places).acquire_owned().await;
-            let (run, person) = (self.clone(), person.clone());
+        self.pace(people, rate, |run, person, due, place| {
             connecting.push(tokio::spawn(async move {
                 let _place = place;
                 run.connect_one(&person, due).await
             }));
-        }
+        })
+        .await;
         let mut sockets = Vec::with_capacity(connecting.len());
         for socket in connecting {
             sockets.push(socket.await.unwrap_or_default());
         }
         sockets
+    }
+
+    /// Connects such sockets that hear nothing and are kept open, until the set is dropped. From its first
+    /// moment each answers pings, however long the others take.
+    pub async fn idle(&self, people: &[Person], rate: u64) -> JoinSet<()> {
+        let mut idle = JoinSet::new();
+        let (connected, mut all) = mpsc::channel::<()>(1);
+        self.pace(people, rate, |run, person, due, place| {
+            let connected = connected.clone();
+            idle.spawn(async move {
+                let socket = run.connect_one(&person, due).await;
+                drop((place, connected));
+                if let Some((_open, receiver)) = socket {
+                    run.stay(receiver).await;
+                }
+            });
+        })
+        .await;
+        drop(connected);
+        // Nobody sends anything: it is closed once all are connected.
+        all.recv().await;
+        idle
+    }
+
+    /// Lets something begin for each person, `rate` in a second, where there is a place for it.
+    async fn pace(
+        &self,
+        people: &[Person],
+        rate: u64,
+        mut begin: impl FnMut(Self, Person, Instant, Option<OwnedSemaphorePermit>),
+    ) {
+        let start = Instant::now();
+        let places = Arc::new(Semaphore::new(MOST_CONNECTING));
+        for (number, person) in (0_u32..).zip(people) {
+            let due = start + Duration::from_secs(1) * number / u32::try_from(rate).unwrap_or(1);
+            sleep_until(due).await;
+            let place = Arc::clone(&places).acquire_owned().await.ok();
+            begin(self.clone(), person.clone(), due, place);
+        }
     }
 
     async fn connect_one(&self, person: &Person, due: Instant) -> Option<Halves> {
@@ -184,21 +219,13 @@ impl Run {
         }
     }
 
-    /// Keeps sockets open that hear nothing, until the set is dropped.
-    pub fn idle(&self, sockets: Vec<Option<Halves>>) -> JoinSet<()> {
-        let mut idle = JoinSet::new();
-        for (sender, mut receiver) in sockets.into_iter().flatten() {
-            let run = self.clone();
-            idle.spawn(async move {
-                let _open = sender;
-                loop {
-                    let heard = receiver.next().await;
-                    if matches!(heard, Heard::End | Heard::Goodbye | Heard::Silence) {
-                        return run.tally().fail(&format!("an idle socket ended: {heard:?}"));
-                    }
-                }
-            });
+    /// Answers pings until the socket ends, which is counted.
+    async fn stay(&self, mut receiver: Receiver) {
+        loop {
+            let heard = receiver.next().await;
+            if matches!(heard, Heard::End | Heard::Goodbye | Heard::Silence) {
+                return self.tally().fail(&format!("an idle socket ended: {heard:?}"));
+            }
         }
-        idle
     }
 }
