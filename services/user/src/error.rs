@@ -47,6 +47,9 @@ pub(crate) enum Error {
     /// A request names too many sockets.
     #[error("more than {0} sockets at once")]
     TooManySockets(usize),
+    /// A sweep forgot sockets each time they were to be held.
+    #[error("sockets are being swept, try again")]
+    SocketsContended,
     /// A request names too many phones.
     #[error("more than {0} phones at once")]
     TooManyPhones(usize),
@@ -91,6 +94,7 @@ impl ServiceError for Error {
             | Self::TooManyPhones(_)
             | Self::InvalidCursor => Code::InvalidArgument,
             Self::PhoneTaken => Code::AlreadyExists,
+            Self::SocketsContended => Code::Aborted,
             Self::Conversation(status) => status.code(),
             Self::Mongo(error) if error.is_transient() => Code::Unavailable,
             Self::Mongo(_) | Self::Corrupt { .. } => Code::Internal,
@@ -113,6 +117,7 @@ impl ServiceError for Error {
             | Self::TooManyPhones(_)
             | Self::InvalidCursor => "validation_error",
             Self::PhoneTaken => "phone_taken",
+            Self::SocketsContended => "conflict",
             Self::Conversation(_) => UNAVAILABLE,
             Self::Mongo(error) if error.is_transient() => UNAVAILABLE,
             Self::Mongo(_) | Self::Corrupt { .. } => INTERNAL,
@@ -133,6 +138,7 @@ impl ServiceError for Error {
             Self::InvalidCursor => Some("page.cursor"),
             Self::UserNotFound(_)
             | Self::PhoneTaken
+            | Self::SocketsContended
             | Self::Conversation(_)
             | Self::Mongo(_)
             | Self::Corrupt { .. } => None,

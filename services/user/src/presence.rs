@@ -9,7 +9,10 @@
 mod announce;
 mod sweep;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeSet, HashSet},
+    time::Duration,
+};
 
 use bson::oid::ObjectId;
 use chat_kit::{caller::Caller, id::UserId, outbox::Outbox};
@@ -135,8 +138,16 @@ async fn announce_all(
     Ok(())
 }
 
-/// Takes those of some users offline who have no socket, but for those in `gone`. Returns the presences of
-/// those who have one.
+/// What became of users who were looked at.
+struct Settled {
+    /// The presences of those who have a socket.
+    staying: Vec<Presence>,
+    /// Those without one who were not taken offline, since somebody counted an arrival meanwhile: they are to
+    /// be looked at again, and the sockets that say so are kept.
+    contested: HashSet<UserId>,
+}
+
+/// Takes those of some users offline who have no socket, but for those in `gone`.
 ///
 /// The order of the reads counts: who arrives after the first makes the update fail; whose arrival was read
 /// has a lease and a socket that the later reads find.
@@ -145,22 +156,29 @@ async fn settle(
     transitions: &Outbox<Transition>,
     users: &[UserId],
     gone: &[ObjectId],
-) -> Result<Vec<Presence>, Error> {
+) -> Result<Settled, Error> {
+    let mut settled = Settled { staying: Vec::new(), contested: HashSet::new() };
     let presences = store.presences().of(users).await?;
     let online: Vec<Presence> =
         presences.into_iter().filter(|presence| presence.is_online).collect();
     if online.is_empty() {
-        return Ok(online);
+        return Ok(settled);
     }
     let users: Vec<UserId> = online.iter().map(|presence| presence.user_id).collect();
     let gateways = store.gateways().living().await?;
     let present = store.sockets().users_of(&gateways, &users, gone).await?;
     let (staying, leaving): (Vec<Presence>, Vec<Presence>) =
         online.into_iter().partition(|presence| present.contains(&presence.user_id));
+    settled.staying = staying;
     if !leaving.is_empty() {
-        store.presences().depart(&leaving).await?;
+        let departed = store.presences().depart(&leaving).await?;
         let left: Vec<UserId> = leaving.iter().map(|presence| presence.user_id).collect();
         announce_all(store, transitions, &left).await?;
+        if departed < left.len() {
+            let now = store.presences().of(&left).await?.into_iter();
+            let online = now.filter(|presence| presence.is_online);
+            settled.contested = online.map(|presence| presence.user_id).collect();
+        }
     }
-    Ok(staying)
+    Ok(settled)
 }

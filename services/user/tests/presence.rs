@@ -53,7 +53,7 @@ pub async fn register(
     Ok(client.clone().register_sockets(as_service(request)).await?.into_inner().is_known)
 }
 
-async fn unregister(client: &Client, gateway: &str, socket: &str) -> Result<(), Status> {
+pub async fn unregister(client: &Client, gateway: &str, socket: &str) -> Result<(), Status> {
     let socket_ids = vec![socket.to_owned()];
     let request = UnregisterSocketsRequest { gateway_id: gateway.to_owned(), socket_ids };
     client.clone().unregister_sockets(as_service(request)).await.map(drop)
@@ -67,7 +67,7 @@ async fn renew(client: &Client, gateway: &str) -> bool {
 }
 
 /// Waits until something is so.
-async fn eventually(what: &str, condition: impl AsyncFn() -> bool) {
+pub async fn eventually(what: &str, condition: impl AsyncFn() -> bool) {
     let waited = tokio::time::timeout(PATIENCE, async {
         while !condition().await {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -78,7 +78,7 @@ async fn eventually(what: &str, condition: impl AsyncFn() -> bool) {
 
 impl Scene {
     /// Returns whether the user is online, and the number of his newest transition.
-    async fn state(&self) -> (bool, i64) {
+    pub async fn state(&self) -> (bool, i64) {
         self.state_of(&self.ada).await
     }
 
@@ -93,7 +93,7 @@ impl Scene {
     }
 
     /// Waits until nothing is left of a socket.
-    async fn until_forgotten(&self, socket: &str) {
+    pub async fn until_forgotten(&self, socket: &str) {
         let sockets = self.suite.database.collection::<Document>("sockets");
         let socket = doc! { "_id": ObjectId::parse_str(socket).expect("an id") };
         eventually("the socket is forgotten", async || {

@@ -7,3 +7,4 @@ mod presence;
 mod profile;
 mod seen;
 mod support;
+mod sweep;

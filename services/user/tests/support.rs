@@ -1,6 +1,9 @@
 //! The real service on a free port, with a database of its own, beside the real conversation service.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex, mpsc},
+    time::Duration,
+};
 
 use bson::{Bson, Document, doc, oid::ObjectId};
 use chat_kit::{
@@ -21,12 +24,34 @@ use mongodb::{
     Database,
     event::{EventHandler, command::CommandEvent},
 };
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::oneshot};
 use tonic::{Code, Request, Status};
 
 /// Returns the address of the MongoDB that the tests use.
 async fn mongodb_uri() -> String {
     chat_local::testing::servers().await.mongodb_uri.clone()
+}
+
+/// How long a command is held at most.
+const LONGEST_HOLD: Duration = Duration::from_secs(20);
+
+/// A command that waits before it is sent.
+struct Hold {
+    name: &'static str,
+    collection: &'static str,
+    reached: oneshot::Sender<()>,
+    released: mpsc::Receiver<()>,
+}
+
+impl Hold {
+    fn is_of(&self, command: &Document) -> bool {
+        command.get_str(self.name).is_ok_and(|collection| collection == self.collection)
+    }
+
+    fn wait(self) {
+        self.reached.send(()).ok();
+        tokio::task::block_in_place(|| self.released.recv_timeout(LONGEST_HOLD)).ok();
+    }
 }
 
 /// The running services.
@@ -35,6 +60,7 @@ pub struct Suite {
     pub conversations: ConversationServiceClient<Channel>,
     pub database: Database,
     commands: Arc<Mutex<Vec<Document>>>,
+    hold: Arc<Mutex<Option<Hold>>>,
     config: Config,
     life: Lifecycle,
 }
@@ -57,10 +83,16 @@ pub async fn start_with(presence: Presence) -> Suite {
     let conversation = start_conversation(upstream.clone(), &life).await;
     let config = config(conversation.clone(), presence).await;
     let commands = Arc::new(Mutex::new(Vec::new()));
-    let seen = commands.clone();
+    let hold: Arc<Mutex<Option<Hold>>> = Arc::default();
+    let (seen, held) = (commands.clone(), hold.clone());
     let observer = EventHandler::callback(move |event| {
         if let CommandEvent::Started(started) = event {
+            let of_this = |hold: &mut Hold| hold.is_of(&started.command);
+            let hold = held.lock().expect("not poisoned").take_if(of_this);
             seen.lock().expect("not poisoned").push(started.command);
+            if let Some(hold) = hold {
+                hold.wait();
+            }
         }
     });
     serve(&config, listener, Some(observer), &life).await;
@@ -70,6 +102,7 @@ pub async fn start_with(presence: Presence) -> Suite {
         conversations: ConversationServiceClient::new(channel(&conversation)),
         database,
         commands,
+        hold,
         config,
         life,
     }
@@ -139,6 +172,19 @@ impl Suite {
         let (listener, upstream) = bind().await;
         serve(&self.config, listener, None, &self.life).await;
         UserServiceClient::new(channel(&upstream))
+    }
+
+    /// Holds the next command of a name that the service sends to a collection; says when it has come to
+    /// that, and is released by the sender.
+    pub fn hold(
+        &self,
+        name: &'static str,
+        collection: &'static str,
+    ) -> (oneshot::Receiver<()>, mpsc::Sender<()>) {
+        let ((reached, is_reached), (release, released)) = (oneshot::channel(), mpsc::channel());
+        let hold = Hold { name, collection, reached, released };
+        *self.hold.lock().expect("not poisoned") = Some(hold);
+        (is_reached, release)
     }
 
     /// Forgets the commands that the service has sent so far.

@@ -1,7 +1,7 @@
 //! The sweep: what follows from leases that have run out, from sockets that are gone, and from arrivals of
 //! which it is not certain that they went through. One replica at a time does it; two do no harm.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use bson::oid::ObjectId;
 use chat_kit::id::UserId;
@@ -61,8 +61,12 @@ impl Service {
                 return Ok(());
             }
             let (sockets, users) = parts(&gone);
-            settle(&self.store, &self.transitions, &users, &sockets).await?;
+            let settled = settle(&self.store, &self.transitions, &users, &sockets).await?;
             // Only now: whoever dies before this leaves it to the next sweep.
+            let sockets = of_others(&gone, &settled.contested);
+            if sockets.is_empty() {
+                return Ok(());
+            }
             self.store.sockets().forget_gone(&sockets).await?;
         }
         Ok(())
@@ -80,9 +84,13 @@ impl Service {
                     empty.push(gateway);
                     break;
                 }
-                let (sockets, users) = parts(&held);
+                let (_, users) = parts(&held);
                 // None of the sockets is left out: one that has come under another lease counts.
-                settle(&self.store, &self.transitions, &users, &[]).await?;
+                let settled = settle(&self.store, &self.transitions, &users, &[]).await?;
+                let sockets = of_others(&held, &settled.contested);
+                if sockets.is_empty() {
+                    break;
+                }
                 self.store.sockets().forget_of(gateway, &sockets).await?;
             }
         }
@@ -98,14 +106,20 @@ impl Service {
                 return Ok(());
             }
             let users: Vec<UserId> = arrived.iter().map(|presence| presence.user_id).collect();
-            let staying = settle(&self.store, &self.transitions, &users, &[]).await?;
-            self.store.presences().confirm(&staying).await?;
+            let settled = settle(&self.store, &self.transitions, &users, &[]).await?;
+            self.store.presences().confirm(&settled.staying).await?;
             if arrived.len() < usize::try_from(STEP).unwrap_or(usize::MAX) {
                 return Ok(());
             }
         }
         Ok(())
     }
+}
+
+/// Returns the sockets of everybody but some users, for whose sake the next sweep finds theirs.
+fn of_others(sockets: &[Gone], users: &HashSet<UserId>) -> Vec<ObjectId> {
+    let is_kept = |socket: &&Gone| socket.user_id.is_some_and(|user| users.contains(&user));
+    sockets.iter().filter(|socket| !is_kept(socket)).map(|socket| socket.id).collect()
 }
 
 fn parts(sockets: &[Gone]) -> (Vec<ObjectId>, Vec<UserId>) {

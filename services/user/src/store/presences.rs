@@ -111,10 +111,11 @@ impl Presences {
         }
     }
 
-    /// Takes users offline, unless a socket came since their presence was read.
-    pub(crate) async fn depart(&self, read: &[Presence]) -> Result<(), Error> {
+    /// Takes users offline, unless a socket came since their presence was read; returns of how many none
+    /// did.
+    pub(crate) async fn depart(&self, read: &[Presence]) -> Result<usize, Error> {
         if read.is_empty() {
-            return Ok(());
+            return Ok(0);
         }
         let update = vec![doc! { "$set": {
             "is_online": false,
@@ -123,8 +124,8 @@ impl Presences {
             "look_at": "$$REMOVE",
             "outbox": entry(false, "$$NOW".into(), false),
         } }];
-        within(self.documents.update_many(unchanged(read), update)).await?;
-        Ok(())
+        let departed = within(self.documents.update_many(unchanged(read), update)).await?;
+        Ok(usize::try_from(departed.matched_count).unwrap_or(usize::MAX))
     }
 
     /// Notes that users are online indeed, unless a socket came since their presence was read.

@@ -25,6 +25,8 @@ const COLLECTION: &str = "sockets";
 /// How long it is remembered that a socket is gone which nobody has registered: longer than a call that
 /// was given up may still be under way.
 const REMEMBERED: Duration = Duration::from_mins(1);
+/// How often sockets are taken over: one that a sweep has forgotten between two steps is new the next time.
+const ATTEMPTS: usize = 3;
 
 /// A connected socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +45,22 @@ pub(crate) struct Gone {
     pub(crate) user_id: Option<UserId>,
 }
 
+/// What is stored of a socket that was to be taken over.
+#[derive(Clone, Copy, Debug, Deserialize)]
+struct Known {
+    #[serde(rename = "_id")]
+    id: ObjectId,
+    gateway_id: Option<ObjectId>,
+    leaves_at: Option<DateTime>,
+}
+
+impl Known {
+    /// Says whether nothing is left to be done: it is gone, or held under this lease.
+    fn is_settled(&self, gateway: ObjectId) -> bool {
+        self.leaves_at.is_some() || self.gateway_id == Some(gateway)
+    }
+}
+
 /// The collection.
 #[derive(Clone, Debug)]
 pub(crate) struct Sockets {
@@ -58,40 +76,49 @@ impl Sockets {
         mongo::create_indexes(&self.documents, indexes()).await
     }
 
-    /// Holds sockets under a lease: those that are new, and those that were held under another one.
-    /// Returns the users of those that are held now, some of them more than once; of those that are gone
-    /// already, none.
+    /// Holds sockets under a lease: those that are new, and those that were held under another one, even
+    /// if that one's sweep forgets them at this moment. Returns the users of those that are held now, some
+    /// of them more than once; of those that are gone already, none.
     pub(crate) async fn hold(
         &self,
         gateway: ObjectId,
         sockets: &[Socket],
     ) -> Result<Vec<UserId>, Error> {
-        let document = |socket: &Socket| {
-            let document = doc! {
-                "_id": socket.id, "user_id": socket.user_id, "gateway_id": gateway,
-            };
-            RawDocumentBuf::try_from(&document).expect("a document of ids")
-        };
-        let documents: Vec<RawDocumentBuf> = sockets.iter().map(document).collect();
-        let refused = self.insert(documents).await?;
-        if refused.is_empty() {
-            return Ok(sockets.iter().map(|socket| socket.user_id).collect());
+        let mut left = sockets.to_vec();
+        let mut gone = HashSet::new();
+        for _ in 0..ATTEMPTS {
+            let documents = left.iter().map(|socket| held(gateway, socket)).collect();
+            let refused = self.insert(documents).await?;
+            left = refused.into_iter().map(|index| left[index]).collect();
+            if !left.is_empty() {
+                let known = self.take(gateway, &left).await?;
+                gone.extend(known.iter().filter(|known| known.leaves_at.is_some()).map(|k| k.id));
+                let settled: HashSet<ObjectId> =
+                    known.iter().filter(|known| known.is_settled(gateway)).map(|k| k.id).collect();
+                left.retain(|socket| !settled.contains(&socket.id));
+            }
+            if left.is_empty() {
+                let here = sockets.iter().filter(|socket| !gone.contains(&socket.id));
+                return Ok(here.map(|socket| socket.user_id).collect());
+            }
         }
-        let known: Vec<ObjectId> = refused.iter().map(|index| sockets[*index].id).collect();
-        let is_there = doc! { "_id": { "$in": &known }, "leaves_at": { "$exists": false } };
+        Err(Error::SocketsContended)
+    }
+
+    /// Takes sockets over that are there, and returns what is stored of them afterwards: nothing of those
+    /// that were forgotten meanwhile.
+    async fn take(&self, gateway: ObjectId, sockets: &[Socket]) -> Result<Vec<Known>, Error> {
+        let ids: Vec<ObjectId> = sockets.iter().map(|socket| socket.id).collect();
+        let is_there = doc! { "_id": { "$in": &ids }, "leaves_at": { "$exists": false } };
         let take = doc! { "$set": { "gateway_id": gateway } };
-        within(self.documents.update_many(is_there.clone(), take)).await?;
-        let held: Vec<RawDocumentBuf> = within(async {
-            self.documents.find(is_there).projection(doc! { "_id": 1 }).await?.try_collect().await
+        within(self.documents.update_many(is_there, take)).await?;
+        let raw: Vec<RawDocumentBuf> = within(async {
+            let known = self.documents.find(doc! { "_id": { "$in": &ids } });
+            let known = known.projection(doc! { "gateway_id": 1, "leaves_at": 1 });
+            known.await?.try_collect().await
         })
         .await?;
-        let held: HashSet<ObjectId> = held
-            .iter()
-            .map(|raw| Ok(read::<Id>(COLLECTION, raw)?.id))
-            .collect::<Result<_, Error>>()?;
-        let known: HashSet<ObjectId> = known.into_iter().collect();
-        let is_held = |socket: &&Socket| !known.contains(&socket.id) || held.contains(&socket.id);
-        Ok(sockets.iter().filter(is_held).map(|socket| socket.user_id).collect())
+        raw.iter().map(|raw| read(COLLECTION, raw)).collect()
     }
 
     /// Notes that sockets are gone, which counts after the grace period. One that is not there yet never
@@ -225,6 +252,13 @@ impl Sockets {
         within(self.documents.delete_many(held)).await?;
         Ok(())
     }
+}
+
+fn held(gateway: ObjectId, socket: &Socket) -> RawDocumentBuf {
+    let document = doc! {
+        "_id": socket.id, "user_id": socket.user_id, "gateway_id": gateway,
+    };
+    RawDocumentBuf::try_from(&document).expect("a document of ids")
 }
 
 /// Returns the places of the documents whose id is taken, if that is all that went wrong.
