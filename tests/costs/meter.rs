@@ -22,14 +22,15 @@ const QUIET: usize = 2;
 /// who has left, and for calls with which time has something to do.
 const LOOKS: [&str; 3] = ["outbox.at", "look_at", r#""due_at": { "$lte""#];
 /// Other commands that come at times of their own: probes, what is known of sessions and their accounts for
-/// some seconds, and what many sockets together have written of them.
-const OWN_TIME: [&str; 8] = [
+/// some seconds, how many are online, and what many sockets together have written of them.
+const OWN_TIME: [&str; 9] = [
     " ping ",
     "auth find sessions",
     "auth find credentials",
     " sockets",
     " gateways",
     " sweeps",
+    "user aggregate presences",
     "user update presences",
     "user insert presences",
 ];

@@ -11,6 +11,7 @@ use chat_kit::{
     outbox,
 };
 use futures_util::TryStreamExt as _;
+use moka::future::Cache;
 use mongodb::{
     Collection, Database, IndexModel,
     options::{Hint, IndexOptions},
@@ -21,6 +22,9 @@ use super::{Id, millis, read};
 use crate::error::Error;
 
 pub(crate) const COLLECTION: &str = "presences";
+
+/// How long it counts how many are online.
+const COUNT_LIFE: Duration = Duration::from_secs(1);
 
 /// What others are told of somebody.
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -51,11 +55,14 @@ pub(crate) struct Transition {
 #[derive(Clone, Debug)]
 pub(crate) struct Presences {
     documents: Collection<RawDocumentBuf>,
+    /// How many were online a moment ago.
+    counted: Cache<(), u64>,
 }
 
 impl Presences {
     pub(crate) fn new(database: &Database) -> Self {
-        Self { documents: database.collection(COLLECTION) }
+        let counted = Cache::builder().max_capacity(1).time_to_live(COUNT_LIFE).build();
+        Self { documents: database.collection(COLLECTION), counted }
     }
 
     /// Returns the raw documents, for the announcement of their changes.
@@ -199,10 +206,15 @@ impl Presences {
         raw.iter().map(|raw| Ok(read::<Id>(COLLECTION, raw)?.id)).collect()
     }
 
-    /// Counts who is online, from the index alone.
+    /// Counts who is online, from the index alone: as it was at most a second ago, and once for all who ask
+    /// meanwhile, since it looks at everybody who is.
     pub(crate) async fn count(&self) -> Result<u64, Error> {
-        let online = self.documents.count_documents(doc! { "is_online": true });
-        Ok(within(online.hint(Hint::Keys(doc! { "is_online": 1 }))).await?)
+        let count = async {
+            let online = self.documents.count_documents(doc! { "is_online": true });
+            within(online.hint(Hint::Keys(doc! { "is_online": 1 }))).await
+        };
+        let counted = self.counted.try_get_with((), count).await;
+        counted.map_err(|error| Error::Mongo(MongoError::clone(&error)))
     }
 }
 
