@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// Most ids of one request.
-const MOST_IDS: usize = 1000;
+const MOST_IDS: usize = 1400;
 
 /// The parameters of a look-up by ids.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]

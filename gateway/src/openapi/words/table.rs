@@ -109,7 +109,7 @@ pub(in crate::openapi) const WORDS: &[(&str, Kind, &str)] = &[
     ("online", Any, "Whether the user is online; or the ids of those who are"),
     ("presence", Any, "Who is online, by what was asked for"),
     ("onlineCount", Any, "How many users are online"),
-    ("ids", Any, "Ids with commas between, at most 1,000"),
+    ("ids", Any, "Ids with commas between, at most 1,400"),
     ("verbose", Any, "`1` or `true`: entries say since when"),
     ("search", Any, "What names begin with, or a phone"),
     ("q", Any, "What names begin with, or a phone; at least two characters"),

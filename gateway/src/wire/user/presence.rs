@@ -243,9 +243,9 @@ mod tests {
         for ids in ["", " ", ",,"] {
             assert_eq!(asked(ids, None).request(), None, "{ids}");
         }
-        let many: Vec<String> = (0..1200).map(|index| format!("{index:024x}")).collect();
+        let many: Vec<String> = (0..1500).map(|index| format!("{index:024x}")).collect();
         let request = asked(&many.join(","), None).request().expect("a request");
-        assert_eq!(request.user_ids.len(), 1000);
+        assert_eq!(request.user_ids.len(), 1400);
     }
 
     #[tokio::test]
