@@ -150,9 +150,8 @@ async fn strangers_and_former_members_neither_type_nor_see_it() {
     let stranger = Person::new(a).await;
     let mut outside = stranger.connect(b, "unified").await;
     let at_nobody = json!({ "to": ada.id });
-    for (body, error) in
-        [(&here, "forbidden"), (&at_nobody, "not_found"), (&at_nobody, "not_found")]
-    {
+    let (forbidden, unknown) = ((&here, "forbidden"), (&at_nobody, "conversation_not_found"));
+    for (body, error) in [forbidden, unknown, unknown] {
         outside.0.emit_with_ack(7, "typing", &body.to_string()).await.expect("written");
         let answer = outside.1.answer(7).await;
         assert_eq!((&answer["ok"], &answer["error"]), (&json!(false), &json!(error)));

@@ -102,7 +102,8 @@ impl ApiError {
     /// Two users have no conversation.
     #[must_use]
     pub fn no_conversation() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not_found", "there is no conversation with this user")
+        let message = "there is no conversation with this user";
+        Self::new(StatusCode::NOT_FOUND, "conversation_not_found", message)
     }
 
     /// A service cannot be reached at the moment.

@@ -185,7 +185,7 @@ describe('events from client to server', { concurrency: 4 }, () => {
     failure: 'error',
     refused: ({ conversationId }) => [
       [{ conversationId: NOT_HEX }, 'invalid_conversation_id'],
-      [{ conversationId: randomId() }, 'not_found'],
+      [{ conversationId: randomId() }, 'conversation_not_found'],
       [{ conversationId, messageIds: [NOT_HEX] }, 'invalid_id'],
       [{ conversationId, messageIds: 'all' }, 'validation_error'],
       [{ messageIds: [randomId()] }, 'missing'],
@@ -246,7 +246,7 @@ describe('events from client to server', { concurrency: 4 }, () => {
     prepare: written,
     refused: ({ u1, u2, conversationId }) => [
       [{ conversationId: NOT_HEX, by: u1.id }, 'invalid_conversation_id'],
-      [{ conversationId: randomId(), by: u1.id }, 'not_found'],
+      [{ conversationId: randomId(), by: u1.id }, 'conversation_not_found'],
       [{ conversationId, by: u2.id }, 'forbidden'],
       [{ conversationId, by: 'x.$y' }, 'forbidden'],
       [{ conversationId, by: u1.id, at: 'soon' }, 'validation_error'],
@@ -283,7 +283,7 @@ describe('events from client to server', { concurrency: 4 }, () => {
   ];
   const elsewhere = (...fine) => ({ conversationId, u1 }) => [
     [{ conversationId }, 'forbidden', ...fine],
-    [{ to: u1.id }, 'not_found'],
+    [{ to: u1.id }, 'conversation_not_found'],
   ];
 
   row('typing', {

@@ -47,7 +47,8 @@ impl Service {
             ReadTo::Message(id) => {
                 let message = self.store.messages.located(&[id]).await?.pop();
                 let message = message.ok_or(Error::MessageNotFound)?;
-                let member_ids = self.readers(&caller, message.conversation_id).await?;
+                let member_ids = self.readers(&caller, message.conversation_id).await;
+                let member_ids = member_ids.map_err(not_found)?;
                 let place = (message.sender_id != reader).then(|| message.place());
                 (message.conversation_id, member_ids, place)
             }
@@ -95,7 +96,7 @@ impl Service {
         conversation: ConversationId,
     ) -> Result<Vec<String>, Error> {
         let audience = self.get_audience(caller, conversation, pb::Act::Read).await;
-        Ok(audience.map_err(not_found)?.member_ids)
+        Ok(audience?.member_ids)
     }
 
     /// Raises the cursor, and lets the members hear of it once it has moved. Of two calls at once each

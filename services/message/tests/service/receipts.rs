@@ -153,7 +153,7 @@ async fn what_does_not_exist_is_not_read() {
     let nothing = mark(&suite, pair.ada, message(&MessageId::new().to_string())).await;
     assert_failed(nothing, Code::NotFound, "not_found");
     let nowhere = Target::ConversationId(MessageId::new().to_string());
-    assert_failed(mark(&suite, pair.ada, nowhere).await, Code::NotFound, "not_found");
+    assert_failed(mark(&suite, pair.ada, nowhere).await, Code::NotFound, "conversation_not_found");
     let refused = mark(&suite, pair.ada, message("m1")).await;
     assert_failed(refused, Code::InvalidArgument, "invalid_id");
     let empty = suite.messages().mark_read(as_user(pair.ada, MarkReadRequest::default())).await;
