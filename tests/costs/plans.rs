@@ -8,7 +8,7 @@ use chat_kit::{caller::Caller, id::UserId};
 use chat_local::testing::{self, TestSuite};
 use chat_proto::v1::{
     self as pb, conversation_service_client::ConversationServiceClient,
-    message_service_client::MessageServiceClient,
+    message_service_client::MessageServiceClient, user_service_client::UserServiceClient,
 };
 use mongodb::bson::{DateTime, doc, oid::ObjectId};
 use prost::Message as _;
@@ -55,6 +55,10 @@ async fn call(suite: &TestSuite, world: &World, message: &Value) {
     let by_member = Caller::user(member, None, "request-1");
     conversations.record_activity(by_member.request(activity)).await.expect("recorded");
     let mut messages = MessageServiceClient::new(channel(suite, "message").await);
+    let mut users = UserServiceClient::new(channel(suite, "user").await);
+    let (user_id, other_id) = (world.caller.id.clone(), world.peer.id.clone());
+    let restated = pb::RestatePresenceRequest { user_id, other_id };
+    users.restate_presence(caller.request(restated)).await.expect("restated");
     for unannounced in [false, true] {
         let conversation_id = world.group.clone();
         let after = pb::ListAfterRequest { conversation_id, after_seq: 0, limit: 100, unannounced };

@@ -9,16 +9,16 @@ mod lease;
 use std::{sync::Arc, time::Duration};
 
 use bson::DateTime;
-use chat_kit::time::to_timestamp;
+use chat_kit::{id::UserId, time::to_timestamp};
 use chat_proto::v1 as pb;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore};
 
 use self::{book::Book, known::Known};
-use super::Peer;
+use super::{Peer, Sockets};
 use crate::{
     state::AppState,
-    wire::event::{at_first, is_told_at_first},
+    wire::event::{PresenceChanged, at_first, is_told_at_first},
 };
 
 pub use lease::keep;
@@ -82,6 +82,7 @@ impl Presence {
     async fn tell_at_first(self, state: AppState, peer: Peer) {
         let mut pause = FIRST_PAUSE;
         while !peer.is_closed() {
+            let mark = self.0.known.lock().mark();
             let asked = {
                 // The semaphore is never closed.
                 let _place = self.0.asking.acquire().await;
@@ -90,7 +91,7 @@ impl Presence {
                 state.clients.user.clone().list_partner_presences(request).await
             };
             match asked {
-                Ok(partners) => return self.tell(&peer, partners.into_inner().presences),
+                Ok(partners) => return self.tell(&peer, partners.into_inner().presences, mark),
                 Err(status) => {
                     tracing::debug!(code = ?status.code(), "partners of a socket not known yet");
                 }
@@ -100,7 +101,9 @@ impl Presence {
         }
     }
 
-    fn tell(&self, peer: &Peer, mut partners: Vec<pb::Presence>) {
+    /// Tells a socket what was answered to it, and once more what its user was told alone since a mark: the
+    /// answer may be of before.
+    fn tell(&self, peer: &Peer, mut partners: Vec<pb::Presence>, mark: u64) {
         let known = self.0.known.lock();
         for partner in &mut partners {
             known.correct(partner);
@@ -109,13 +112,27 @@ impl Presence {
         for (name, body) in at_first(peer.dialect(), &user_id, &partners, &now) {
             peer.emit(name, &body);
         }
+        for changed in known.told_since(mark, peer.identity().user_id) {
+            emit(peer, &PresenceChanged::new(changed));
+        }
     }
 
-    /// Notes a change that partners here are to hear of, and has it emitted unless a later one is known.
-    pub fn hear(&self, changed: &pb::PresenceChanged, emit: impl FnOnce()) {
+    /// Notes a change that partners here are to hear of, and emits it to those of them who know of no later
+    /// one.
+    pub fn hear(&self, sockets: &Sockets, changed: &pb::PresenceChanged, recipients: &[UserId]) {
         let mut known = self.0.known.lock();
-        if known.note(changed) {
-            emit();
+        let news = known.note(changed, recipients);
+        if news.recipients.is_empty() {
+            return;
         }
+        let event = PresenceChanged::new(&news.event);
+        sockets.of(&news.recipients).iter().for_each(|peer| emit(peer, &event));
+    }
+}
+
+fn emit(peer: &Peer, event: &PresenceChanged<'_>) {
+    match event.frames(peer.dialect()) {
+        Ok(frames) => frames.iter().for_each(|(name, body)| peer.emit(name, *body)),
+        Err(error) => tracing::error!(%error, "a presence cannot be encoded"),
     }
 }

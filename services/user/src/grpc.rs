@@ -7,8 +7,9 @@ use chat_proto::v1::{
     GetPresenceRequest, GetPresenceResponse, GetUserRequest, GetUserResponse, GetUsersRequest,
     GetUsersResponse, ListPartnerPresencesRequest, ListPartnerPresencesResponse, ListUsersRequest,
     ListUsersResponse, RegisterSocketsRequest, RegisterSocketsResponse, RenewGatewayRequest,
-    RenewGatewayResponse, UnregisterSocketsRequest, UnregisterSocketsResponse,
-    UpdateProfileRequest, UpdateProfileResponse, UpsertProfileRequest, UpsertProfileResponse,
+    RenewGatewayResponse, RestatePresenceRequest, RestatePresenceResponse,
+    UnregisterSocketsRequest, UnregisterSocketsResponse, UpdateProfileRequest,
+    UpdateProfileResponse, UpsertProfileRequest, UpsertProfileResponse,
     user_service_server::UserService,
 };
 use tonic::{Request, Response, Status};
@@ -132,6 +133,17 @@ impl UserService for Service {
         Caller::open(&request)?;
         let count = u32::try_from(self.count_online().await?).unwrap_or(u32::MAX);
         Ok(Response::new(CountOnlineResponse { count }))
+    }
+
+    async fn restate_presence(
+        &self,
+        request: Request<RestatePresenceRequest>,
+    ) -> Result<Response<RestatePresenceResponse>, Status> {
+        Caller::open(&request)?.require_service()?;
+        let one = convert::user_id(&request.get_ref().user_id)?;
+        let other = convert::user_id(&request.get_ref().other_id)?;
+        self.restate_between(one, other).await?;
+        Ok(Response::new(RestatePresenceResponse {}))
     }
 
     async fn register_sockets(

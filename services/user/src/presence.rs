@@ -116,6 +116,13 @@ impl Service {
         Ok(users.iter().map(|user| shown.presence(user)).collect())
     }
 
+    /// Has two users told what each sees of the other from now on.
+    pub(crate) async fn restate_between(&self, one: UserId, other: UserId) -> Result<(), Error> {
+        let presences = self.store.presences();
+        tokio::try_join!(presences.restate_to(one, other), presences.restate_to(other, one))?;
+        self.announce(&[one, other]).await
+    }
+
     /// Counts who is online.
     pub(crate) async fn count_online(&self) -> Result<u64, Error> {
         self.store.presences().count().await

@@ -29,6 +29,8 @@ const LONG: Duration = Duration::from_mins(1);
 /// A transition that was announced.
 #[derive(Debug)]
 pub struct Heard {
+    pub is_personal: bool,
+    pub is_hidden: bool,
     pub is_online: bool,
     pub number: i64,
     pub at: DateTime,
@@ -58,8 +60,13 @@ impl Ear {
                 let event = Event::decode(heard.payload).expect("an event");
                 let Some(Payload::PresenceChanged(changed)) = event.payload else { continue };
                 if changed.user_id == user.id {
-                    assert_eq!(event.id, format!("{}:presence:{}", user.id, changed.number));
+                    let id = format!("{}:presence:{}", user.id, changed.number);
+                    let (is_personal, is_hidden) = (changed.is_personal, changed.is_hidden);
+                    let kind = if is_hidden { ":hidden:0" } else { ":shown:0" };
+                    assert_eq!(event.id, if is_personal { id + kind } else { id });
                     return Heard {
+                        is_personal,
+                        is_hidden,
                         is_online: changed.is_online,
                         number: changed.number,
                         at: from_timestamp(&changed.at.expect("an instant")),
@@ -84,7 +91,7 @@ impl Suite {
             .expect("a conversation");
     }
 
-    async fn hide(&self, user: &User, from: LastSeenPrivacy) -> User {
+    pub async fn hide(&self, user: &User, from: LastSeenPrivacy) -> User {
         let request =
             UpdateProfileRequest { last_seen_privacy: Some(from.into()), ..Default::default() };
         let mut users = self.users.clone();

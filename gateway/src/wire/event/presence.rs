@@ -170,7 +170,7 @@ struct OnlineUsers<'a>(Vec<&'a str>);
 
 /// Says which events these are.
 pub(super) fn events(events: &mut Events) {
-    let changed = "A partner came online or went offline, or shows himself so from now on";
+    let changed = "A partner came online or went offline, or is seen so from now on";
     events.heard::<Mobile<'_>>(MOBILE, "presence", changed);
     events.heard::<Desktop<'_>>(DESKTOP, "user-status-changed", changed);
     events.heard::<Unified<'_>>(NEW, "presence", changed);
@@ -191,8 +191,13 @@ mod tests {
     #[test]
     fn every_dialect_hears_of_a_change_under_its_own_name() {
         for is_online in [true, false] {
-            let event =
-                pb::PresenceChanged { user_id: "u".to_owned(), is_online, at: Some(AT), number: 7 };
+            let event = pb::PresenceChanged {
+                user_id: "u".to_owned(),
+                is_online,
+                at: Some(AT),
+                number: 7,
+                ..Default::default()
+            };
             let event = PresenceChanged::new(&event);
             let mobile =
                 json!({ "uid": "u", "online": is_online, "at": WRITTEN, "lastSeen": WRITTEN });

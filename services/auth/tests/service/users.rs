@@ -100,6 +100,7 @@ without! {
     get_presence(GetPresenceRequest) -> GetPresenceResponse;
     list_partner_presences(ListPartnerPresencesRequest) -> ListPartnerPresencesResponse;
     count_online(CountOnlineRequest) -> CountOnlineResponse;
+    restate_presence(RestatePresenceRequest) -> RestatePresenceResponse;
     register_sockets(RegisterSocketsRequest) -> RegisterSocketsResponse;
     unregister_sockets(UnregisterSocketsRequest) -> UnregisterSocketsResponse;
     renew_gateway(RenewGatewayRequest) -> RenewGatewayResponse;

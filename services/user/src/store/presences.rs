@@ -1,6 +1,6 @@
 //! The collection `presences`, what others are told of whether somebody is online: its document, its
 //! indexes and every query on it. A change writes its announcement into the document; the newest replaces
-//! one that has not gone out yet.
+//! one that has not gone out yet. Beside it stands the announcement for those who alone see it differently.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -49,6 +49,9 @@ pub(crate) struct Transition {
     pub(crate) at: DateTime,
     /// Whether it is announced because others see it differently from now on: to whom it is hidden, too.
     pub(crate) is_restated: bool,
+    /// The only ones to whom it is announced, where they alone see it differently from now on.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub(crate) viewers: Vec<UserId>,
 }
 
 /// The collection.
@@ -156,6 +159,27 @@ impl Presences {
         Ok(())
     }
 
+    /// Has the state of a user announced once more to somebody who sees it differently from now on, under a
+    /// new number, together with those to whom that is still to be done.
+    pub(crate) async fn restate_to(&self, user: UserId, viewer: UserId) -> Result<(), Error> {
+        let was_ever_online = doc! { "_id": user, "number": { "$gt": 0 } };
+        let viewers = doc! { "$reduce": {
+            "input": waiting(true),
+            "initialValue": [viewer],
+            "in": { "$setUnion": ["$$value", "$$this.change.viewers"] },
+        } };
+        let change = doc! {
+            "is_online": "$is_online", "number": next(), "at": "$at", "is_restated": false,
+            "viewers": viewers,
+        };
+        let own = doc! { "_id": ObjectId::new(), "at": "$$NOW", "change": change };
+        let update = vec![doc! { "$set": {
+            "number": next(), "outbox": { "$concatArrays": [waiting(false), [own]] },
+        } }];
+        within(self.documents.update_one(was_ever_online, update)).await?;
+        Ok(())
+    }
+
     /// Returns the presences of some users, of those who were ever online.
     pub(crate) async fn of(&self, users: &[UserId]) -> Result<Vec<Presence>, Error> {
         let room = u32::try_from(users.len()).unwrap_or(u32::MAX).saturating_add(1);
@@ -230,6 +254,18 @@ fn next() -> Document {
     doc! { "$add": ["$number", 1] }
 }
 
+/// Returns what is still to be announced to some viewers alone, or what is to be to all.
+fn waiting(to_viewers: bool) -> Document {
+    let is_to_all = doc! { "$eq": [{ "$type": "$$entry.change.viewers" }, "missing"] };
+    let condition = if to_viewers {
+        doc! { "$not": [is_to_all] }
+    } else {
+        is_to_all
+    };
+    let outbox = doc! { "$ifNull": ["$outbox", []] };
+    doc! { "$filter": { "input": outbox, "as": "entry", "cond": condition } }
+}
+
 /// Returns the new value of `outbox`, in an update that makes the next number.
 fn entry(is_online: impl Into<Bson>, at: Bson, is_restated: bool) -> Bson {
     let restated: Bson = if is_restated {
@@ -242,7 +278,8 @@ fn entry(is_online: impl Into<Bson>, at: Bson, is_restated: bool) -> Bson {
     let change = doc! {
         "is_online": is_online, "number": next(), "at": at, "is_restated": restated,
     };
-    vec![Bson::from(doc! { "_id": ObjectId::new(), "at": "$$NOW", "change": change })].into()
+    let own = doc! { "_id": ObjectId::new(), "at": "$$NOW", "change": change };
+    doc! { "$concatArrays": [waiting(true), [own]] }.into()
 }
 
 fn has_only_doubles(error: &MongoError) -> bool {
