@@ -7,6 +7,7 @@ mod polling;
 mod program;
 
 mod announcing;
+mod apart;
 mod authorization;
 mod blocks;
 mod browser;

@@ -27,10 +27,11 @@ pub const WORD: &str = "treasure";
 /// Users of each world whom nothing connects with its caller at first.
 const STRANGERS: usize = 1200;
 /// The services whose documents have an outbox, and the collections.
-const OUTBOXES: [(&str, &str); 5] = [
+const OUTBOXES: [(&str, &str); 6] = [
     ("user", "users"),
     ("user", "presences"),
     ("conversation", "conversations"),
+    ("conversation", "blocks"),
     ("message", "messages"),
     ("call", "calls"),
 ];

@@ -53,6 +53,7 @@ pub struct Service {
     store: Store,
     users: UserServiceClient<Channel>,
     outbox: Outbox<Change>,
+    blocks: Outbox<block::Change>,
     links: Links,
     limits: Limits,
 }
@@ -75,6 +76,7 @@ impl Service {
         let documents = store.conversations().documents();
         Ok(Self {
             outbox: announce::outbox(documents, publisher, notes, life),
+            blocks: block::outbox(&store, users.clone(), life),
             store,
             users,
             links: Links::new(&config.invite.secret),
@@ -90,6 +92,7 @@ impl Service {
         life: &Lifecycle,
     ) -> anyhow::Result<()> {
         life.spawn("relay", self.outbox.clone().relay());
+        life.spawn("relay of blocks", self.blocks.clone().relay());
         let served = Served {
             name: SERVICE_NAME,
             database: self.store.database().clone(),

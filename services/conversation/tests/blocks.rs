@@ -1,6 +1,8 @@
 //! Who keeps apart from whom, also when several decide at once.
 
-use bson::{Document, doc};
+use std::time::Duration;
+
+use bson::{DateTime, Document, doc, oid::ObjectId};
 use chat_kit::{
     client::Channel,
     id::{ConversationId, UserId},
@@ -14,6 +16,8 @@ use futures_util::future::join_all;
 use tonic::{Code, Status};
 
 use crate::support::{Suite, as_service, as_user, assert_failed, by_id, start};
+
+const PATIENCE: Duration = Duration::from_secs(20);
 
 type Client = ConversationServiceClient<Channel>;
 
@@ -41,9 +45,21 @@ async fn listed(suite: &Suite, user: UserId, limit: u32, cursor: &str) -> ListBl
 
 /// Returns the number of blocks that are stored, and the status of the conversation.
 async fn stored(suite: &Suite, id: &str) -> (u64, String) {
-    let count = suite.blocks().count_documents(doc! {}).await.expect("a count");
+    let standing = doc! { "lifted": { "$exists": false } };
+    let count = suite.blocks().count_documents(standing).await.expect("a count");
     let document = suite.document(id).await;
     (count, document.get_str("status").expect("a status").to_owned())
+}
+
+/// Waits until nothing is to be announced of blocks any more.
+async fn announced(suite: &Suite) {
+    let announced = tokio::time::timeout(PATIENCE, async {
+        let waiting = doc! { "outbox": { "$exists": true } };
+        while suite.blocks().count_documents(waiting.clone()).await.expect("a count") > 0 {
+            tokio::task::yield_now().await;
+        }
+    });
+    announced.await.expect("announced in time");
 }
 
 #[tokio::test]
@@ -255,6 +271,7 @@ async fn blocks_are_listed_by_page_the_newest_first() {
             }
             expected = ids;
         }
+        announced(&suite).await;
         suite.forget_commands();
         let (mut ids, mut cursor) = (Vec::new(), String::new());
         loop {
@@ -298,6 +315,53 @@ async fn blocking_is_refused_with_its_reason_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn block_that_is_lifted_is_forgotten_once_that_was_told() {
+    let suite = start().await;
+    let (ada, grace, conversation) = suite.pair().await;
+    let client = &suite.conversations;
+    for _ in 0..3 {
+        block(client, ada, grace).await.expect("blocked");
+        unblock(client, ada, grace).await.expect("unblocked");
+        assert_eq!(stored(&suite, &conversation.id).await, (0, "active".to_owned()));
+        block(client, ada, grace).await.expect("blocked");
+        assert_eq!(stored(&suite, &conversation.id).await, (1, "blocked".to_owned()));
+        announced(&suite).await;
+        assert_eq!(suite.blocks().count_documents(doc! {}).await.expect("a count"), 1);
+        unblock(client, ada, grace).await.expect("unblocked");
+    }
+    announced(&suite).await;
+    assert_eq!(suite.blocks().count_documents(doc! {}).await.expect("a count"), 0);
+}
+
+#[tokio::test]
+async fn what_a_replica_that_died_left_of_a_block_is_done_without_another_call() {
+    let suite = start().await;
+    let (ada, grace, conversation) = suite.pair().await;
+    let made = doc! {
+        "_id": ObjectId::new(), "at": DateTime::from_millis(0), "change": "made",
+    };
+    let block = doc! {
+        "blocker_id": ada, "blocked_id": grace, "created_at": DateTime::now(), "outbox": [made],
+    };
+    suite.blocks().insert_one(block).await.expect("stored");
+    announced(&suite).await;
+    assert_eq!(stored(&suite, &conversation.id).await, (1, "blocked".to_owned()));
+    let lifted = doc! {
+        "_id": ObjectId::new(), "at": DateTime::from_millis(0), "change": "lifted",
+    };
+    let lift = vec![doc! { "$set": {
+        "lifted": { "blocker_id": ada, "blocked_id": grace },
+        "blocker_id": "$_id",
+        "blocked_id": "$_id",
+        "outbox": [lifted],
+    } }];
+    suite.blocks().update_one(doc! {}, lift).await.expect("stored");
+    announced(&suite).await;
+    assert_eq!(stored(&suite, &conversation.id).await, (0, "active".to_owned()));
+    assert_eq!(suite.blocks().count_documents(doc! {}).await.expect("a count"), 0);
+}
+
+#[tokio::test]
 async fn blocks_are_found_by_their_indexes() {
     let suite = start().await;
     let (ada, grace, _) = suite.pair().await;
@@ -309,5 +373,7 @@ async fn blocks_are_found_by_their_indexes() {
     block(&suite.conversations, ada, grace).await.expect("blocked");
     let made = suite.group(ada, ConversationId::new(), &[alan, grace]).await;
     assert_failed(made, Code::PermissionDenied, "forbidden");
-    suite.assert_indexed(&["find", "findAndModify", "update"]).await;
+    unblock(&suite.conversations, ada, grace).await.expect("unblocked");
+    announced(&suite).await;
+    suite.assert_indexed(&["find", "findAndModify", "update", "aggregate"]).await;
 }

@@ -1,5 +1,6 @@
 //! The user service, asked through its generated client.
 
+mod apart;
 mod change;
 mod find;
 mod list;

@@ -1,10 +1,15 @@
 //! The collection `blocks`, who keeps apart from whom: its document, its indexes and every query on it;
 //! and what closes and opens the direct conversation of two users for it.
+//!
+//! A block that is lifted stays until the two have been told what they see of each other again, so that no
+//! crash can keep it from them. It is then under its own id in the place of both users: no query for theirs
+//! finds it, and the next block between them is another one.
 
 use bson::{Bson, DateTime, Document, RawDocumentBuf, doc, oid::ObjectId};
 use chat_kit::{
     id::{ConversationId, UserId},
     mongo::{self, within},
+    outbox::{self, Entry},
 };
 use futures_util::TryStreamExt as _;
 use mongodb::{
@@ -17,9 +22,9 @@ use super::{
     conversations::{ConversationStatus, Conversations},
     read,
 };
-use crate::error::Error;
+use crate::{block::Change, error::Error};
 
-const COLLECTION: &str = "blocks";
+pub(crate) const COLLECTION: &str = "blocks";
 
 /// How often an upsert is tried: a later one finds the document that a concurrent one inserted.
 const UPSERT_ATTEMPTS: usize = 3;
@@ -35,10 +40,28 @@ pub(crate) struct Block {
 }
 
 /// The two sides of a block.
-#[derive(Deserialize)]
-struct Pair {
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(crate) struct Pair {
+    pub(crate) blocker_id: UserId,
+    pub(crate) blocked_id: UserId,
+}
+
+/// A block, or one that was lifted.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(crate) struct Stored {
+    #[serde(rename = "_id")]
+    pub(crate) id: ObjectId,
     blocker_id: UserId,
     blocked_id: UserId,
+    /// Between whom it was.
+    lifted: Option<Pair>,
+}
+
+impl Stored {
+    pub(crate) fn pair(&self) -> Pair {
+        let Self { blocker_id, blocked_id, .. } = *self;
+        self.lifted.unwrap_or(Pair { blocker_id, blocked_id })
+    }
 }
 
 impl Pair {
@@ -65,19 +88,27 @@ impl Blocks {
         Self { documents: database.collection(COLLECTION) }
     }
 
+    /// Returns the raw documents, for the announcement of their changes.
+    pub(crate) fn documents(&self) -> Collection<RawDocumentBuf> {
+        self.documents.clone()
+    }
+
     pub(crate) async fn create_indexes(&self) -> anyhow::Result<()> {
         mongo::create_indexes(&self.documents, indexes()).await
     }
 
-    /// Makes a block unless it is there.
+    /// Makes a block unless it is there, together with its announcement. Returns its id.
     pub(crate) async fn insert(
         &self,
         by: UserId,
         blocked: UserId,
         now: DateTime,
-    ) -> Result<(), Error> {
+    ) -> Result<ObjectId, Error> {
         let filter = doc! { "blocker_id": by, "blocked_id": blocked };
-        let insert = doc! { "$setOnInsert": { "_id": ObjectId::new(), "created_at": now } };
+        let made = Entry::new(Change::Made, now).document();
+        let insert = doc! { "$setOnInsert": {
+            "_id": ObjectId::new(), "created_at": now, "outbox": [made],
+        } };
         let mut attempt = 1;
         loop {
             // The one who loses a race waits like the other for the majority.
@@ -92,17 +123,36 @@ impl Blocks {
                     attempt += 1;
                 }
                 made => {
-                    made?;
-                    return Ok(());
+                    let made = made?.expect("an upsert returns the document it wrote");
+                    return Ok(read::<Block>(COLLECTION, &made)?.id);
                 }
             }
         }
     }
 
-    /// Ends a block if it is there.
-    pub(crate) async fn delete(&self, by: UserId, blocked: UserId) -> Result<(), Error> {
+    /// Ends a block if it is there, and leaves its announcement. Returns its id.
+    pub(crate) async fn lift(
+        &self,
+        by: UserId,
+        blocked: UserId,
+        now: DateTime,
+    ) -> Result<Option<ObjectId>, Error> {
         let filter = doc! { "blocker_id": by, "blocked_id": blocked };
-        within(self.documents.delete_one(filter).hint(Hint::Keys(pair_keys()))).await?;
+        let lift = vec![doc! { "$set": {
+            "lifted": { "blocker_id": "$blocker_id", "blocked_id": "$blocked_id" },
+            "blocker_id": "$_id",
+            "blocked_id": "$_id",
+            "outbox": Entry::new(Change::Lifted, now).appended(),
+        } }];
+        let lift = self.documents.find_one_and_update(filter, lift);
+        let lifted = within(lift.hint(Hint::Keys(pair_keys()))).await?;
+        lifted.map(|raw| Ok(read::<Block>(COLLECTION, &raw)?.id)).transpose()
+    }
+
+    /// Forgets a block that was lifted, of which nothing else is to be announced.
+    pub(crate) async fn forget(&self, id: ObjectId) -> Result<(), Error> {
+        let lifted = doc! { "_id": id, "lifted": { "$exists": true } };
+        within(self.documents.delete_one(lifted)).await?;
         Ok(())
     }
 
@@ -209,11 +259,12 @@ impl Conversations {
     }
 }
 
-fn indexes() -> [IndexModel; 2] {
+fn indexes() -> [IndexModel; 3] {
     let one_per_pair = IndexOptions::builder().unique(true).build();
     [
         IndexModel::builder().keys(pair_keys()).options(one_per_pair).build(),
         IndexModel::builder().keys(list_keys()).build(),
+        outbox::index(),
     ]
 }
 

@@ -1,7 +1,7 @@
 //! Who shares conversations with whom: the queries on `conversations` that answer it. Their number is the
 //! same whatever the number of users and conversations.
 
-use bson::{Document, RawDocumentBuf, doc};
+use bson::{Bson, Document, RawDocumentBuf, doc};
 use chat_kit::{id::UserId, mongo::within};
 use futures_util::TryStreamExt as _;
 use mongodb::{Collection, Database, options::Hint};
@@ -57,6 +57,29 @@ impl Partners {
         })
         .await?;
         members(&raw)
+    }
+
+    /// Says whether two users are partners, or would be without the blocks between them.
+    pub(crate) async fn are_but_for_blocks(
+        &self,
+        one: UserId,
+        other: UserId,
+    ) -> Result<bool, Error> {
+        let active = ConversationStatus::Active.as_str();
+        let closed = doc! {
+            "status": ConversationStatus::Blocked.as_str(),
+            "status_before_block": { "$in": [active, Bson::Null] },
+        };
+        let direct = doc! {
+            "participant_key": participant_key(one, other),
+            "$or": [{ "status": active }, closed],
+        };
+        let direct = self.documents.find_one(direct).projection(doc! { "_id": 1 });
+        let direct = direct.hint(Hint::Keys(doc! { "participant_key": 1 }));
+        if within(direct).await?.is_some() {
+            return Ok(true);
+        }
+        Ok(!self.in_groups(one, &[other]).await?.is_empty())
     }
 
     /// Returns those of some users who share a group with a user, unless it is large.
