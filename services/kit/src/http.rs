@@ -7,12 +7,16 @@ use std::{
     io,
     net::SocketAddr,
     pin::{Pin, pin},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -30,17 +34,25 @@ use tower::{Service, ServiceExt as _};
 
 use crate::shutdown::Lifecycle;
 
-/// How long a client may take to send a request's headers.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a connection may stand still both ways: longer than the pause between two pings of a
-/// WebSocket and than any answer takes.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+/// How long connections are waited for.
+const WAITS: Waits = Waits { head: Duration::from_secs(5), idle: Duration::from_secs(75) };
 /// Most headers of one request.
 const MOST_HEADERS: usize = 64;
 /// Longest request line and headers together, in bytes.
 const LONGEST_HEAD: usize = 64 << 10;
 /// Pause after an accept that failed for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long a connection is waited for before it is closed.
+#[derive(Clone, Copy)]
+struct Waits {
+    /// For the first byte of the first request, and then for the whole head of each from its first byte on.
+    head: Duration,
+    /// For anything both ways: longer than the pause between two pings of a WebSocket, than any answer
+    /// takes, and than clients and proxies keep a connection for their next request. Whoever closes
+    /// first may lose a request that leaves at that moment.
+    idle: Duration,
+}
 
 /// One TCP connection of a client, found in the extensions of its requests.
 #[derive(Clone, Debug)]
@@ -94,8 +106,30 @@ where
         + Send
         + 'static,
     S::Future: Send,
-    B: http_body::Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
+    B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
         + Send
+        + Unpin
+        + 'static,
+{
+    accept_within(WAITS, listener, app, most, stop).await
+}
+
+async fn accept_within<S, B>(
+    waits: Waits,
+    listener: TcpListener,
+    app: S,
+    most: usize,
+    stop: impl Future<Output = ()>,
+) -> Open
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+    B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
+        + Send
+        + Unpin
         + 'static,
 {
     // HTTP/1.1 alone: telling the versions apart has no deadline, and no client speaks another without
@@ -104,7 +138,8 @@ where
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
+        // Its deadline would begin with the pause between two requests: the stream has one that does not.
+        .header_read_timeout(None)
         .max_headers(MOST_HEADERS)
         .max_buf_size(LONGEST_HEAD);
     let places = Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
@@ -129,11 +164,17 @@ where
         }
         let [cut, finish] = [CancellationToken::new(), CancellationToken::new()];
         let connection = Connection { peer, cut, finish };
-        let stream = Cuttable::new(stream, &connection, place);
-        let service = app.clone().map_request(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(connection.clone());
-            request
-        });
+        let turn = Turn::default();
+        let stream = Cuttable::new(stream, &connection, turn.clone(), waits, place);
+        let answering = turn.clone();
+        let service = app
+            .clone()
+            .map_request(move |mut request: Request<Incoming>| {
+                turn.begin();
+                request.extensions_mut().insert(connection.clone());
+                request
+            })
+            .map_response(move |response: Response<B>| answering.end_with(response));
         let serving = builder.serve_connection_with_upgrades(
             TokioIo::new(stream),
             TowerToHyperService::new(service),
@@ -158,38 +199,133 @@ async fn next(
     Ok((stream, peer, place))
 }
 
-/// A TCP stream that fails once its connection is cut, or stands still for too long.
+/// Whose turn it is on a connection: while a request is being answered, what comes is not the head of the
+/// next one. Clones share it.
+#[derive(Clone, Default)]
+struct Turn(Arc<AtomicBool>);
+
+impl Turn {
+    fn begin(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn is_answering(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Ends the turn with the body of its answer. What is upgraded has no further turns.
+    fn end_with<B>(&self, response: Response<B>) -> Response<Answer<B>> {
+        let is_upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        let turn = (!is_upgraded).then(|| self.clone());
+        response.map(|body| Answer { body, _end: TurnEnd(turn) })
+    }
+}
+
+/// Ends a turn when it is dropped.
+struct TurnEnd(Option<Turn>);
+
+impl Drop for TurnEnd {
+    fn drop(&mut self) {
+        if let Some(turn) = &self.0 {
+            turn.0.store(false, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The body of an answer, which is dropped once all of it is on its way.
+struct Answer<B> {
+    body: B,
+    _end: TurnEnd,
+}
+
+impl<B: Body + Unpin> Body for Answer<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// A TCP stream that fails once its connection is cut, stands still for too long, or takes too long to
+/// bring the head of a request.
 struct Cuttable {
     stream: TcpStream,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
     finish: Pin<Box<WaitForCancellationFutureOwned>>,
-    idle: Pin<Box<Sleep>>,
+    turn: Turn,
+    waits: Waits,
+    deadline: Pin<Box<Sleep>>,
+    /// Whether the deadline is that of a head whose beginning has come.
+    has_begun: bool,
     // Given back when the stream is gone, whatever became of the HTTP connection.
     _place: OwnedSemaphorePermit,
 }
 
 impl Cuttable {
-    fn new(stream: TcpStream, connection: &Connection, place: OwnedSemaphorePermit) -> Self {
-        // The deadline of the first byte; that of the headers begins with it.
-        let idle = Box::pin(tokio::time::sleep(HEADER_TIMEOUT));
+    fn new(
+        stream: TcpStream,
+        connection: &Connection,
+        turn: Turn,
+        waits: Waits,
+        place: OwnedSemaphorePermit,
+    ) -> Self {
+        // Of the first byte; that of the head begins with it.
+        let deadline = Box::pin(tokio::time::sleep(waits.head));
         let cut = Box::pin(connection.cut.clone().cancelled_owned());
         let finish = Box::pin(connection.finish.clone().cancelled_owned());
-        Self { stream, cut, finish, idle, _place: place }
+        Self { stream, cut, finish, turn, waits, deadline, has_begun: false, _place: place }
     }
 
     fn check(&mut self, context: &mut Context<'_>) -> io::Result<()> {
         if self.cut.as_mut().poll(context).is_ready() {
             return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "cut"));
         }
-        if self.idle.as_mut().poll(context).is_ready() {
+        if self.deadline.as_mut().poll(context).is_pending() {
+            return Ok(());
+        }
+        if !(self.has_begun && self.turn.is_answering()) {
             return Err(io::Error::new(io::ErrorKind::TimedOut, "idle"));
         }
-        Ok(())
+        // The head was whole in time, and its request is still being answered.
+        self.rest();
+        // Now that it was reached, only this makes the next deadline wake whoever waits.
+        match self.deadline.as_mut().poll(context) {
+            Poll::Pending => Ok(()),
+            Poll::Ready(()) => Err(io::Error::new(io::ErrorKind::TimedOut, "idle")),
+        }
     }
 
-    fn progress<T>(&mut self, poll: Poll<T>) -> Poll<T> {
+    /// Begins to wait for anything.
+    fn rest(&mut self) {
+        self.has_begun = false;
+        self.deadline.as_mut().reset(Instant::now() + self.waits.idle);
+    }
+
+    /// Notes that something came. More of a head does not move its deadline.
+    fn hear(&mut self) {
+        if self.turn.is_answering() {
+            self.rest();
+        } else if !self.has_begun {
+            self.has_begun = true;
+            self.deadline.as_mut().reset(Instant::now() + self.waits.head);
+        }
+    }
+
+    fn wrote<T>(&mut self, poll: Poll<T>) -> Poll<T> {
         if poll.is_ready() {
-            self.idle.as_mut().reset(Instant::now() + IDLE_TIMEOUT);
+            self.rest();
         }
         poll
     }
@@ -205,8 +341,12 @@ impl AsyncRead for Cuttable {
         if self.finish.as_mut().poll(context).is_ready() {
             return Poll::Ready(Ok(()));
         }
+        let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
-        self.progress(read)
+        if buffer.filled().len() > before {
+            self.hear();
+        }
+        read
     }
 }
 
@@ -218,7 +358,7 @@ impl AsyncWrite for Cuttable {
     ) -> Poll<io::Result<usize>> {
         self.check(context)?;
         let written = Pin::new(&mut self.stream).poll_write(context, data);
-        self.progress(written)
+        self.wrote(written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -237,10 +377,100 @@ impl AsyncWrite for Cuttable {
     ) -> Poll<io::Result<usize>> {
         self.check(context)?;
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, data);
-        self.progress(written)
+        self.wrote(written)
     }
 
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::Full;
+    use hyper::body::Bytes;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(400);
+    const LONG: Duration = Duration::from_secs(10);
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+    /// One whose answer takes longer than a head may.
+    const SLOW_REQUEST: &[u8] = b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n";
+    const ANSWERED: &[u8] = b"answered";
+
+    /// Accepts connections that are waited for so long.
+    async fn server(waits: Waits) -> TcpStream {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let app = tower::service_fn(move |request: Request<Incoming>| async move {
+            if request.uri().path() == "/slow" {
+                tokio::time::sleep(2 * waits.head).await;
+            }
+            Ok(Response::new(Full::new(Bytes::from_static(ANSWERED))))
+        });
+        tokio::spawn(accept_within(waits, listener, app, 10, std::future::pending()));
+        TcpStream::connect(address).await.expect("connected")
+    }
+
+    /// Makes a request and waits for its answer.
+    async fn ask(connection: &mut TcpStream, request: &[u8]) {
+        connection.write_all(request).await.expect("written");
+        let (mut heard, mut buffer) = (Vec::new(), [0; 1024]);
+        while !heard.ends_with(ANSWERED) {
+            let read = connection.read(&mut buffer);
+            let count = tokio::time::timeout(LONG, read).await.expect("in time").expect("open");
+            assert_ne!(count, 0, "it is closed");
+            heard.extend_from_slice(&buffer[..count]);
+        }
+    }
+
+    /// Says whether a connection is closed within some time, in which nothing comes.
+    async fn closes(connection: &mut TcpStream, within: Duration) -> bool {
+        let mut buffer = [0; 1];
+        let read = tokio::time::timeout(within, connection.read(&mut buffer)).await;
+        read.is_ok_and(|read| read.map_or(true, |count| count == 0))
+    }
+
+    #[tokio::test]
+    async fn next_request_may_come_later_than_a_head_may_take() {
+        let mut connection = server(Waits { head: SHORT, idle: LONG }).await;
+        for _ in 0..2 {
+            ask(&mut connection, REQUEST).await;
+            assert!(!closes(&mut connection, 3 * SHORT).await);
+        }
+        ask(&mut connection, SLOW_REQUEST).await;
+        ask(&mut connection, REQUEST).await;
+    }
+
+    #[tokio::test]
+    async fn head_that_trickles_is_not_waited_for() {
+        let mut connection = server(Waits { head: SHORT, idle: LONG }).await;
+        for is_first in [true, false] {
+            if !is_first {
+                connection = server(Waits { head: SHORT, idle: LONG }).await;
+                ask(&mut connection, REQUEST).await;
+            }
+            let begun = Instant::now();
+            for byte in REQUEST.iter().cycle().filter(|byte| **byte != b'\n') {
+                // Nobody may be there any more to read it.
+                connection.write_all(&[*byte]).await.ok();
+                if closes(&mut connection, SHORT / 8).await {
+                    break;
+                }
+                assert!(begun.elapsed() < LONG / 2, "it is still read");
+            }
+            assert!(begun.elapsed() >= SHORT, "it has its time");
+        }
+    }
+
+    #[tokio::test]
+    async fn connection_that_says_nothing_is_closed() {
+        let mut connection = server(Waits { head: SHORT, idle: LONG }).await;
+        assert!(closes(&mut connection, LONG / 2).await, "before its first request");
+        let mut connection = server(Waits { head: SHORT / 4, idle: SHORT }).await;
+        ask(&mut connection, REQUEST).await;
+        assert!(closes(&mut connection, LONG / 2).await, "after it");
     }
 }
