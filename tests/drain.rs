@@ -4,11 +4,12 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use chat_e2e::socket::Heard;
+use chat_kit::config::Stop;
 use chat_local::testing::{self, TestSuite};
 use futures_util::{SinkExt as _, StreamExt as _};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, time::Instant};
 use tokio_tungstenite::{connect_async, tungstenite::Message};
 
 use crate::{
@@ -131,4 +132,28 @@ async fn ending_gateway_says_so_and_serves_on_until_its_pause_is_over() {
     assert_eq!(listener.next().await, Heard::End);
     assert!(TcpStream::connect(scene.gateway.address).await.is_err());
     scene.gateway.ended().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn suite_whose_servers_are_dead_ends_before_its_work_is_aborted() {
+    let mut servers = testing::own_servers().await;
+    let suite = testing::suite_on(&servers, |_| {}).await;
+    // With something that was announced, and sockets.
+    let person = Person::new(suite.gateways[0]).await;
+    let conversation = person.open(&Person::new(suite.gateways[1]).await).await;
+    let _listener = person.listen(suite.gateways[0], "unified").await;
+    person.send(&conversation, "hello").await;
+    servers.kill_mongod().await.expect("killed");
+    servers.kill_nats().await.expect("killed");
+    let health = format!("http://{}/health", suite.gateways[0]);
+    eventually("health says so", async || {
+        let answer = reqwest::get(&health).await.expect("an answer");
+        answer.status() == StatusCode::SERVICE_UNAVAILABLE
+    })
+    .await;
+    suite.stop();
+    let begun = Instant::now();
+    suite.ended(2 * PATIENCE).await;
+    let took = begun.elapsed();
+    assert!(took < Stop::default().drain, "{took:?}");
 }

@@ -4,6 +4,7 @@
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use chat_kit::{
@@ -93,6 +94,16 @@ impl TestSuite {
     /// Begins to end everything.
     pub fn stop(&self) {
         self.life.stop();
+    }
+
+    /// Waits until everything has ended; what has not by then is aborted.
+    ///
+    /// # Panics
+    ///
+    /// If something failed before; the message says what.
+    pub async fn ended(&self, within: Duration) {
+        let ended = self.life.ended(within).await;
+        ended.unwrap_or_else(|error| panic!("the suite failed: {error:#}"));
     }
 }
 

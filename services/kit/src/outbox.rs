@@ -163,27 +163,33 @@ impl<T: DeserializeOwned + Send + 'static> Outbox<T> {
                 () = self.life.stopping() => return Ok(()),
             }
             for _ in 0..RELAYED_AT_ONCE {
-                match self.relay_one().await {
-                    Ok(true) if !self.life.is_stopping() => {}
-                    Ok(_) => break,
+                if self.life.is_stopping() {
+                    return Ok(());
+                }
+                let document = match self.claim_left_behind().await {
+                    Ok(Some(document)) => document,
+                    Ok(None) => break,
                     Err(error) => {
-                        // Its lease keeps the document back, so that the others have their turn.
-                        tracing::warn!(error = format!("{error:#}"), "relay failed, trying later");
+                        // The next try fails as this one did, and each takes its time.
+                        tracing::warn!(%error, "nothing can be relayed, trying later");
+                        break;
                     }
+                };
+                if let Err(error) = self.empty(document).await {
+                    // Its lease keeps the document back, so that the others have their turn.
+                    tracing::warn!(error = format!("{error:#}"), "relay failed, trying later");
                 }
             }
         }
     }
 
-    /// Announces the changes of one document; says whether there was one.
-    async fn relay_one(&self) -> anyhow::Result<bool> {
+    /// Takes the document whose changes have waited longest for a relay.
+    async fn claim_left_behind(&self) -> Result<Option<RawDocumentBuf>, MongoError> {
         let cutoff = before(DateTime::now(), RELAY_AFTER);
         let filter = doc! { "outbox.at": { "$lt": cutoff } };
         // By the order of the index alone, as it holds arrays.
         let by_age = Hint::Keys(doc! { "outbox.at": 1 });
-        let Some(document) = self.claim(filter, Some(by_age)).await? else { return Ok(false) };
-        self.empty(document).await?;
-        Ok(true)
+        self.claim(filter, Some(by_age)).await
     }
 
     /// Takes a document that has changes to announce and that nobody holds.

@@ -66,6 +66,7 @@ impl Service {
     /// Takes announced changes out of their documents until the soft stop.
     pub(crate) async fn pull_announced(self, mut announced: Announced) -> anyhow::Result<()> {
         let mut batch = Vec::with_capacity(MOST_AT_ONCE);
+        let mut are_taken_out = true;
         loop {
             tokio::select! {
                 count = announced.recv_many(&mut batch, MOST_AT_ONCE) => {
@@ -73,22 +74,26 @@ impl Service {
                 }
                 () = self.life.stopping() => {
                     announced.close();
-                    while announced.recv_many(&mut batch, MOST_AT_ONCE).await > 0 {
-                        self.pull(&mut batch).await;
+                    // Each try takes its time while MongoDB is away.
+                    while are_taken_out && announced.recv_many(&mut batch, MOST_AT_ONCE).await > 0 {
+                        are_taken_out = self.pull(&mut batch).await;
                     }
                     return Ok(());
                 }
             }
-            self.pull(&mut batch).await;
+            are_taken_out = self.pull(&mut batch).await;
             tokio::time::sleep(COLLECTING).await;
         }
     }
 
-    async fn pull(&self, batch: &mut Vec<(MessageId, String)>) {
-        if let Err(error) = self.store.messages.pull_outbox(batch).await {
+    /// Takes changes out of their documents; says whether that went well.
+    async fn pull(&self, batch: &mut Vec<(MessageId, String)>) -> bool {
+        let pulled = self.store.messages.pull_outbox(batch).await;
+        if let Err(error) = &pulled {
             tracing::warn!(%error, count = batch.len(), "announced changes are left to the relay");
         }
         batch.clear();
+        pulled.is_ok()
     }
 
     /// Announces until the soft stop what was left behind, oldest first.
