@@ -1,21 +1,27 @@
 //! How transports end: a socket that is too slow is cut instead of losing packets, and whatever kind of
 //! transport is cut, its client comes back.
 
+use std::time::Duration;
+
 use chat_e2e::socket::{self, Heard};
 use chat_kit::{config::Nats, nats, nats::Publisher};
 use chat_local::testing::{self, TestSuite};
 use chat_proto::v1::{self as pb, event::Payload};
 use futures_util::{SinkExt as _, StreamExt as _};
 use mongodb::bson::oid::ObjectId;
-use serde_json::Value;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
 };
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungstenite::Message};
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream, connect_async,
+    tungstenite::{Error, Message},
+};
 
 use crate::{
-    harness::{PATIENCE, Person, eventually},
+    harness::{PATIENCE, Person, eventually, text},
     polling::Polling,
 };
 
@@ -153,6 +159,27 @@ fn websocket_of(suite: &TestSuite, polling: &Polling) -> String {
     format!("ws://{gateway}/socket.io/?EIO=4&transport=websocket&sid={}", polling.id)
 }
 
+/// Moves a transport to a WebSocket.
+async fn move_to(socket: &mut WebSocketStream<MaybeTlsStream<TcpStream>>) {
+    for packet in ["2probe", "5"] {
+        socket.send(Message::text(packet)).await.expect("sent");
+    }
+    hears(socket, "3probe").await;
+}
+
+/// Waits for a packet that begins so.
+async fn hears(socket: &mut WebSocketStream<MaybeTlsStream<TcpStream>>, beginning: &str) {
+    let heard = tokio::time::timeout(PATIENCE, async {
+        loop {
+            let packet = socket.next().await.expect("an answer").expect("an open transport");
+            if packet.to_text().is_ok_and(|packet| packet.starts_with(beginning)) {
+                break;
+            }
+        }
+    });
+    heard.await.unwrap_or_else(|_| panic!("never: {beginning}"));
+}
+
 /// Waits for the end of a transport, which must come without the namespace's goodbye.
 async fn ends(socket: &mut WebSocketStream<MaybeTlsStream<TcpStream>>) {
     let ended = tokio::time::timeout(PATIENCE, async {
@@ -184,4 +211,148 @@ async fn connection_that_says_nothing_is_closed() {
         let closed = tokio::time::timeout(PATIENCE, connection.read_to_end(&mut answer)).await;
         assert!(closed.is_ok(), "still open after {beginning:?}");
     }
+}
+
+/// How long a socket may live whose session is over.
+const PROMISE: Duration = Duration::from_secs(2);
+
+/// Somebody with a socket of his own making, and a friend to whom it may not get through any more.
+struct Revoked {
+    suite: TestSuite,
+    person: Person,
+    friend: Person,
+    conversation: String,
+}
+
+impl Revoked {
+    async fn scene() -> Self {
+        let suite = testing::suite(|_| {}).await;
+        let person = Person::new(suite.gateways[0]).await;
+        let friend = Person::new(suite.gateways[1]).await;
+        let conversation = friend.open(&person).await;
+        Self { suite, person, friend, conversation }
+    }
+
+    /// The packet by which the person connects.
+    fn connect(&self) -> Message {
+        let auth = json!({ "token": self.person.token, "clientType": "unified" });
+        Message::text(format!("40{auth}"))
+    }
+
+    /// A packet that sends a message.
+    fn send(&self) -> Message {
+        let body = json!({ "conversationId": self.conversation, "content": "from nobody" });
+        Message::text(format!("42{}", json!(["message:send", body])))
+    }
+
+    /// Logs out, where that is still to be done, and asserts that the socket is no more and has no effect.
+    async fn assert_over(
+        &self,
+        is_logged_out: bool,
+        socket: &mut WebSocketStream<MaybeTlsStream<TcpStream>>,
+    ) {
+        if !is_logged_out {
+            self.person.ok(Method::POST, "/api/auth/logout", Value::Null).await;
+        }
+        tokio::time::timeout(PROMISE, ends(socket)).await.expect("it does not outlive its session");
+        socket.send(self.send()).await.ok();
+        let own = self.friend.send(&self.conversation, "from a friend").await;
+        let path = format!("/api/messages?conversation={}", self.conversation);
+        let history = self.friend.get(&path).await;
+        let ids: Vec<&Value> =
+            history.as_array().expect("a list").iter().map(|message| &message["_id"]).collect();
+        assert_eq!(ids, [&own["_id"]], "{history}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn transport_that_is_spelled_otherwise_is_refused() {
+    let scene = Revoked::scene().await;
+    let base = format!("{}/socket.io/?EIO=4", scene.suite.gateways[0]);
+    for spelled in ["websocket=", "websocket=x", "polling=websocket"] {
+        let url = format!("ws://{base}&transport={spelled}");
+        match connect_async(url).await {
+            Err(Error::Http(answer)) => assert_eq!(answer.status(), StatusCode::BAD_REQUEST),
+            other => panic!("{spelled}: {other:?}"),
+        }
+        let url = format!("http://{base}&transport={spelled}");
+        let answer = reqwest::get(url).await.expect("an answer");
+        assert_eq!(answer.status(), StatusCode::BAD_REQUEST, "{spelled}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn second_socket_of_a_transport_does_not_outlive_its_session() {
+    let scene = Revoked::scene().await;
+    for begins_polling in [true, false] {
+        let mut socket = if begins_polling {
+            let polling = Polling::connect(scene.suite.gateways[0], &scene.person, "unified").await;
+            let url = websocket_of(&scene.suite, &polling);
+            let (mut socket, _) = connect_async(url).await.expect("a WebSocket");
+            move_to(&mut socket).await;
+            socket
+        } else {
+            let url =
+                format!("ws://{}/socket.io/?EIO=4&transport=websocket", scene.suite.gateways[0]);
+            let (mut socket, _) = connect_async(url).await.expect("a WebSocket");
+            socket.send(scene.connect()).await.expect("sent");
+            hears(&mut socket, "40").await;
+            socket
+        };
+        socket.send(Message::text("41")).await.expect("sent");
+        // The transport may have ended with the first one.
+        socket.send(scene.connect()).await.ok();
+        if begins_polling {
+            tokio::time::timeout(PROMISE, ends(&mut socket))
+                .await
+                .expect("it ends with its socket");
+        } else {
+            scene.assert_over(false, &mut socket).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn transport_that_moved_twice_before_its_socket_came_can_be_cut() {
+    let scene = Revoked::scene().await;
+    let base = format!("{}/socket.io/?EIO=4", scene.suite.gateways[0]);
+    let opened = reqwest::get(format!("http://{base}&transport=polling")).await.expect("an answer");
+    let opened = opened.text().await.expect("a handshake");
+    let opened: Value = serde_json::from_str(&opened[1..]).expect("JSON");
+    let url = format!("ws://{base}&transport=websocket&sid={}", text(&opened["sid"]));
+    let (mut socket, _) = connect_async(&url).await.expect("a WebSocket");
+    move_to(&mut socket).await;
+    // Answered or not, it is not the one that its transport has moved to.
+    let _second = connect_async(&url).await;
+    socket.send(scene.connect()).await.expect("sent");
+    hears(&mut socket, "40").await;
+    scene.assert_over(false, &mut socket).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn socket_that_was_told_of_its_end_sends_nothing_more() {
+    let scene = Revoked::scene().await;
+    let url = format!("ws://{}/socket.io/?EIO=4&transport=websocket", scene.suite.gateways[0]);
+    let (mut socket, _) = connect_async(url).await.expect("a WebSocket");
+    socket.send(scene.connect()).await.expect("sent");
+    hears(&mut socket, "40").await;
+    scene.person.ok(Method::POST, "/api/auth/logout", Value::Null).await;
+    hears(&mut socket, r#"42["session:revoked""#).await;
+    // It lives for a moment more, so that it hears that.
+    socket.send(scene.send()).await.expect("sent");
+    scene.assert_over(true, &mut socket).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn polling_socket_that_was_cut_leaves_at_once() {
+    let scene = Revoked::scene().await;
+    let _polling = Polling::connect(scene.suite.gateways[0], &scene.person, "unified").await;
+    let is_online = async || {
+        let answer = scene.friend.get("/api/users/presence").await;
+        answer["online"].as_array().expect("a list").contains(&json!(scene.person.id))
+    };
+    eventually("he is online", is_online).await;
+    lose_order_for(&scene.person).await;
+    // Three times sooner than his silence would tell it.
+    eventually("he is offline", async || !is_online().await).await;
 }

@@ -1,6 +1,7 @@
 //! The Socket.IO side of the gateway: handshake, the sockets of a user, and the table of events.
 
 mod calls;
+mod departure;
 mod events;
 mod messages;
 mod payload;
@@ -16,7 +17,6 @@ pub mod typing;
 
 use std::{
     convert::Infallible,
-    sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -33,6 +33,7 @@ use socketioxide::{
     ParserConfig, SocketIo,
     extract::{Extension, SocketRef, State, TryData},
     handler::ConnectHandler as _,
+    socket::DisconnectReason,
 };
 use tower::ServiceBuilder;
 use tracing::Instrument as _;
@@ -45,6 +46,8 @@ use crate::{
     state::AppState,
     wire::{Dialect, event, handshake},
 };
+
+use departure::Departure;
 
 pub use calls::{Bound, hold as hold_for_call, renew as renew_calls};
 pub use peer::Peer;
@@ -187,11 +190,10 @@ async fn register(
     socket.extensions.insert(peer.clone());
     // Before the client can read the history: what is stored after that read, it hears. Where the
     // transport has ended meanwhile, no handler runs; the registration ends with the socket.
-    let registration = Arc::new(sockets.register(peer.clone()));
-    socket.on_disconnect(async move || {
-        registration.end();
-        calls::leave(&state, &peer);
-        typing::left(&state, &peer).await;
+    let registration = sockets.register(peer.clone());
+    let departure = Departure::new(state, peer, registration);
+    socket.on_disconnect(async move |reason: DisconnectReason| {
+        departure.disconnected(reason).await;
     });
     Ok(())
 }

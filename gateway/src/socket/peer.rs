@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -19,7 +19,7 @@ use socketioxide::{
 };
 use tokio::{sync::Semaphore, time::Instant};
 
-use super::{Identity, Transports, queue};
+use super::{Identity, Transports, departure::Departure, queue};
 use crate::{
     error::ApiError,
     metrics::{Cut, SOCKETS},
@@ -50,6 +50,7 @@ struct Parts {
     is_ending: AtomicBool,
     /// Whether its cut is counted.
     is_cut: AtomicBool,
+    leaving: Mutex<Leaving>,
     outgoing: Mutex<Outgoing>,
 }
 
@@ -64,6 +65,15 @@ enum Outgoing {
     Open(SocketRef),
     /// Nothing: the socket was cut, or is gone. Holding the socket here would keep it for ever.
     Closed,
+}
+
+/// How a socket comes to leave.
+#[derive(Default)]
+struct Leaving {
+    /// Whether its transport was cut.
+    is_cut: bool,
+    /// What is done once it is gone. Whoever keeps that keeps the socket.
+    departure: Weak<Departure>,
 }
 
 impl Peer {
@@ -83,6 +93,7 @@ impl Peer {
             unanswered,
             is_ending: AtomicBool::new(false),
             is_cut: AtomicBool::new(false),
+            leaving: Mutex::default(),
             outgoing: Mutex::new(Outgoing::Early(Vec::new())),
         }))
     }
@@ -178,7 +189,33 @@ impl Peer {
     pub fn cut(&self, reason: Cut) {
         self.count(reason);
         self.close();
+        self.end_transport();
+    }
+
+    /// Ends the transport and, beside the caller, what is kept of this socket: the end of a polling
+    /// transport would be noticed only by the silence of its client.
+    pub(super) fn end_transport(&self) {
         self.0.transports.cut(&self.0.id);
+        let departure = {
+            let mut leaving = self.0.leaving.lock();
+            leaving.is_cut = true;
+            leaving.departure.upgrade()
+        };
+        if let Some(departure) = departure {
+            tokio::spawn(async move { departure.finish().await });
+        }
+    }
+
+    /// Says what is done once this socket is gone.
+    pub(super) fn depart_by(&self, departure: &Arc<Departure>) {
+        let is_cut = {
+            let mut leaving = self.0.leaving.lock();
+            leaving.departure = Arc::downgrade(departure);
+            leaving.is_cut
+        };
+        if is_cut {
+            self.end_transport();
+        }
     }
 
     /// Ends the transport of this socket without a word, once what its client sent has been answered.
@@ -208,7 +245,7 @@ impl Peer {
         let peer = self.clone();
         tokio::spawn(async move {
             tokio::time::sleep(FAREWELL).await;
-            peer.0.transports.cut(&peer.0.id);
+            peer.end_transport();
         });
     }
 

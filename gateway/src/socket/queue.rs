@@ -177,7 +177,11 @@ impl<T: Send + 'static> Queue<T> {
         peer: &Peer,
     ) -> Result<(T, OwnedSemaphorePermit), ApiError> {
         if peer.is_ending() {
-            return Err(ending());
+            return Err(ended("this gateway ends, connect again"));
+        }
+        // What came before that is handled to its end.
+        if peer.is_closed() {
+            return Err(ended("this socket was ended, connect again"));
         }
         state.limits.charge_event(name, peer.identity().user_id)?;
         let request = read(name, data, peer.identity())?;
@@ -255,7 +259,6 @@ fn refuse(peer: &Peer, name: &str, ack: AckSender, error: &ApiError, arrived_at:
     SOCKETS.event(name, Some(error), arrived_at);
 }
 
-fn ending() -> ApiError {
-    let message = "this gateway ends, connect again";
+fn ended(message: &'static str) -> ApiError {
     ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message)
 }

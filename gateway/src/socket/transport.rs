@@ -124,8 +124,9 @@ impl Transports {
             Some(link) if link.websockets.len() < MOST_WEBSOCKETS => {
                 link.websockets.push(connection.clone());
             }
-            Some(_) => connection.cut(),
-            None => self.upgraded.insert(id, connection.clone()),
+            // The first alone: one of both lives, and a later one must not hide it.
+            None if self.upgraded.entry(id).or_insert(connection.clone()).is_fresh() => {}
+            Some(_) | None => connection.cut(),
         }
     }
 }
@@ -146,6 +147,12 @@ fn is_websocket(query: &str) -> bool {
     parameter(query, "transport") == Some("websocket")
 }
 
+/// Says whether a transport is named in the one spelling that is looked for here. The Socket.IO server
+/// knows others, such as `websocket=`, by which a WebSocket would come that nobody could cut.
+fn is_known(query: &str) -> bool {
+    is_websocket(query) || parameter(query, "transport") == Some("polling")
+}
+
 /// Lets a request pass to the Socket.IO server only from an allowed origin and for a living transport.
 pub async fn guard(
     State((state, transports)): State<(AppState, Transports)>,
@@ -161,6 +168,11 @@ pub async fn guard(
         return ApiError::forbidden(message).into_response();
     }
     let query = request.uri().query().unwrap_or_default();
+    if !is_known(query) {
+        let message = "the parameter transport must be polling or websocket";
+        return ApiError::new(StatusCode::BAD_REQUEST, "unknown_transport", message)
+            .into_response();
+    }
     let Some(sid) = parameter(query, "sid").map(str::to_owned) else {
         return next.run(request).await;
     };
@@ -225,5 +237,15 @@ mod tests {
         assert_eq!(parameter("EIO=4&sid=a&sid=b", "sid"), Some("a"));
         assert_eq!(parameter("EIO=4&xsid=a", "sid"), None);
         assert!(is_websocket("EIO=4&transport=websocket&transport=polling"));
+        assert!(is_known("transport=polling&transport=x") && is_known("EIO=4&transport=websocket"));
+        for spelled in
+            ["websocket=", "websocket=polling", "polling=websocket", "Websocket", "", "x"]
+        {
+            assert!(
+                !is_known(&format!("EIO=4&transport={spelled}&transport=polling")),
+                "{spelled}"
+            );
+        }
+        assert!(!is_known("EIO=4"));
     }
 }
