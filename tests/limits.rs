@@ -2,13 +2,16 @@
 
 use std::{num::NonZeroU32, time::Duration};
 
-use chat_e2e::socket::{Heard, Receiver, Sender, connect};
+use chat_e2e::socket::{ConnectError, Heard, Receiver, Sender, connect, upgrade};
 use chat_gateway::config::{Limits, Rate};
 use chat_local::{suite::development_limits, testing};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::harness::Person;
+use crate::{
+    harness::{Person, eventually},
+    polling::Polling,
+};
 
 const DEADLINE: Duration = Duration::from_secs(5);
 
@@ -104,4 +107,49 @@ async fn events_of_all_sockets_of_a_user_count_together_and_messages_with_those_
     let (passed, refusal) = until_event_refused(&mut second, "join-conversation", "null").await;
     assert_eq!((passed, &refusal["error"]), (10 - 3, &json!("too_many_events")));
     assert!(!refusal["message"].as_str().expect("a text").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn address_opens_so_many_transports_and_uses_them_as_it_likes() {
+    let suite = testing::suite(|options| {
+        options.limits = Limits { handshakes: rate(3), ..development_limits() };
+    })
+    .await;
+    let gateway = suite.gateways[0];
+    let person = Person::new(gateway).await;
+    let polling = Polling::connect(gateway, &person, "unified").await;
+    let url = format!("http://{gateway}/socket.io/?EIO=4&transport=polling");
+    for _ in 0..2 {
+        assert_eq!(reqwest::get(&url).await.expect("an answer").status(), StatusCode::OK);
+    }
+    let refused = reqwest::get(&url).await.expect("an answer");
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert!(refused.headers().contains_key("retry-after"));
+    let refusal: Value = refused.json().await.expect("JSON");
+    assert_eq!(refusal["error"], "too_many_requests");
+    let auth = json!({ "token": person.token, "clientType": "unified" });
+    assert!(matches!(connect(gateway, &auth, DEADLINE).await, Err(ConnectError::Broken(_))));
+    upgrade(gateway, &polling.id, DEADLINE).await.expect("it moves on");
+    connect(suite.gateways[1], &auth, DEADLINE).await.expect("that one counts for itself");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn user_who_connects_too_often_is_kept_waiting_and_not_sent_away() {
+    let number = |number| NonZeroU32::new(number).expect("not zero");
+    let few = Rate { per_minute: number(12), burst: number(2) };
+    let suite = testing::suite(|options| {
+        options.limits = Limits { connects: few, ..development_limits() };
+    })
+    .await;
+    let gateway = suite.gateways[0];
+    let (one, other) = (Person::new(gateway).await, Person::new(gateway).await);
+    for client_type in ["flutter", "unified"] {
+        one.connect(gateway, client_type).await;
+    }
+    let auth = json!({ "token": one.token, "clientType": "electron" });
+    let again = connect(gateway, &auth, DEADLINE).await;
+    // After a refusal of the namespace, old clients would never come back.
+    assert!(matches!(again, Err(ConnectError::Unexpected(_))), "{again:?}");
+    other.connect(gateway, "electron").await;
+    eventually("he is let in", async || connect(gateway, &auth, DEADLINE).await.is_ok()).await;
 }

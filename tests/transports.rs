@@ -282,6 +282,19 @@ async fn transport_that_is_spelled_otherwise_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn handshake_that_would_fill_the_memory_is_refused() {
+    let scene = Revoked::scene().await;
+    let url = format!("http://{}/socket.io/?EIO=4&transport=polling", scene.suite.gateways[0]);
+    let client = reqwest::Client::new();
+    for (length, status) in
+        [(8 << 10, StatusCode::OK), (20 << 10, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)]
+    {
+        let answer = client.get(&url).header("cookie", "x".repeat(length)).send().await;
+        assert_eq!(answer.expect("an answer").status(), status, "{length}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn second_socket_of_a_transport_does_not_outlive_its_session() {
     let scene = Revoked::scene().await;
     for begins_polling in [true, false] {

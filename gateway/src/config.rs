@@ -190,6 +190,10 @@ pub struct Limits {
     pub addresses: Rate,
     /// Events of one user's sockets.
     pub events: Rate,
+    /// Transports that one address opens, whoever will be on them.
+    pub handshakes: Rate,
+    /// Sockets of one user that are let in.
+    pub connects: Rate,
 }
 
 impl Default for Limits {
@@ -207,6 +211,10 @@ impl Default for Limits {
             addresses: rate(1200, 300),
             // Receipts are two or three for each message that comes, also in a busy group.
             events: rate(6000, 1000),
+            // Thousands behind one address come back together when a gateway has ended.
+            handshakes: rate(12_000, 10_000),
+            // A device that loses its connection again and again waits a second or more each time.
+            connects: rate(120, 120),
         }
     }
 }

@@ -61,6 +61,8 @@ pub struct Limits {
     contacts: Limiter<UserId>,
     addresses: Limiter<IpAddr>,
     events: Limiter<UserId>,
+    handshakes: Limiter<IpAddr>,
+    connects: Limiter<UserId>,
 }
 
 impl std::fmt::Debug for Limits {
@@ -80,7 +82,14 @@ impl Limits {
             contacts: Limiter::new(config.contacts, requests),
             addresses: Limiter::new(config.addresses, requests),
             events: Limiter::new(config.events, "too_many_events"),
+            handshakes: Limiter::new(config.handshakes, requests),
+            connects: Limiter::new(config.connects, requests),
         }
+    }
+
+    /// Counts a socket of a user that is about to be let in.
+    pub fn charge_connect(&self, user_id: UserId) -> Result<(), ApiError> {
+        self.connects.charge(&user_id, &Meter::default())
     }
 
     /// Counts an event of a user's sockets. One that sends a message counts as such, too.
@@ -152,14 +161,29 @@ pub async fn limit(State(state): State<AppState>, request: Request, next: Next) 
     let (mut parts, body) = request.into_parts();
     let meter = Meter::default();
     if is_for_strangers || !is_signed(&state, &parts) {
-        let address = client_address(&parts, state.config.http.proxies);
-        let address = network(address.unwrap_or(Ipv4Addr::UNSPECIFIED.into()));
+        let address = address_of(&state, &parts);
         if let Err(refused) = state.limits.addresses.charge(&address, &meter) {
             return meter.write(refused.into_response());
         }
     }
     parts.extensions.insert(meter.clone());
     meter.write(next.run(Request::from_parts(parts, body)).await)
+}
+
+/// Refuses the opening of a transport where its address opens too many. Its client tries again later.
+pub async fn limit_handshake(state: &AppState, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    let meter = Meter::default();
+    match state.limits.handshakes.charge(&address_of(state, &parts), &meter) {
+        Ok(()) => next.run(Request::from_parts(parts, body)).await,
+        Err(refused) => meter.write(refused.into_response()),
+    }
+}
+
+/// Returns the address that a request is counted for.
+fn address_of(state: &AppState, parts: &Parts) -> IpAddr {
+    let address = client_address(parts, state.config.http.proxies);
+    network(address.unwrap_or(Ipv4Addr::UNSPECIFIED.into()))
 }
 
 /// Says whether a request comes with a token that was signed here; whether its session lives is asked

@@ -115,6 +115,8 @@ pub enum Cut {
     EventsLost,
     /// Its session cannot be checked.
     Unchecked,
+    /// Its user connects too often.
+    TooMany,
     /// Its token or session is over.
     SessionOver,
     /// The gateway ends.
@@ -131,6 +133,7 @@ pub struct Sockets {
     order_lost: Counter,
     events_lost: Counter,
     unchecked: Counter,
+    too_many: Counter,
     session_over: Counter,
     draining: Counter,
     events: HashMap<&'static str, Outcomes>,
@@ -162,6 +165,7 @@ pub static SOCKETS: LazyLock<Sockets> = LazyLock::new(|| {
         order_lost: cut("order_lost"),
         events_lost: cut("events_lost"),
         unchecked: cut("unchecked"),
+        too_many: cut("too_many"),
         session_over: cut("session_over"),
         draining: cut("draining"),
         events: event::INBOUND.into_iter().map(|name| (name, Outcomes::of(name))).collect(),
@@ -177,6 +181,7 @@ impl Sockets {
             Cut::OrderLost => &self.order_lost,
             Cut::EventsLost => &self.events_lost,
             Cut::Unchecked => &self.unchecked,
+            Cut::TooMany => &self.too_many,
             Cut::SessionOver => &self.session_over,
             Cut::Draining => &self.draining,
         };

@@ -147,9 +147,17 @@ async fn authenticate(
         &origin,
     );
     let authenticated = auth::authenticate(&state, &token, &request_id).instrument(span).await;
-    let error = authenticated.as_ref().err().cloned().map(ApiError::from);
-    SOCKETS.event(name, error.as_ref(), begun);
+    let counted = match &authenticated {
+        Ok(identity) => state.limits.charge_connect(identity.user_id),
+        Err(refusal) => Err(refusal.clone().into()),
+    };
+    SOCKETS.event(name, counted.as_ref().err(), begun);
     match authenticated {
+        Ok(identity) if counted.is_err() => {
+            tracing::warn!(request_id, user_id = %identity.user_id, "too many connections");
+            keep_out(&socket, &transports, Cut::TooMany).await;
+            Err("unavailable")
+        }
         Ok(identity) => {
             socket.extensions.insert(Identity {
                 caller: identity.caller,
@@ -163,15 +171,19 @@ async fn authenticate(
         }
         Err(Refusal::Invalid { .. }) => Err("unauthorized"),
         Err(Refusal::Unavailable) => {
-            // An answer would keep old clients from ever coming back: the transport is cut, and the
-            // handshake outlasts it.
             tracing::warn!(request_id, "cannot check a session, cutting the socket");
-            SOCKETS.cut(Cut::Unchecked);
-            transports.cut_unknown(&socket);
-            tokio::time::sleep(2 * CONNECT_TIMEOUT).await;
+            keep_out(&socket, &transports, Cut::Unchecked).await;
             Err("unavailable")
         }
     }
+}
+
+/// Lets a socket in some other time. An answer would keep old clients from ever coming back: the transport
+/// is cut, and the handshake outlasts it.
+async fn keep_out(socket: &SocketRef, transports: &Transports, reason: Cut) {
+    SOCKETS.cut(reason);
+    transports.cut_unknown(socket);
+    tokio::time::sleep(2 * CONNECT_TIMEOUT).await;
 }
 
 /// Attaches the handlers and takes the socket in before its client is told that it is connected.

@@ -358,6 +358,8 @@ pub fn development_limits() -> chat_gateway::config::Limits {
         contacts: rate,
         addresses: rate,
         events: rate,
+        handshakes: rate,
+        connects: rate,
     }
 }
 

@@ -15,12 +15,15 @@ use parking_lot::Mutex;
 use socketioxide::extract::SocketRef;
 use tokio_util::sync::CancellationToken;
 
-use crate::{error::ApiError, router, state::AppState};
+use crate::{error::ApiError, limits, router, state::AppState};
 
 /// How long the id of a cut transport is refused: longer than any poll of it can be under way.
 const REFUSED_FOR: Duration = Duration::from_mins(2);
 /// How long an upgrade may precede the authentication of its socket.
 const UNKNOWN_FOR: Duration = Duration::from_mins(1);
+/// Longest request that opens a transport, in bytes and without what a body would have: all of it is kept
+/// as long as the transport.
+const LONGEST_HANDSHAKE: usize = 16 << 10;
 /// Upgrades that the client of one transport may ask for; further ones are cut at once.
 const MOST_WEBSOCKETS: usize = 8;
 /// Upgrades and refused ids that are remembered.
@@ -174,7 +177,10 @@ pub async fn guard(
             .into_response();
     }
     let Some(sid) = parameter(query, "sid").map(str::to_owned) else {
-        return next.run(request).await;
+        if length(&request) > LONGEST_HANDSHAKE {
+            return too_long();
+        }
+        return limits::limit_handshake(&state, request, next).await;
     };
     if transports.refused.contains_key(&sid) {
         return ended();
@@ -192,6 +198,13 @@ pub async fn guard(
     response
 }
 
+/// Returns the bytes of a request's path, query and headers.
+fn length(request: &Request) -> usize {
+    let query = request.uri().query().unwrap_or_default();
+    let headers = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len());
+    request.uri().path().len() + query.len() + headers.sum::<usize>()
+}
+
 /// Says whether a request comes from a page of this gateway itself, or from a program that names the
 /// address that it calls.
 fn is_own_origin(origin: &HeaderValue, host: Option<&HeaderValue>) -> bool {
@@ -199,6 +212,12 @@ fn is_own_origin(origin: &HeaderValue, host: Option<&HeaderValue>) -> bool {
     let authority = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
     let host = host.and_then(|host| host.to_str().ok()).filter(|host| !host.is_empty());
     authority.zip(host).is_some_and(|(authority, host)| authority.eq_ignore_ascii_case(host))
+}
+
+fn too_long() -> Response {
+    let message = format!("path, query and headers exceed {LONGEST_HANDSHAKE} bytes");
+    let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+    ApiError::new(status, "headers_too_long", message).into_response()
 }
 
 fn ended() -> Response {

@@ -9,8 +9,15 @@ use crate::app::{Answer, App, NOWHERE, config, token};
 fn limited() -> App {
     let number = |number| NonZeroU32::new(number).expect("not zero");
     let few = Rate { per_minute: number(1), burst: number(3) };
-    let limits =
-        Limits { requests: few, messages: few, contacts: few, addresses: few, events: few };
+    let limits = Limits {
+        requests: few,
+        messages: few,
+        contacts: few,
+        addresses: few,
+        events: few,
+        handshakes: few,
+        connects: few,
+    };
     App::new(chat_gateway::Config { limits, ..config(NOWHERE) })
 }
 

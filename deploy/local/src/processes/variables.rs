@@ -6,7 +6,7 @@ use super::{Addresses, METRICS_PORTS, Options};
 use crate::child::Variables;
 
 /// The limits of a gateway.
-const LIMITS: [&str; 10] = [
+const LIMITS: [&str; 14] = [
     "CHAT_LIMITS__REQUESTS__PER_MINUTE",
     "CHAT_LIMITS__REQUESTS__BURST",
     "CHAT_LIMITS__MESSAGES__PER_MINUTE",
@@ -17,6 +17,10 @@ const LIMITS: [&str; 10] = [
     "CHAT_LIMITS__ADDRESSES__BURST",
     "CHAT_LIMITS__EVENTS__PER_MINUTE",
     "CHAT_LIMITS__EVENTS__BURST",
+    "CHAT_LIMITS__HANDSHAKES__PER_MINUTE",
+    "CHAT_LIMITS__HANDSHAKES__BURST",
+    "CHAT_LIMITS__CONNECTS__PER_MINUTE",
+    "CHAT_LIMITS__CONNECTS__BURST",
 ];
 
 /// How often calls may be placed.
