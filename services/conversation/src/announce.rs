@@ -64,6 +64,8 @@ pub(crate) enum ChangeKind {
     RequestDeclined,
     /// The actor has set something for himself.
     Marked,
+    /// A block closed or opened it, of which the members are told nothing.
+    BlocksChanged,
 }
 
 /// Returns what announces the changes of the collection.
@@ -91,7 +93,9 @@ pub(crate) fn outbox(
 fn event(conversation: &Conversation, entry: &Entry<Change>) -> pb::Event {
     let Change { kind, actor_id, user_ids, note: _ } = &entry.change;
     let removed = if *kind == ChangeKind::MembersRemoved { user_ids.as_slice() } else { &[] };
-    let is_heard = |member: &UserId| *kind != ChangeKind::Marked || member == actor_id;
+    let is_own = *kind == ChangeKind::Marked;
+    let is_heard =
+        |member: &UserId| *kind != ChangeKind::BlocksChanged && (!is_own || member == actor_id);
     let members = conversation.member_ids.iter().filter(|member| is_heard(member));
     let recipients = members.chain(removed);
     pb::Event {
@@ -122,10 +126,12 @@ fn payload(
             conversation: shown(),
             actor_id,
         }),
-        ChangeKind::Updated => Payload::ConversationUpdated(pb::ConversationUpdated {
-            conversation: shown(),
-            actor_id,
-        }),
+        ChangeKind::Updated | ChangeKind::BlocksChanged => {
+            Payload::ConversationUpdated(pb::ConversationUpdated {
+                conversation: shown(),
+                actor_id,
+            })
+        }
         ChangeKind::MembersAdded => {
             Payload::MembersAdded(pb::MembersAdded { conversation: shown(), user_ids, actor_id })
         }

@@ -13,7 +13,7 @@ use bson::{DateTime, oid::ObjectId};
 use chat_kit::{
     caller::{Caller, new_request_id},
     client::Channel,
-    id::UserId,
+    id::{ConversationId, UserId},
     outbox::{Entry, Outbox},
     shutdown::Lifecycle,
 };
@@ -23,7 +23,7 @@ use chat_proto::v1::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Service,
+    Service, announce,
     error::Error,
     store::{
         self, Store,
@@ -67,7 +67,7 @@ impl Service {
             .request(GetUserRequest { user_id: blocked.to_string() });
         self.users.clone().get_user(request).await.map_err(Error::User)?;
         let made = self.store.blocks().insert(user, blocked, DateTime::now()).await?;
-        settle(&self.store, user, blocked).await?;
+        self.settle(user, blocked).await?;
         self.blocks.announce(made);
         Ok(())
     }
@@ -78,7 +78,7 @@ impl Service {
             return Err(Error::OwnBlock);
         }
         let lifted = self.store.blocks().lift(user, blocked, DateTime::now()).await?;
-        settle(&self.store, user, blocked).await?;
+        self.settle(user, blocked).await?;
         if let Some(lifted) = lifted {
             self.blocks.announce(lifted);
         }
@@ -103,8 +103,17 @@ impl Service {
     /// Closes a direct conversation that was made just now where a block came while it was made; refuses it
     /// then.
     pub(crate) async fn close_if_blocked(&self, user: UserId, other: UserId) -> Result<(), Error> {
-        let blocks = settle(&self.store, user, other).await?;
+        let blocks = self.settle(user, other).await?;
         if blocks.is_empty() { Ok(()) } else { Err(Error::Blocked) }
+    }
+
+    /// Settles the blocks between two users, and lets gateways know at once of what that changes.
+    async fn settle(&self, one: UserId, other: UserId) -> Result<Vec<ObjectId>, Error> {
+        let Settled { blocks, changed } = settle(&self.store, one, other).await?;
+        if let Some(changed) = changed {
+            self.outbox.announce(changed.0);
+        }
+        Ok(blocks)
     }
 }
 
@@ -121,7 +130,7 @@ pub(crate) fn outbox(
         async move {
             let block: Stored = store::read(blocks::COLLECTION, &document)?;
             let Pair { blocker_id, blocked_id } = block.pair();
-            let standing = settle(&store, blocker_id, blocked_id).await?;
+            let standing = settle(&store, blocker_id, blocked_id).await?.blocks;
             if tells(block.id, entry.change, &standing)
                 && store.partners().are_but_for_blocks(blocker_id, blocked_id).await?
             {
@@ -151,26 +160,36 @@ fn tells(block: ObjectId, change: Change, standing: &[ObjectId]) -> bool {
     }
 }
 
-/// Makes the direct conversation of two users, if they have one, say what the blocks between them do;
-/// returns the ids of these.
+/// What stands between two users.
+struct Settled {
+    /// Ids of the blocks.
+    blocks: Vec<ObjectId>,
+    /// Their direct conversation, where it said something else.
+    changed: Option<ConversationId>,
+}
+
+/// Makes the direct conversation of two users, if they have one, say what the blocks between them do.
 ///
 /// The conversation is read before the blocks. A block of it that is not there any more was lifted, and
 /// for good, since no block has its id again. One that is missing in it is added, and looked for once
 /// more: it might have been lifted between the two, by somebody who found nothing to take out.
-async fn settle(store: &Store, one: UserId, other: UserId) -> Result<Vec<ObjectId>, Error> {
+async fn settle(store: &Store, one: UserId, other: UserId) -> Result<Settled, Error> {
+    let mut changed = None;
     for _ in 0..ATTEMPTS {
         let found = store.conversations().direct(one, other).await?;
         let blocks = store.blocks().of_pair(one, other).await?;
         let Some(found) = found else {
-            return Ok(blocks);
+            return Ok(Settled { blocks, changed });
         };
         let missing = without(&blocks, &found.block_ids);
         let lifted = without(&found.block_ids, &blocks);
         if missing.is_empty() && lifted.is_empty() {
-            return Ok(blocks);
+            return Ok(Settled { blocks, changed });
         }
-        let now = DateTime::now();
-        store.conversations().exchange_blocks(found.id, &missing, &lifted, now).await?;
+        let change = announce::Change::new(announce::ChangeKind::BlocksChanged, one);
+        let notice = Entry::new(change, DateTime::now());
+        store.conversations().exchange_blocks(found.id, &missing, &lifted, &notice).await?;
+        changed = Some(found.id);
     }
     Err(Error::BlockContended)
 }

@@ -22,7 +22,7 @@ use super::{
     conversations::{ConversationStatus, Conversations},
     read,
 };
-use crate::{block::Change, error::Error};
+use crate::{announce, block::Change, error::Error};
 
 pub(crate) const COLLECTION: &str = "blocks";
 
@@ -224,13 +224,13 @@ impl Blocks {
 impl Conversations {
     /// Adds some blocks to those that close a direct conversation and takes others out. The first one closes
     /// it, and the last one leaves it as it was before. One command, so that any number of them in any order
-    /// end the same.
+    /// end the same. `notice` says since when it is so.
     pub(crate) async fn exchange_blocks(
         &self,
         id: ConversationId,
         added: &[ObjectId],
         removed: &[ObjectId],
-        now: DateTime,
+        notice: &Entry<announce::Change>,
     ) -> Result<(), Error> {
         let before = doc! { "$ifNull": ["$block_ids", []] };
         let with_added = doc! { "$setUnion": [before, added] };
@@ -252,7 +252,8 @@ impl Conversations {
             ),
             "status_before_block": choose(&has_blocks, kept, "$$REMOVE".into()),
             // Clocks of two replicas differ; the order of lists goes by what is stored.
-            "updated_at": { "$max": ["$updated_at", now] },
+            "updated_at": { "$max": ["$updated_at", notice.at] },
+            "outbox": notice.appended(),
         } };
         within(self.documents().update_one(doc! { "_id": id }, vec![blocks, status])).await?;
         Ok(())
