@@ -45,4 +45,5 @@ mod starting;
 mod sync;
 mod transports;
 mod typing;
+mod typists;
 mod users;

@@ -159,6 +159,7 @@ pub async fn run(
                 None => anyhow::bail!("the subscription to live events ended"),
             },
             replayed = replays.next() => {
+                fanout.state.typists.doubt();
                 fanout.settled.note(replays.are_due(), Instant::now());
                 fanout.hear_again(replayed);
             }

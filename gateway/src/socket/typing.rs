@@ -30,10 +30,14 @@ use crate::{
 pub const LIFE: Duration = Duration::from_secs(5);
 /// Within this time after it was said, the same is not said again.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How old the knowledge may be of who hears: typing may lag a removal by as much.
-const AUDIENCE_LIFE: Duration = Duration::from_secs(1);
-/// Conversations of which that is known.
-const MOST_AUDIENCES: u64 = 50_000;
+/// How old the knowledge may be of who hears, which is forgotten when the conversation changes.
+const AUDIENCE_LIFE: Duration = Duration::from_mins(1);
+/// The same while a change may not be heard of in time: typing may lag a removal by as much.
+const DOUBTED_LIFE: Duration = Duration::from_secs(1);
+/// How long after an interruption that is so: what could not be announced meanwhile comes late.
+const DOUBT: Duration = Duration::from_mins(1);
+/// Conversations of which it is known who hears.
+const MOST_AUDIENCES: u64 = 20_000;
 /// How long it is remembered that two users have no conversation.
 const STRANGERS_LIFE: Duration = Duration::from_secs(3);
 /// Pairs of users whose conversation is known, or who have none.
@@ -43,14 +47,25 @@ const MOST_PLACES: usize = 16;
 /// Users who type at once; the states of those who have stopped are looked for when there are more.
 const MOST_TYPISTS: usize = 50_000;
 
-/// Who hears that somebody types in a conversation, by who does.
-type Audience = Arc<Mutex<HashMap<UserId, Arc<[String]>>>>;
+/// The members of a conversation as those know them who may write there.
+type Audience = Arc<Mutex<HashMap<UserId, Members>>>;
+
+/// All members of a conversation.
+#[derive(Debug)]
+struct Members {
+    ids: Arc<[UserId]>,
+    /// When they were asked for, and on the so-many-eth connection to NATS.
+    asked_at: Instant,
+    connects: u64,
+}
 
 /// Who types on the sockets of this gateway, and who hears of it. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Typists {
     by_user: Arc<Mutex<HashMap<UserId, Vec<State>>>>,
     audiences: Cache<ConversationId, Audience>,
+    /// When events were last read again that had passed this gateway by.
+    replayed_at: Arc<Mutex<Option<Instant>>>,
     /// The direct conversations of pairs of users.
     direct: Cache<(UserId, UserId), ConversationId>,
     /// Pairs of users who have none.
@@ -76,6 +91,7 @@ impl Default for Typists {
         Self {
             by_user: Arc::default(),
             audiences: audiences.build(),
+            replayed_at: Arc::default(),
             direct: Cache::new(MOST_PAIRS),
             strangers: strangers.build(),
         }
@@ -120,9 +136,29 @@ impl Typists {
         !self.take(user, |state| state.conversation == conversation).is_empty()
     }
 
+    /// Returns since when a user types, if he does.
+    fn since(&self, user: UserId, conversation: ConversationId) -> Option<DateTime> {
+        let (by_user, now) = (self.by_user.lock(), Instant::now());
+        let mut states = by_user.get(&user)?.iter();
+        let state = states.find(|state| state.conversation == conversation)?;
+        state.is_alive(now).then_some(state.at)
+    }
+
     /// Forgets who hears of a conversation, which has changed.
     pub(crate) fn forget(&self, conversation: ConversationId) {
         self.audiences.invalidate(&conversation);
+    }
+
+    /// Notes that events have passed this gateway by, and that others may come late.
+    pub(crate) fn doubt(&self) {
+        *self.replayed_at.lock() = Some(Instant::now());
+    }
+
+    /// Says whether members are still who they were, on the so-many-eth connection.
+    fn are_known(&self, members: &Members, connects: u64) -> bool {
+        let is_sure = members.connects == connects
+            && self.replayed_at.lock().is_none_or(|at| members.asked_at >= at + DOUBT);
+        members.asked_at.elapsed() < if is_sure { AUDIENCE_LIFE } else { DOUBTED_LIFE }
     }
 
     /// Takes the living states of a user that are such.
@@ -171,15 +207,35 @@ async fn change(job: &Job<Typing>) -> Result<(), ApiError> {
     if !state.typists.begin(user, conversation, identity.origin_id) {
         return Ok(());
     }
-    let told = async {
-        let hearers = hearers(state, caller, user, conversation).await?;
-        publish(state, caller, changed(user, conversation, true), hearers.to_vec()).await
-    };
-    let told = told.await;
+    // A socket that is gone was closed before what it typed was taken out: this came behind that.
+    if job.peer.is_closed() {
+        state.typists.take(user, |typing| typing.origin == identity.origin_id);
+        return Ok(());
+    }
+    let told = tell(state, caller, user, conversation).await;
     if told.is_err() {
         state.typists.end(user, conversation);
     }
     told
+}
+
+/// Lets the others know that a user types, unless that is over by the time it is known who they are.
+async fn tell(
+    state: &AppState,
+    caller: &Caller,
+    user: UserId,
+    conversation: ConversationId,
+) -> Result<(), ApiError> {
+    let hearers = hearers(state, caller, user, conversation).await?;
+    let Some(at) = state.typists.since(user, conversation) else { return Ok(()) };
+    let at = Some(to_timestamp(at));
+    let begun = pb::TypingChanged { at, ..changed(user, conversation, true) };
+    publish(state, caller, begun, hearers).await?;
+    // Where it ended on the way, its end may have overtaken it.
+    if state.typists.since(user, conversation).is_none() {
+        publish(state, caller, changed(user, conversation, false), Vec::new()).await?;
+    }
+    Ok(())
 }
 
 /// Lets the others know that a user types no more where he did so on a socket that is gone.
@@ -201,11 +257,18 @@ async fn hearers(
     caller: &Caller,
     user: UserId,
     conversation: ConversationId,
-) -> Result<Arc<[String]>, ApiError> {
-    let audience = state.typists.audiences.get_with(conversation, Audience::default);
-    let known = audience.lock().get(&user).cloned();
-    if let Some(hearers) = known {
-        return Ok(hearers);
+) -> Result<Vec<String>, ApiError> {
+    let typists = &state.typists;
+    let others = |members: &[UserId]| -> Vec<String> {
+        members.iter().filter(|id| **id != user).map(UserId::to_string).collect()
+    };
+    let audience = typists.audiences.get_with(conversation, Audience::default);
+    let connects = state.nats.as_ref().map_or(0, nats::connects);
+    let asked_at = Instant::now();
+    if let Some(known) = audience.lock().get(&user)
+        && typists.are_known(known, connects)
+    {
+        return Ok(others(&known.ids));
     }
     let request = pb::GetAudienceRequest {
         conversation_id: conversation.to_string(),
@@ -213,9 +276,14 @@ async fn hearers(
     };
     let mut client = state.clients.conversation.clone();
     let members = client.get_audience(caller.request(request)).await?.into_inner().member_ids;
-    let user_id = user.to_string();
-    let hearers: Arc<[String]> = members.into_iter().filter(|id| *id != user_id).collect();
-    audience.lock().insert(user, Arc::clone(&hearers));
+    let mut ids: Arc<[UserId]> = members.iter().filter_map(|id| id.parse().ok()).collect();
+    // Of a conversation that has changed meanwhile, this is known to nobody any more.
+    let mut audience = audience.lock();
+    if let Some(same) = audience.values().find(|known| known.ids == ids) {
+        ids = Arc::clone(&same.ids);
+    }
+    let hearers = others(&ids);
+    audience.insert(user, Members { ids, asked_at, connects });
     Ok(hearers)
 }
 
@@ -305,6 +373,40 @@ mod tests {
         typists.begin(user, conversation, origin);
         typists.sent(user, conversation, DateTime::now());
         assert!(!typists.end(user, conversation));
+    }
+
+    #[test]
+    fn what_has_ended_is_not_told_any_more() {
+        let (typists, user) = (Typists::default(), UserId::new());
+        let (conversation, origin) = (ConversationId::new(), ObjectId::new());
+        assert_eq!(typists.since(user, conversation), None);
+        let before = DateTime::now();
+        typists.begin(user, conversation, origin);
+        assert!(typists.since(user, conversation).is_some_and(|at| at >= before));
+        assert_eq!(typists.since(user, ConversationId::new()), None);
+        typists.take(user, |state| state.origin == origin);
+        assert_eq!(typists.since(user, conversation), None, "his socket is gone");
+        typists.begin(user, conversation, origin);
+        typists.sent(user, conversation, DateTime::now());
+        assert_eq!(typists.since(user, conversation), None, "his message came");
+    }
+
+    #[test]
+    fn members_are_known_for_long_while_changes_are_heard_of() {
+        let typists = Typists::default();
+        let ago = |age: Duration| Instant::now().checked_sub(age).expect("the clock runs longer");
+        let members = |age, connects| Members { ids: [].into(), asked_at: ago(age), connects };
+        let old = AUDIENCE_LIFE / 2;
+        assert!(typists.are_known(&members(old, 1), 1));
+        assert!(!typists.are_known(&members(AUDIENCE_LIFE, 1), 1));
+        assert!(!typists.are_known(&members(old, 1), 2), "the connection was lost since");
+        assert!(typists.are_known(&members(DOUBTED_LIFE / 2, 1), 2));
+        typists.doubt();
+        assert!(!typists.are_known(&members(old, 1), 1), "events were");
+        assert!(!typists.are_known(&members(DOUBTED_LIFE, 1), 1), "others may come late");
+        assert!(typists.are_known(&members(DOUBTED_LIFE / 2, 1), 1));
+        *typists.replayed_at.lock() = Some(ago(DOUBT + old));
+        assert!(typists.are_known(&members(old, 1), 1));
     }
 
     #[test]
