@@ -89,6 +89,27 @@ async fn until_event_refused(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn question_for_what_was_missed_counts_as_a_request() {
+    let suite = testing::suite(|options| {
+        options.limits = Limits { requests: rate(6), ..development_limits() };
+    })
+    .await;
+    let gateway = suite.gateways[0];
+    let (one, other) = (Person::new(gateway).await, Person::new(gateway).await);
+    one.get("/conversations").await;
+    let auth = json!({ "token": one.token, "clientType": "unified" });
+    let mut socket = connect(gateway, &auth, DEADLINE).await.expect("connected");
+    let (answered, refusal) = until_event_refused(&mut socket, "sync", "{}").await;
+    assert_eq!((answered, &refusal["error"]), (6 - 1, &json!("too_many_requests")));
+    let (status, _) = one.request(Method::GET, "/conversations", Value::Null).await;
+    assert_eq!(status, StatusCode::TOO_MANY_REQUESTS, "the same count");
+    let typed = json!({ "conversationId": one.id, "isTyping": false }).to_string();
+    socket.0.emit_with_ack(200, "typing", &typed).await.expect("emitted");
+    assert_ne!(socket.1.answer(200).await["error"], "too_many_requests", "other events go on");
+    other.get("/conversations").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn events_of_all_sockets_of_a_user_count_together_and_messages_with_those_of_requests() {
     let suite = testing::suite(|options| {
         options.limits = Limits { messages: rate(3), events: rate(10), ..development_limits() };

@@ -92,12 +92,16 @@ impl Limits {
         self.connects.charge(&user_id, &Meter::default())
     }
 
-    /// Counts an event of a user's sockets. One that sends a message counts as such, too.
+    /// Counts an event of a user's sockets. One that sends a message counts as such, too, and one that asks for
+    /// what was missed, which costs as much as a request does, as a request.
     pub fn charge_event(&self, name: &str, user_id: UserId) -> Result<(), ApiError> {
         let meter = Meter::default();
         self.events.charge(&user_id, &meter)?;
         if SENDING.contains(&name) {
             return self.messages.charge(&user_id, &meter);
+        }
+        if name == event::SYNC {
+            return self.requests.charge(&user_id, &meter);
         }
         Ok(())
     }
