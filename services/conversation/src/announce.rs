@@ -89,7 +89,8 @@ pub(crate) fn outbox(
 }
 
 /// Builds the event of a change. Who comes later hears of it, and who left meanwhile does not, but for
-/// those who are told that they did. What a member has set for himself, he hears alone.
+/// those who are told that they did; who has come back since hears it as a member. What a member has set for
+/// himself, he hears alone.
 fn event(conversation: &Conversation, entry: &Entry<Change>) -> pb::Event {
     let Change { kind, actor_id, user_ids, note: _ } = &entry.change;
     let removed = if *kind == ChangeKind::MembersRemoved { user_ids.as_slice() } else { &[] };
@@ -97,7 +98,8 @@ fn event(conversation: &Conversation, entry: &Entry<Change>) -> pb::Event {
     let is_heard =
         |member: &UserId| *kind != ChangeKind::BlocksChanged && (!is_own || member == actor_id);
     let members = conversation.member_ids.iter().filter(|member| is_heard(member));
-    let recipients = members.chain(removed);
+    let is_gone = |user: &&UserId| !conversation.member_ids.contains(*user);
+    let recipients = members.chain(removed.iter().filter(is_gone));
     pb::Event {
         id: event_id(conversation.id.0, entry.id),
         occurred_at: Some(to_timestamp(entry.at)),

@@ -80,6 +80,25 @@ async fn new_conversation_is_announced_to_both_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_was_removed_and_has_come_back_hears_of_it_once() {
+    let suite = start().await;
+    let [ada, grace] = suite.users().await;
+    let group = suite.group(ada, ConversationId::new(), &[grace]).await.expect("a group");
+    settled(&suite, &group.id).await;
+    let mut ear = Ear::open().await;
+    // The removal is announced late, when she is a member again.
+    let at = DateTime::from_millis(DateTime::now().timestamp_millis() - 60_000);
+    let change = doc! { "kind": "members_removed", "actor_id": ada, "user_ids": [grace] };
+    let entry = doc! { "_id": ObjectId::new(), "at": at, "change": change };
+    let id: ConversationId = group.id.parse().expect("an id");
+    let left = doc! { "$set": { "outbox": [entry] } };
+    suite.stored().update_one(doc! { "_id": id }, left).await.expect("a change");
+    let event = ear.hear(&group.id).await;
+    assert!(matches!(event.payload, Some(Payload::MembersRemoved(_))), "{event:?}");
+    assert_eq!(event.recipient_ids, [ada.to_string(), grace.to_string()]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn change_that_a_crash_left_behind_is_announced_by_any_replica() {
     let suite = start().await;
     let (ada, _, conversation) = suite.pair().await;
