@@ -380,9 +380,16 @@ impl Messages {
         // Where a filter names the outbox as well, MongoDB might else go by that, and sort.
         let by_seq = Hint::Name(SEQ_INDEX.to_owned());
         let found = raw.find(filter).sort(sort).hint(by_seq).limit(limit).batch_size(WHOLE);
+        let found = found.projection(unread_parts());
         let documents: Vec<Document> = within(async { found.await?.try_collect().await }).await?;
         documents.into_iter().map(parse).collect()
     }
+}
+
+/// Returns what is left in the database of messages that are shown: what a message said before, and the tokens
+/// by which it is found, may be more than all the rest.
+fn unread_parts() -> Document {
+    doc! { "tokens": 0, "versions": 0 }
 }
 
 fn numbered(conversation: ConversationId, from: i64, to: i64) -> Document {

@@ -1,17 +1,21 @@
 //! What a client that comes back is told: what is new, what has changed, and nothing that it must not see.
 
-use bson::DateTime;
+use bson::{DateTime, Document, doc};
 use chat_kit::{
-    id::{ConversationId, UserId},
+    id::{ConversationId, MessageId, UserId},
     time::{from_timestamp, to_timestamp},
 };
+use chat_message::store::messages::{OutboxEntry, OutboxKind, Reply};
 use chat_proto::v1::{
     ClearConversationRequest, ConversationChanges, DeleteMessageRequest, EditMessageRequest,
-    KnownConversation, ListChangesRequest, ListChangesResponse, Message,
+    KnownConversation, ListChangesRequest, ListChangesResponse, ListMessagesRequest, Message,
+    list_messages_request::Target,
 };
 use tonic::{Code, Status};
 
-use crate::support::{Suite, as_user, assert_failed, at, make_group, start, stored_message};
+use crate::support::{
+    Suite, as_user, assert_failed, at, eventually, make_group, start, stored_message,
+};
 
 fn known(conversation: ConversationId, after_seq: i64) -> KnownConversation {
     KnownConversation { conversation_id: conversation.to_string(), after_seq, cursor: None }
@@ -125,6 +129,25 @@ async fn message_that_loses_its_quote_has_changed() {
 }
 
 #[tokio::test]
+async fn new_message_that_loses_a_stale_quote_has_changed() {
+    let suite = start().await;
+    let pair = suite.pair().await;
+    let since = Some(DateTime::now());
+    // As it is when the quoted message goes while the answer is on its way.
+    let mut answer = stored_message(pair.conversation, pair.grace, 1);
+    let given = Some(r#"{"text":"secret"}"#.to_owned());
+    answer.reply = Some(Reply { to: MessageId::new(), quote: None, given });
+    let event_id = format!("{}:created:0", answer.id);
+    answer.outbox = vec![OutboxEntry { event_id, kind: OutboxKind::Created, at: at(0) }];
+    suite.stored().insert_one(answer).await.expect("inserted");
+    eventually("the quote is gone", async || {
+        let page = missed(&suite, pair.grace, known(pair.conversation, 1), since, 0).await;
+        page.changed.iter().any(|message| message.seq == 1 && message.given_quote.is_none())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn changes_go_on_where_a_page_of_them_ends() {
     let suite = start().await;
     let pair = suite.pair().await;
@@ -228,4 +251,21 @@ async fn many_conversations_cost_two_queries() {
     assert_eq!(told, asked, "in the order of the question");
     assert!(answer.conversations.iter().all(|one| one.messages.len() == 1));
     assert_eq!(suite.take_aggregates(), 2);
+}
+
+#[tokio::test]
+async fn neither_history_nor_sync_reads_former_texts_and_tokens() {
+    let suite = start().await;
+    let pair = suite.pair().await;
+    suite.seed(&pair, 2).await;
+    // Nobody could read what stands there.
+    let damage = doc! { "$set": { "tokens": 1, "versions": "none", "changed_at": at(100) } };
+    let stored = suite.stored().clone_with_type::<Document>();
+    stored.update_many(doc! {}, damage).await.expect("a change");
+    let page = missed(&suite, pair.grace, known(pair.conversation, 1), Some(at(90)), 0).await;
+    assert_eq!((numbers(&page.messages), numbers(&page.changed)), (vec![2], vec![1]));
+    let target = Some(Target::ConversationId(pair.conversation.to_string()));
+    let request = as_user(pair.grace, ListMessagesRequest { target, ..Default::default() });
+    let page = suite.messages().list_messages(request).await.expect("a page").into_inner();
+    assert_eq!(numbers(&page.messages), [1, 2]);
 }

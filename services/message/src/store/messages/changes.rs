@@ -95,10 +95,7 @@ impl Messages {
             "conversation_id": conversation, "reply.to": of,
             "$or": [{ "reply.quote": { "$exists": true } }, { "reply.given": { "$exists": true } }],
         };
-        // Who comes back is told of it like of any change.
-        let mut update = without_quote();
-        update.insert("$set", doc! { "changed_at": DateTime::now() });
-        within(self.collection.update_many(filter, update)).await.map(drop)
+        within(self.collection.update_many(filter, without_quote())).await.map(drop)
     }
 
     /// Forgets what a message quotes.
@@ -203,8 +200,12 @@ fn written_by(id: MessageId, sender: UserId) -> Document {
     }
 }
 
+/// Returns the update that forgets a quote. Who comes back is told of it like of any change.
 fn without_quote() -> Document {
-    doc! { "$unset": { "reply.quote": "", "reply.given": "" } }
+    doc! {
+        "$unset": { "reply.quote": "", "reply.given": "" },
+        "$set": { "changed_at": DateTime::now() },
+    }
 }
 
 /// Returns the fields that every change sets: its number, its time, and what is to be announced.

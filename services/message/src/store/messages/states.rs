@@ -164,6 +164,7 @@ impl Messages {
                     { "$match": of_row },
                     { "$sort": { "seq": -1 } },
                     { "$limit": 1 },
+                    { "$project": super::unread_parts() },
                 ],
                 "as": "seen",
             } },

@@ -78,7 +78,12 @@ impl Messages {
             doc! { "$lookup": {
                 "from": COLLECTION,
                 "let": variables,
-                "pipeline": [{ "$match": of_row }, { "$sort": order }, { "$limit": limit }],
+                "pipeline": [
+                    { "$match": of_row },
+                    { "$sort": order },
+                    { "$limit": limit },
+                    { "$project": super::unread_parts() },
+                ],
                 "as": "found",
             } },
             doc! { "$unwind": "$found" },
