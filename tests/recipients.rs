@@ -11,7 +11,7 @@ use mongodb::{
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::harness::{Person, new_phone, text};
+use crate::harness::{Person, eventually, new_phone, text};
 
 const START: [&str; 2] = ["/api/conversations/contacts/start-chat", "/contacts/start-chat"];
 const ASK: [&str; 2] = ["/api/conversations/chat-requests", "/chat-requests"];
@@ -123,6 +123,14 @@ async fn forwarded_messages_and_calls_reach_whoever_the_contact_names() {
     assert_eq!(history.len(), count, "each is stored once, in the one conversation");
     let last = history.last().expect("a message");
     assert_eq!(last["callStartTime"], "2026-01-31T08:15:30.123456", "as it was sent");
+    eventually("the list says that it tells of a call", async || {
+        let rows = other.get("/api/conversations").await;
+        let newest = &rows["conversations"][0]["lastMessage"];
+        newest["messageType"] == "call_activity"
+            && newest["callActivity"] == true
+            && newest["isVideoCall"] == false
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

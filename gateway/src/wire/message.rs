@@ -28,7 +28,7 @@ pub use self::{
 };
 pub(super) use self::{
     render::AttachedFile,
-    shown::{SYSTEM, old_type},
+    shown::{message_type, old_type},
 };
 use utoipa::ToSchema;
 

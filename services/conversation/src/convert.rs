@@ -179,6 +179,8 @@ fn preview(preview: pb::Preview, limits: &Limits) -> Result<Preview, Error> {
         attachment: preview.attachment.map(Into::into),
         change: preview.change,
         edited_at: preview.edited_at.as_ref().map(from_timestamp),
+        is_call: preview.is_call,
+        is_video: preview.is_video,
     };
     Ok(preview)
 }
@@ -325,6 +327,8 @@ impl From<Preview> for pb::Preview {
             attachment: preview.attachment.map(Into::into),
             change: preview.change,
             edited_at: preview.edited_at.map(to_timestamp),
+            is_call: preview.is_call,
+            is_video: preview.is_video,
         }
     }
 }
@@ -375,8 +379,7 @@ mod tests {
             r#type: "text".to_owned(),
             created_at: Some(prost_types::Timestamp::default()),
             attachment: None,
-            change: 0,
-            edited_at: None,
+            ..Default::default()
         }
     }
 

@@ -23,9 +23,7 @@ fn preview(sender: UserId, seq: i64, content: &str) -> Preview {
         content: content.to_owned(),
         r#type: "text".to_owned(),
         created_at: Some(to_timestamp(bson::DateTime::from_millis(1_000_000 + seq))),
-        attachment: None,
-        change: 0,
-        edited_at: None,
+        ..Default::default()
     }
 }
 
@@ -105,7 +103,7 @@ async fn parallel_previews_end_with_the_newest() {
 }
 
 #[tokio::test]
-async fn preview_of_a_file_comes_back_whole() {
+async fn preview_of_a_file_or_of_a_call_comes_back_whole() {
     let suite = start().await;
     let (ada, _, conversation) = suite.pair().await;
     let bare = Attachment { url: "https://x/a".to_owned(), ..Attachment::default() };
@@ -117,6 +115,12 @@ async fn preview_of_a_file_comes_back_whole() {
     };
     for (seq, attachment) in [(1, bare), (2, whole)] {
         let sent = Preview { attachment: Some(attachment), ..preview(ada, seq, "") };
+        let request = about(&conversation.id, sent.clone());
+        record(&suite, as_user(ada, request)).await.expect("recorded");
+        assert_eq!(seen_by(&suite, ada).await.last_message, Some(sent));
+    }
+    for (seq, is_video) in [(3, false), (4, true)] {
+        let sent = Preview { is_call: true, is_video, ..preview(ada, seq, "call") };
         let request = about(&conversation.id, sent.clone());
         record(&suite, as_user(ada, request)).await.expect("recorded");
         assert_eq!(seen_by(&suite, ada).await.last_message, Some(sent));

@@ -180,9 +180,7 @@ async fn member_who_comes_back_counts_unread_from_then_on_and_keeps_his_marks_cl
         content: "hi".to_owned(),
         r#type: "text".to_owned(),
         created_at: Some(prost_types::Timestamp::default()),
-        attachment: None,
-        change: 0,
-        edited_at: None,
+        ..Default::default()
     };
     let conversation_id = club.id.clone();
     let activity = RecordActivityRequest { conversation_id, preview: Some(preview) };

@@ -364,6 +364,8 @@ pub fn preview(message: &Message) -> pb::Preview {
         attachment: message.attachment.clone().map(Into::into),
         change: message.change,
         edited_at: message.edited_at.map(to_timestamp),
+        is_call: message.call.is_some(),
+        is_video: message.call.as_ref().is_some_and(|call| call.is_video),
     }
 }
 

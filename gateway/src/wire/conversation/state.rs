@@ -91,5 +91,7 @@ fn preview(message: pb::Message) -> pb::Preview {
         attachment: message.attachment,
         change: message.change,
         edited_at: message.edited_at,
+        is_call: message.call.is_some(),
+        is_video: message.call.is_some_and(|call| call.is_video),
     }
 }

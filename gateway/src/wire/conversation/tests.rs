@@ -163,9 +163,7 @@ fn lively() -> pb::Conversation {
         content: "hi".to_owned(),
         r#type: "text".to_owned(),
         created_at: Some(at(2)),
-        attachment: None,
-        change: 0,
-        edited_at: None,
+        ..Default::default()
     };
     pb::Conversation { last_message: Some(last_message), last_sent_at: Some(at(1)), ..quiet() }
 }
@@ -240,6 +238,22 @@ async fn desktop_row_has_profiles() {
         "createdAt": "1970-01-01T00:00:02.005Z", "updatedAt": "1970-01-01T00:00:02.005Z",
     });
     assert_eq!(row["lastMessage"], last);
+}
+
+#[tokio::test]
+async fn desktop_row_says_that_the_newest_message_tells_of_a_call() {
+    for is_video in [false, true] {
+        let mut conversation = lively();
+        let last = conversation.last_message.as_mut().expect("a message");
+        (last.is_call, last.is_video) = (true, is_video);
+        let listed = listed(Answer::Enveloped, conversation, "").await;
+        let last = &listed["conversations"][0]["lastMessage"];
+        assert_eq!(
+            (&last["messageType"], &last["type"]),
+            (&json!("call_activity"), &json!("text"))
+        );
+        assert_eq!((&last["callActivity"], &last["isVideoCall"]), (&json!(true), &json!(is_video)));
+    }
 }
 
 #[tokio::test]

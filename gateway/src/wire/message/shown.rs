@@ -8,11 +8,16 @@ use utoipa::ToSchema;
 use super::parts::CALL_ACTIVITY;
 
 /// What no person wrote, in both vocabularies.
-pub(in crate::wire) const SYSTEM: &str = "system";
+const SYSTEM: &str = "system";
 
 /// Returns the type of a message as the old families know it: what says what happened is a text to them.
 pub(in crate::wire) fn old_type(kind: &str) -> &str {
     if kind == SYSTEM { "text" } else { kind }
+}
+
+/// Returns what both old families read beside the type: that it tells of a call, or that no person wrote it.
+pub(in crate::wire) fn message_type(is_call: bool, kind: &str) -> Option<&'static str> {
+    if is_call { Some(CALL_ACTIVITY) } else { (kind == SYSTEM).then_some(SYSTEM) }
 }
 
 /// The parts of a message as both old families read them.
@@ -92,10 +97,8 @@ struct Contact<'a> {
 impl<'a> From<&'a pb::Message> for OldParts<'a> {
     fn from(message: &'a pb::Message) -> Self {
         let call = message.call.as_ref();
-        let is_system = message.r#type == SYSTEM;
-        let of_call = call.map(|_| CALL_ACTIVITY);
         Self {
-            message_type: of_call.or(is_system.then_some(SYSTEM)),
+            message_type: message_type(call.is_some(), &message.r#type),
             reply_to: message.reply_to_id.as_deref(),
             reply_to_message: old_quote(message),
             forwarded: message.forwarding.as_ref().map(|forwarding| OldForwarded {

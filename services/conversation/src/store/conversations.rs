@@ -101,6 +101,12 @@ pub(crate) struct Preview {
     pub(crate) change: i64,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) edited_at: Option<DateTime>,
+    /// Whether it tells of a call.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub(crate) is_call: bool,
+    /// Whether that was a call with video.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub(crate) is_video: bool,
 }
 
 /// How much of the history a member has cleared for himself.

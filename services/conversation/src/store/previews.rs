@@ -219,6 +219,8 @@ mod tests {
             attachment: None,
             change: 0,
             edited_at: None,
+            is_call: false,
+            is_video: false,
         };
         let update = recorded(&preview, DateTime::now()).expect("an update");
         let set = update[0].get_document("$set").expect("a stage");

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use super::Users;
 use crate::wire::{
     fields::iso,
-    message::{AttachedFile, SYSTEM, old_type},
+    message::{AttachedFile, message_type, old_type},
     user::Card,
 };
 
@@ -91,7 +91,7 @@ fn new<'a, P>(
         text: &last.content,
         content: &last.content,
         r#type: old_type(&last.r#type),
-        message_type: (last.r#type == SYSTEM).then_some(SYSTEM),
+        message_type: message_type(last.is_call, &last.r#type),
         status: "sent",
         read_by: [],
         deleted: false,
@@ -100,8 +100,8 @@ fn new<'a, P>(
         edited: last.edited_at.is_some(),
         edited_at: iso(last.edited_at.as_ref()),
         forwarded: false,
-        call_activity: false,
-        is_video_call: false,
+        call_activity: last.is_call,
+        is_video_call: last.is_video,
         reactions: [],
         voice: Voice { waveform: [] },
         file: file.map(|attachment| AttachedFile::new(attachment, &last.r#type)),
