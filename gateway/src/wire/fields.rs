@@ -204,6 +204,12 @@ pub fn iso(time: Option<&Timestamp>) -> Option<String> {
     instant.ok()?.format(INSTANT).ok()
 }
 
+/// Says whether a number is left out where nothing is to be said.
+#[must_use]
+pub fn is_zero(number: &i64) -> bool {
+    *number == 0
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

@@ -62,7 +62,7 @@ pub(crate) enum ChangeKind {
     RequestAccepted,
     /// The request of `user_ids` was declined, or taken back.
     RequestDeclined,
-    /// The actor has set something for himself.
+    /// The actor has set or cleared something for himself.
     Marked,
     /// A block closed or opened it, of which the members are told nothing.
     BlocksChanged,
@@ -155,8 +155,14 @@ fn payload(
             actor_id,
         }),
         ChangeKind::Marked => {
-            let marks = convert::conversation(conversation.clone(), actor).marks;
-            Payload::MarksChanged(pb::MarksChanged { conversation_id, user_id: actor_id, marks })
+            let own = convert::conversation(conversation.clone(), actor);
+            Payload::MarksChanged(pb::MarksChanged {
+                conversation_id,
+                user_id: actor_id,
+                marks: own.marks,
+                cleared_seq: own.cleared_seq,
+                is_hidden: conversation.hidden_for.contains(&actor),
+            })
         }
         ChangeKind::RequestDeclined => Payload::RequestDeclined(pb::RequestDeclined {
             conversation_id,

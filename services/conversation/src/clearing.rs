@@ -16,12 +16,13 @@ impl Service {
         if found.member_ids.contains(&user) { Ok(found) } else { Err(Error::NotAMember) }
     }
 
-    /// Hides a conversation from a member until its next message, and what was said in it for good.
-    /// Returns how many messages he does not see any more. One guarded write: a message that is recorded at
+    /// Hides a conversation from a member until its next message, and what was said in it for good; he alone
+    /// hears of it. Returns how many messages he does not see any more. One guarded write: a message that is recorded at
     /// the same time is either hidden with the others or brings the conversation back.
     pub(crate) async fn clear(&self, user: UserId, id: ConversationId) -> Result<i64, Error> {
         let stored = self.store.conversations();
         if let Some(before) = stored.clear(id, user, DateTime::now()).await? {
+            self.outbox.announce(id.0);
             return Ok((before.highest_seq() - before.cleared_seq(user)).max(0));
         }
         // Says why; a member who came in meanwhile has cleared nothing.
@@ -38,7 +39,11 @@ impl Service {
         if !conversation.hidden_for.contains(&user) {
             return Ok(conversation);
         }
-        let shown = self.store.conversations().show_again(conversation.id, user).await?;
-        Ok(shown.unwrap_or(conversation))
+        let (stored, id) = (self.store.conversations(), conversation.id);
+        let Some(shown) = stored.show_again(id, user, DateTime::now()).await? else {
+            return Ok(conversation);
+        };
+        self.outbox.announce(id.0);
+        Ok(shown)
     }
 }

@@ -311,6 +311,8 @@ pub(crate) fn memberships(memberships: Vec<Membership>) -> pb::ListMembershipsRe
         conversation_id: membership.conversation.to_string(),
         cleared_seq: membership.cleared_seq,
         newest_seq: membership.newest_seq,
+        counted_after_seq: membership.counted_after_seq,
+        member_ids: texts(&membership.member_ids),
     });
     pb::ListMembershipsResponse { memberships: memberships.collect() }
 }

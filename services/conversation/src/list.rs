@@ -1,6 +1,6 @@
 //! The list of a user's conversations, page by page.
 
-use std::time::Duration;
+use std::{cmp::Reverse, collections::HashSet, time::Duration};
 
 use bson::DateTime;
 use chat_kit::{
@@ -33,6 +33,8 @@ const OVERLAP: Duration = Duration::from_secs(10);
 pub(crate) struct Changed {
     /// Newest message first.
     pub(crate) conversations: Vec<Conversation>,
+    /// Those that he has cleared, and that no list shows.
+    pub(crate) hidden: Vec<ConversationId>,
     /// Those that he is no member of any more.
     pub(crate) left: Vec<ConversationId>,
     pub(crate) has_more: bool,
@@ -84,7 +86,7 @@ impl Service {
         stored.memberships_among(user, &among).await
     }
 
-    /// Returns what has changed of a user's conversations since a time.
+    /// Returns what has changed of a user's conversations since a time, for all or for himself alone.
     pub(crate) async fn list_changed(
         &self,
         user: UserId,
@@ -99,14 +101,27 @@ impl Service {
         let stored = self.store.conversations();
         // One more than wanted tells whether there are more.
         let more = limit.saturating_add(1);
-        let (mut conversations, mut left) = tokio::try_join!(
+        let (for_all, for_himself, mut left) = tokio::try_join!(
             stored.changed_since(user, since, more),
+            stored.own_changed_since(user, since, more),
             stored.left_since(user, since, more),
         )?;
         let size = usize::try_from(limit).unwrap_or(usize::MAX);
-        let has_more = conversations.len() > size || left.len() > size;
-        conversations.truncate(size);
+        let mut changed = once(for_all, for_himself);
+        let has_more = changed.len() > size || left.len() > size;
+        changed.truncate(size);
         left.truncate(size);
-        Ok(Changed { conversations, left, has_more })
+        let is_hidden = |found: &Conversation| found.hidden_for.contains(&user);
+        let (hidden, conversations): (Vec<_>, Vec<_>) = changed.into_iter().partition(is_hidden);
+        let hidden = hidden.into_iter().map(|found| found.id).collect();
+        Ok(Changed { conversations, hidden, left, has_more })
     }
+}
+
+/// Returns the conversations of two lists, each once, newest message first.
+fn once(mut one: Vec<Conversation>, other: Vec<Conversation>) -> Vec<Conversation> {
+    let known: HashSet<ConversationId> = one.iter().map(|found| found.id).collect();
+    one.extend(other.into_iter().filter(|found| !known.contains(&found.id)));
+    one.sort_unstable_by_key(|found| Reverse((found.last_message_at, found.updated_at, found.id)));
+    one
 }

@@ -7,12 +7,12 @@ use bson::{DateTime, doc, oid::ObjectId};
 use chat_kit::{config::Nats, id::ConversationId, nats};
 use chat_proto::{
     subject,
-    v1::{Event, event::Payload},
+    v1::{ClearConversationRequest, Event, event::Payload},
 };
 use futures_util::StreamExt as _;
 use prost::Message as _;
 
-use crate::support::{Suite, by_id, start};
+use crate::support::{Suite, as_user, by_id, start};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -77,6 +77,32 @@ async fn new_conversation_is_announced_to_both_once() {
     settled(&suite, &conversation.id).await;
     suite.open(grace, by_id(ada)).await.expect("found");
     assert!(!suite.document(&conversation.id).await.contains_key("outbox"), "nothing was made");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clearing_and_opening_again_are_announced_to_who_did_it_alone() {
+    let suite = start().await;
+    let (ada, grace, conversation) = suite.pair().await;
+    settled(&suite, &conversation.id).await;
+    let id: ConversationId = conversation.id.parse().expect("an id");
+    let newest = doc! { "$set": { "replaced_seq": 7_i64 } };
+    suite.stored().update_one(doc! { "_id": id }, newest).await.expect("a change");
+    let mut ear = Ear::open().await;
+    let mut hear = async || {
+        let event = ear.hear(&conversation.id).await;
+        assert_eq!(event.recipient_ids, [ada.to_string()]);
+        let Some(Payload::MarksChanged(changed)) = event.payload else { panic!("{event:?}") };
+        assert_eq!(
+            (&changed.conversation_id, changed.user_id),
+            (&conversation.id, ada.to_string())
+        );
+        (changed.cleared_seq, changed.is_hidden)
+    };
+    let request = ClearConversationRequest { conversation_id: conversation.id.clone() };
+    suite.conversations.clone().clear_conversation(as_user(ada, request)).await.expect("cleared");
+    assert_eq!(hear().await, (7, true));
+    suite.open(ada, by_id(grace)).await.expect("opened");
+    assert_eq!(hear().await, (7, false));
 }
 
 #[tokio::test(flavor = "multi_thread")]

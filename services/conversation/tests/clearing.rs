@@ -55,14 +55,19 @@ async fn each_member_hears_what_he_has_cleared_himself() {
 async fn memberships_are_those_of_every_status_and_of_nobody_else() {
     let suite = start().await;
     let (ada, _, first) = suite.pair().await;
-    let mut expected =
-        vec![Membership { conversation_id: first.id.clone(), cleared_seq: 3, newest_seq: 0 }];
+    let membership = |id: &str, cleared_seq| Membership {
+        conversation_id: id.to_owned(),
+        cleared_seq,
+        counted_after_seq: cleared_seq,
+        ..Default::default()
+    };
+    let mut expected = vec![membership(&first.id, 3)];
     mark_cleared(&suite, &first.id, ada, 3).await;
     for status in ["pending", "declined", "blocked"] {
         let id = ConversationId::new();
         let group = suite.group(ada, id, &[suite.user().await.0]).await.expect("a group");
         suite.set_status(&group.id, status).await;
-        expected.push(Membership { conversation_id: group.id, cleared_seq: 0, newest_seq: 0 });
+        expected.push(membership(&group.id, 0));
     }
     let (stranger, _, foreign) = suite.pair().await;
     let mut found = memberships(&suite, ada).await;
@@ -70,8 +75,7 @@ async fn memberships_are_those_of_every_status_and_of_nobody_else() {
     found.sort_by_key(by_name);
     expected.sort_by_key(by_name);
     assert_eq!(found, expected);
-    let own = Membership { conversation_id: foreign.id, cleared_seq: 0, newest_seq: 0 };
-    assert_eq!(memberships(&suite, stranger).await, [own]);
+    assert_eq!(memberships(&suite, stranger).await, [membership(&foreign.id, 0)]);
     assert_eq!(memberships(&suite, UserId::new()).await, []);
 }
 

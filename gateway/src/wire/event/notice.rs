@@ -11,7 +11,11 @@ use utoipa::ToSchema;
 use super::encoded;
 use crate::{
     openapi::{BOTH, Events, NEW},
-    wire::{Dialect, conversation, fields::iso, user},
+    wire::{
+        Dialect, conversation,
+        fields::{self, iso},
+        user,
+    },
 };
 
 /// An event on its way to sockets.
@@ -188,7 +192,7 @@ struct Changed<'a> {
     actor_id: &'a str,
 }
 
-/// What a member has set of a conversation for himself, as his new clients read it.
+/// What a member has set of a conversation for himself, and cleared, as his new clients read it.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = OwnConversationChange)]
@@ -196,6 +200,9 @@ struct Marked<'a> {
     conversation_id: &'a str,
     #[serde(flatten)]
     marks: Option<conversation::Marks>,
+    #[serde(skip_serializing_if = "fields::is_zero")]
+    cleared_seq: i64,
+    is_hidden: bool,
     actor_id: &'a str,
 }
 
@@ -223,6 +230,8 @@ fn unified_body(payload: &Payload) -> Value {
         Payload::MarksChanged(changed) => json!(Updated::ForOne(Marked {
             conversation_id: &changed.conversation_id,
             marks: changed.marks.as_ref().map(Into::into),
+            cleared_seq: changed.cleared_seq,
+            is_hidden: changed.is_hidden,
             actor_id: &changed.user_id,
         })),
         Payload::MembersAdded(added) => {
@@ -269,7 +278,7 @@ pub(super) fn events(events: &mut Events) {
     let created = "A conversation was made with the user in it";
     events.heard::<Changed<'_>>(NEW, "conversation:created", created);
     let updated = "A conversation's name, picture, settings or administrators changed, or what the user has set of \
-                   it for himself";
+                   it for himself or cleared";
     events.heard::<Updated<'_>>(NEW, "conversation:updated", updated);
     events.heard::<Changed<'_>>(NEW, "conversation:member-added", "Somebody came into a group");
     let removed = "Somebody left a group or was removed; those hear it, too";
@@ -370,16 +379,27 @@ mod tests {
             conversation_id: "c".to_owned(),
             user_id: ADA.to_owned(),
             marks: Some(marks),
+            cleared_seq: 0,
+            is_hidden: false,
         });
         for dialect in [Dialect::Electron, Dialect::Flutter, Dialect::Undeclared] {
             assert_eq!(heard(&payload, dialect, ADA), None);
         }
         let body = json!({
             "conversationId": "c", "isMuted": false, "isPinned": true, "isArchived": false,
-            "actorId": ADA,
+            "isHidden": false, "actorId": ADA,
         });
         let expected = Some(("conversation:updated", body));
         assert_eq!(heard(&payload, Dialect::Unified, ADA), expected);
+        let payload = Payload::MarksChanged(pb::MarksChanged {
+            conversation_id: "c".to_owned(),
+            user_id: ADA.to_owned(),
+            marks: Some(pb::Marks::default()),
+            cleared_seq: 7,
+            is_hidden: true,
+        });
+        let (_, body) = heard(&payload, Dialect::Unified, ADA).expect("heard");
+        assert_eq!((&body["clearedSeq"], &body["isHidden"]), (&json!(7), &json!(true)));
     }
 
     #[test]

@@ -32,6 +32,7 @@ pub(crate) fn changed(changed: Changed, user: UserId) -> pb::ListChangedConversa
     pb::ListChangedConversationsResponse {
         conversations: conversations.map(|found| conversation(found, user)).collect(),
         left_ids: changed.left.iter().map(ToString::to_string).collect(),
+        hidden_ids: changed.hidden.iter().map(ToString::to_string).collect(),
         has_more: changed.has_more,
     }
 }

@@ -4,6 +4,7 @@ use bson::{DateTime, Document, RawDocumentBuf, doc};
 use chat_kit::{
     id::{ConversationId, UserId},
     mongo::{MongoError, within},
+    outbox::Entry,
 };
 use futures_util::TryStreamExt as _;
 use mongodb::{
@@ -15,16 +16,22 @@ use serde::Deserialize;
 
 use super::{
     conversations::{COLLECTION, Conversation, ConversationStatus, Conversations, list_keys},
+    marks::without_entry,
     read,
 };
-use crate::error::Error;
+use crate::{
+    announce::{Change, ChangeKind},
+    error::Error,
+};
 
 /// Most former members that a conversation remembers.
 pub(crate) const MOST_FORMER: i32 = 1000;
+/// Where it stands when each member last set or cleared something for himself.
+pub(super) const OWN_CHANGES: &str = "own_changes";
 
 impl Conversations {
-    /// Returns the first `limit` conversations of a member that have changed since a time, newest message
-    /// first. The list's index tells when each has changed: of the others no more than that is read.
+    /// Returns the first `limit` conversations of a member that have changed for all since a time, newest
+    /// message first. The list's index tells when each has changed: of the others no more than that is read.
     pub(crate) async fn changed_since(
         &self,
         member: UserId,
@@ -39,6 +46,21 @@ impl Conversations {
         let documents = self.documents();
         let query = documents.find(filter).sort(order).hint(Hint::Keys(list_keys()));
         let raw = some(query, limit).await?;
+        raw.iter().map(|raw| read(COLLECTION, raw)).collect()
+    }
+
+    /// Returns the first `limit` conversations of which a member has set or cleared something for himself since
+    /// a time.
+    pub(crate) async fn own_changed_since(
+        &self,
+        member: UserId,
+        since: DateTime,
+        limit: u32,
+    ) -> Result<Vec<Conversation>, Error> {
+        let changed = doc! { "$elemMatch": { "user_id": member, "at": { "$gte": since } } };
+        let filter = doc! { OWN_CHANGES: changed, "member_ids": member };
+        let documents = self.documents();
+        let raw = some(documents.find(filter).hint(Hint::Keys(own_keys())), limit).await?;
         raw.iter().map(|raw| read(COLLECTION, raw)).collect()
     }
 
@@ -71,14 +93,31 @@ async fn some(
     within(async { query.await?.try_collect().await }).await
 }
 
+/// Notes that a member sets or clears something for himself: adds to the fields of an update that is a
+/// pipeline when he did, and that he alone is to hear of it.
+pub(super) fn note_own(fields: &mut Document, member: UserId, now: DateTime) {
+    let entry = Entry::new(Change::new(ChangeKind::Marked, member), now);
+    let others = without_entry(OWN_CHANGES, member);
+    fields.insert(
+        OWN_CHANGES,
+        doc! { "$concatArrays": [others, [{ "user_id": member, "at": now }]] },
+    );
+    fields.insert("outbox", entry.appended());
+}
+
+fn own_keys() -> Document {
+    doc! { "own_changes.user_id": 1, "own_changes.at": 1 }
+}
+
 fn former_keys() -> Document {
     doc! { "former.user_id": 1, "former.at": 1 }
 }
 
-/// Returns the index of who has left.
-pub(super) fn index() -> IndexModel {
-    let former = IndexOptions::builder()
-        .partial_filter_expression(doc! { "former": { "$exists": true } })
-        .build();
-    IndexModel::builder().keys(former_keys()).options(former).build()
+/// Returns the indexes of who has left, and of who has changed something for himself.
+pub(super) fn indexes() -> [IndexModel; 2] {
+    [("former", former_keys()), (OWN_CHANGES, own_keys())].map(|(field, keys)| {
+        let of_those_with = doc! { field: { "$exists": true } };
+        let partial = IndexOptions::builder().partial_filter_expression(of_those_with).build();
+        IndexModel::builder().keys(keys).options(partial).build()
+    })
 }

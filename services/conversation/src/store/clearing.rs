@@ -8,8 +8,9 @@ use chat_kit::{
 use mongodb::options::{Hint, ReturnDocument};
 
 use super::{
+    changed::note_own,
     conversations::{COLLECTION, Conversation, Conversations},
-    marks::{unpinned, without},
+    marks::{without, without_entry},
     previews::highest_seq,
     read,
 };
@@ -22,7 +23,7 @@ impl Conversations {
     }
 
     /// Clears a conversation for a member up to the newest message that is known; it is neither pinned nor
-    /// archived when it comes back. Returns it as it was before, if he is one.
+    /// archived when it comes back. His other devices are told. Returns it as it was before, if he is one.
     pub(crate) async fn clear(
         &self,
         id: ConversationId,
@@ -32,27 +33,33 @@ impl Conversations {
         let cleared = format!("cleared.{member}");
         let seq = doc! { "$max": [format!("${cleared}.seq"), highest_seq()] };
         let hidden_for = doc! { "$ifNull": ["$hidden_for", []] };
-        let update = vec![doc! { "$set": {
+        let mut fields = doc! {
             cleared: { "seq": seq, "at": now },
             "hidden_for": { "$setUnion": [hidden_for, [member]] },
             "archived_by": without("archived_by", member),
-            "pinned_by": unpinned(member),
-        } }];
+            "pinned_by": without_entry("pinned_by", member),
+        };
+        note_own(&mut fields, member, now);
         let documents = self.documents();
-        let update = documents.find_one_and_update(of(id, member), update).hint(by_id());
+        let update = documents
+            .find_one_and_update(of(id, member), vec![doc! { "$set": fields }])
+            .hint(by_id());
         parsed(within(update).await?)
     }
 
-    /// Puts a conversation into a member's list again. Returns it as it is then, if he is one.
+    /// Puts a conversation into a member's list again, and tells his other devices. Returns it as it is then,
+    /// if he is one.
     pub(crate) async fn show_again(
         &self,
         id: ConversationId,
         member: UserId,
+        now: DateTime,
     ) -> Result<Option<Conversation>, Error> {
-        let update = doc! { "$pull": { "hidden_for": member } };
+        let mut fields = doc! { "hidden_for": without("hidden_for", member) };
+        note_own(&mut fields, member, now);
         let documents = self.documents();
         let update = documents
-            .find_one_and_update(of(id, member), update)
+            .find_one_and_update(of(id, member), vec![doc! { "$set": fields }])
             .hint(by_id())
             .return_document(ReturnDocument::After);
         parsed(within(update).await?)

@@ -248,7 +248,7 @@ impl Conversations {
     }
 
     pub(crate) async fn create_indexes(&self) -> anyhow::Result<()> {
-        let indexes = indexes().into_iter().chain([changed::index()]);
+        let indexes = indexes().into_iter().chain(changed::indexes());
         mongo::create_indexes(&self.documents, indexes).await
     }
 

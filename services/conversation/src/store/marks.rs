@@ -8,7 +8,6 @@ use bson::{DateTime, Document, RawDocumentBuf, doc};
 use chat_kit::{
     id::{ConversationId, UserId},
     mongo::{self, within},
-    outbox::Entry,
 };
 use futures_util::TryStreamExt as _;
 use mongodb::{
@@ -18,14 +17,12 @@ use mongodb::{
 use serde::Deserialize;
 
 use super::{
+    changed::note_own,
     clearing::{by_id, of, parsed},
     conversations::{COLLECTION, Conversation, Conversations, list_keys},
     read,
 };
-use crate::{
-    announce::{Change, ChangeKind},
-    error::Error,
-};
+use crate::error::Error;
 
 /// That a member wants no notifications.
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -110,8 +107,7 @@ impl Conversations {
         now: DateTime,
     ) -> Result<Option<Conversation>, Error> {
         let mut fields = mark.fields(member);
-        let entry = Entry::new(Change::new(ChangeKind::Marked, member), now);
-        fields.insert("outbox", entry.appended());
+        note_own(&mut fields, member, now);
         let documents = self.documents();
         let update = documents
             .find_one_and_update(of(id, member), vec![doc! { "$set": fields }])
@@ -162,10 +158,10 @@ impl Mark {
                 "archived_by": without("archived_by", member),
                 "hidden_for": without("hidden_for", member),
             },
-            Self::Unpinned => doc! { "pinned_by": unpinned(member) },
+            Self::Unpinned => doc! { "pinned_by": without_entry("pinned_by", member) },
             Self::Archived => doc! {
                 "archived_by": { "$concatArrays": [without("archived_by", member), [member]] },
-                "pinned_by": unpinned(member),
+                "pinned_by": without_entry("pinned_by", member),
             },
             Self::Unarchived => doc! { "archived_by": without("archived_by", member) },
         }
@@ -181,10 +177,10 @@ fn pinned(member: UserId, slot: u32) -> Document {
     doc! { "$cond": [{ "$in": [member, users] }, pins, with_new] }
 }
 
-/// Returns the pins without that of a member.
-pub(super) fn unpinned(member: UserId) -> Document {
-    let pins = doc! { "$ifNull": ["$pinned_by", []] };
-    doc! { "$filter": { "input": pins, "cond": { "$ne": ["$$this.user_id", member] } } }
+/// Returns an array of what is somebody's each, without that of one user.
+pub(super) fn without_entry(field: &str, user: UserId) -> Document {
+    let entries = doc! { "$ifNull": [format!("${field}"), []] };
+    doc! { "$filter": { "input": entries, "cond": { "$ne": ["$$this.user_id", user] } } }
 }
 
 /// Returns an array of users without one of them.

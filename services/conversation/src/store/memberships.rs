@@ -16,8 +16,12 @@ use super::{
 };
 use crate::error::Error;
 
+/// Most members of a conversation whose members are named; of one with more, who asks alone. Lists show how far
+/// others have read in conversations of as many.
+const MOST_NAMED: i32 = 100;
+
 /// A conversation of a user.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Membership {
     #[serde(rename = "_id")]
     pub(crate) conversation: ConversationId,
@@ -26,10 +30,15 @@ pub(crate) struct Membership {
     pub(crate) cleared_seq: i64,
     /// The highest number that was ever shown in its list.
     pub(crate) newest_seq: i64,
+    /// Only messages behind this number can be unread.
+    pub(crate) counted_after_seq: i64,
+    /// Its members, where they are wanted.
+    #[serde(default)]
+    pub(crate) member_ids: Vec<UserId>,
 }
 
 impl Conversations {
-    /// Returns those of some conversations that a user is a member of, in any order.
+    /// Returns those of some conversations that a user is a member of, with their members, in any order.
     pub(crate) async fn memberships_among(
         &self,
         member: UserId,
@@ -38,8 +47,10 @@ impl Conversations {
         let filter = doc! { "_id": { "$in": ids }, "member_ids": member };
         let room = u32::try_from(ids.len()).unwrap_or(u32::MAX).saturating_add(1);
         let documents = self.documents();
+        let mut wanted = parts(member);
+        wanted.insert("member_ids", members(member));
         let raw: Vec<RawDocumentBuf> = within(async {
-            let found = documents.find(filter).projection(parts(member));
+            let found = documents.find(filter).projection(wanted);
             let found = found.hint(Hint::Keys(doc! { "_id": 1 })).batch_size(room);
             found.await?.try_collect().await
         })
@@ -76,5 +87,13 @@ impl Conversations {
 
 fn parts(member: UserId) -> Document {
     let cleared = doc! { "$ifNull": [format!("$cleared.{member}.seq"), 0_i64] };
-    doc! { "cleared_seq": cleared, "newest_seq": highest_seq() }
+    let counted_after = doc! { "$max": [&cleared, format!("$joined.{member}")] };
+    doc! {
+        "cleared_seq": cleared, "newest_seq": highest_seq(), "counted_after_seq": counted_after,
+    }
+}
+
+fn members(member: UserId) -> Document {
+    let are_few = doc! { "$lte": [{ "$size": "$member_ids" }, MOST_NAMED] };
+    doc! { "$cond": [are_few, "$member_ids", [member]] }
 }

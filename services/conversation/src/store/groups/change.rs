@@ -5,15 +5,19 @@ use bson::{Binary, DateTime, Document, doc};
 use chat_kit::{id::UserId, outbox::Entry};
 
 use super::{Group, Invite};
-use crate::store::changed::MOST_FORMER;
 use crate::{
     announce::{self, ChangeKind, note::Note},
     error::Error,
-    store::marks::{unpinned, without},
+    store::{
+        changed::{MOST_FORMER, OWN_CHANGES},
+        marks::{without, without_entry},
+    },
 };
 
 /// Fields that hold users of whom one who is no member any more is to be forgotten.
 const OWN_MARKS: [&str; 2] = ["hidden_for", "archived_by"];
+/// Fields that hold something of users, and nothing of one who is no member any more.
+const OWN_ENTRIES: [&str; 2] = ["pinned_by", OWN_CHANGES];
 
 /// A change of a group. `by` is who asks for it.
 #[derive(Clone, Debug)]
@@ -272,14 +276,15 @@ fn added(user: UserId) -> Document {
     doc! { "$set": {
         "member_ids": { "$concatArrays": ["$member_ids", [user]] },
         "hidden_for": without("hidden_for", user),
-        "former": others_former(user),
+        "former": without_entry("former", user),
         format!("joined.{user}"): { "$ifNull": ["$last_message.seq", 0_i64] },
     } }
 }
 
 /// What he cleared stays cleared, should he come back.
 fn removed(user: UserId, now: DateTime) -> Document {
-    let former = doc! { "$concatArrays": [others_former(user), [{ "user_id": user, "at": now }]] };
+    let others = without_entry("former", user);
+    let former = doc! { "$concatArrays": [others, [{ "user_id": user, "at": now }]] };
     let mut fields = doc! {
         "member_ids": without("member_ids", user),
         "former": { "$slice": [former, -MOST_FORMER] },
@@ -289,14 +294,10 @@ fn removed(user: UserId, now: DateTime) -> Document {
     for mark in OWN_MARKS {
         fields.insert(mark, without(mark, user));
     }
-    fields.insert("pinned_by", unpinned(user));
+    for entries in OWN_ENTRIES {
+        fields.insert(entries, without_entry(entries, user));
+    }
     doc! { "$set": fields }
-}
-
-/// Returns who has left beside one user.
-fn others_former(user: UserId) -> Document {
-    let former = doc! { "$ifNull": ["$former", []] };
-    doc! { "$filter": { "input": former, "cond": { "$ne": ["$$this.user_id", user] } } }
 }
 
 /// The main administrator hands over; nobody finds a group that nobody is in.
