@@ -29,6 +29,7 @@ async fn missed(job: &Job<pb::ListChangesRequest>) -> Result<Value, ApiError> {
         Ok(answer.into_inner())
     };
     let (missed, mut changed) = tokio::try_join!(missed, changed)?;
+    message::shorten(&mut changed);
     let mut states = conversations::states(state, caller, &changed.conversations).await?;
     states.settle(&mut changed.conversations);
     let caller = job.peer.identity().user_id;

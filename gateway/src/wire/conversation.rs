@@ -15,7 +15,8 @@ use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 
 pub(super) use self::marks::Marks;
-pub(super) use self::render::{OfNewGroup, OfRequest, Unified};
+pub(super) use self::render::{OfNewGroup, OfRequest, Unified, UnifiedReceipts};
+pub(super) use self::state::MOST_CURSORS;
 pub use self::{
     marks::{MuteBody, marked},
     render::Users,

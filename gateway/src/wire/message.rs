@@ -20,7 +20,7 @@ pub use self::{
         taken_back, unified_left, unified_reactions,
     },
     history::{Answer, Query, View},
-    missed::{MissedQuery, answer_missed, known, missed},
+    missed::{MissedQuery, answer_missed, known, missed, shorten},
     render::{
         addressed_to, client_id, history_item, live, payload, sent, unified, unified_received,
     },

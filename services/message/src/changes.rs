@@ -1,14 +1,26 @@
 //! What clients that come back have missed: the messages behind the numbers that they know, and those of the
 //! others that have changed since.
 
-use std::{collections::HashMap, time::Duration};
+mod page;
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use bson::DateTime;
-use chat_kit::{caller::Caller, id::ConversationId, time::before};
+use chat_kit::{
+    caller::Caller,
+    id::{ConversationId, UserId},
+    time::before,
+};
+use chat_proto::v1 as pb;
 
+use self::page::{Found, Room};
 use crate::{
     Service, convert,
     error::Error,
+    states::{Row, State},
     store::messages::{Known, Message},
 };
 
@@ -23,7 +35,8 @@ const MOST_OF_ALL: usize = 500;
 /// What a client knows, and wants to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
-    /// The conversations, each with the last number that is known, and the last change of a page before.
+    /// The conversations, none of them twice, each with the last number that is known, and the last change of
+    /// a page before.
     pub conversations: Vec<(ConversationId, i64, Option<Change>)>,
     /// When the client last asked; where it never did, changes do not matter.
     pub since: Option<DateTime>,
@@ -34,23 +47,27 @@ pub struct Asked {
 /// The time of a change, and the number of the message.
 pub type Change = (DateTime, i64);
 
-/// What a client has missed of one conversation.
-#[derive(Clone, Debug, PartialEq)]
+/// What a client has missed of one conversation, as its user sees it.
+#[derive(Clone, Debug)]
 pub struct Missed {
     /// The conversation.
     pub conversation_id: ConversationId,
+    /// The number up to which he has cleared his history.
+    pub cleared_seq: i64,
     /// The messages behind the number that it knows, in order.
-    pub messages: Vec<Message>,
+    pub messages: Vec<pb::Message>,
     /// The earlier ones that have changed, in the order of their changes.
-    pub changed: Vec<Message>,
+    pub changed: Vec<pb::Message>,
     /// Whether there is more of either.
     pub has_more: bool,
-    /// Where the changes go on, if there are more.
+    /// Where the changes go on, if there is more of anything.
     pub next: Option<Change>,
+    /// What he has not read, and how far members have; absent where there was no room for the conversation.
+    pub state: Option<State>,
 }
 
 /// What a client has missed.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Changes {
     /// What it has missed, by conversation, in the order that it asked in.
     pub conversations: Vec<Missed>,
@@ -60,37 +77,60 @@ pub struct Changes {
     pub at: DateTime,
 }
 
+/// What somebody has of a conversation that he is a member of.
+struct Own {
+    cleared: i64,
+    counted_after: i64,
+    members: HashSet<UserId>,
+}
+
 impl Service {
-    /// Returns what a client of the caller has missed. Two queries, however many conversations.
-    pub async fn list_changes(&self, caller: &Caller, asked: Asked) -> Result<Changes, Error> {
+    /// Returns what a client of `reader`, who calls, has missed. Five queries, however many conversations.
+    pub async fn list_changes(
+        &self,
+        caller: &Caller,
+        reader: UserId,
+        asked: Asked,
+    ) -> Result<Changes, Error> {
         // Before anything is read: what changes meanwhile is told the next time.
         let at = DateTime::now();
         let ids = asked.conversations.iter().map(|(id, ..)| *id).collect::<Vec<_>>();
-        let cleared = self.cleared_in(caller, &ids).await?;
+        let mut own = self.own_among(caller, &ids).await?;
         let (inside, outside): (Vec<_>, Vec<_>) =
-            asked.conversations.into_iter().partition(|(id, ..)| cleared.contains_key(id));
+            asked.conversations.into_iter().partition(|(id, ..)| own.contains_key(id));
         let refused = outside.into_iter().map(|(id, ..)| id).collect();
         let since = asked.since.map(|since| before(since, OVERLAP));
-        let known: Vec<Known> = inside
-            .iter()
-            .map(|(conversation_id, after, change)| Known {
+        let (mut known, mut rows) = (Vec::new(), Vec::new());
+        for (conversation_id, after, change) in &inside {
+            let Some(own) = own.get(conversation_id) else { continue };
+            known.push(Known {
                 conversation_id: *conversation_id,
-                after: (*after).max(cleared.get(conversation_id).copied().unwrap_or(0)),
+                after: (*after).max(own.cleared),
                 change: change.or(since.map(|since| (since, -1))).unwrap_or((at, i64::MAX)),
-            })
-            .collect();
+            });
+            rows.push(Row {
+                conversation_id: *conversation_id,
+                last_message_id: None,
+                counted_after: own.counted_after,
+                with_all_cursors: own.members.len() > 1,
+            });
+        }
         let limit = limit(asked.limit, known.len());
-        let (new, changed) = self.missed(&known, asked.since.is_some(), limit).await?;
+        let ((new, changed), states) = tokio::try_join!(
+            self.missed(&known, asked.since.is_some(), limit),
+            self.list_states(reader, rows),
+        )?;
         let (mut new, mut changed) = (by_conversation(new), by_conversation(changed));
-        let conversations = known.iter().map(|known| {
-            let id = known.conversation_id;
-            let cleared = cleared.get(&id).copied().unwrap_or(0);
+        let mut room = Room::new();
+        let found = inside.into_iter().zip(known).zip(states);
+        let conversations = found.filter_map(|(((id, _, change), known), state)| {
+            let Own { cleared, members, .. } = own.remove(&id)?;
             let new = new.remove(&id).unwrap_or_default();
             let changed = changed.remove(&id).unwrap_or_default();
-            put_together(known, cleared, new, changed, limit)
+            let found = Found { known, change, cleared, members, new, changed, state };
+            Some(Missed::new(found, reader, limit, &mut room))
         });
-        let conversations = conversations.collect();
-        Ok(Changes { conversations, refused, at })
+        Ok(Changes { conversations: conversations.collect(), refused, at })
     }
 
     async fn missed(
@@ -111,18 +151,26 @@ impl Service {
         tokio::try_join!(messages.new_in(known, limit), changed)
     }
 
-    /// Returns up to which number the caller has cleared each of those conversations that he is a member of.
-    async fn cleared_in(
+    /// Returns what the caller has of those conversations that he is a member of.
+    async fn own_among(
         &self,
         caller: &Caller,
         ids: &[ConversationId],
-    ) -> Result<HashMap<ConversationId, i64>, Error> {
+    ) -> Result<HashMap<ConversationId, Own>, Error> {
         if ids.is_empty() {
             return Ok(HashMap::new());
         }
         let memberships = self.memberships_in(caller, ids).await?.into_iter();
-        let read = |membership: chat_proto::v1::Membership| {
-            Ok((convert::conversation_id(&membership.conversation_id)?, membership.cleared_seq))
+        let read = |membership: pb::Membership| {
+            let members = membership.member_ids.iter();
+            let own = Own {
+                cleared: membership.cleared_seq,
+                counted_after: membership.counted_after_seq,
+                members: members
+                    .map(|member| convert::id("member_ids", member))
+                    .collect::<Result<_, _>>()?,
+            };
+            Ok((convert::conversation_id(&membership.conversation_id)?, own))
         };
         memberships.map(read).collect()
     }
@@ -140,28 +188,6 @@ fn by_conversation(messages: Vec<Message>) -> HashMap<ConversationId, Vec<Messag
         sorted.entry(message.conversation_id).or_default().push(message);
     }
     sorted
-}
-
-/// What is new is not said to have changed, and of what the reader has cleared nothing is told.
-fn put_together(
-    known: &Known,
-    cleared: i64,
-    mut messages: Vec<Message>,
-    mut changed: Vec<Message>,
-    limit: usize,
-) -> Missed {
-    let (has_more_new, has_more_changed) = (messages.len() > limit, changed.len() > limit);
-    messages.truncate(limit);
-    changed.truncate(limit);
-    let last = changed.last().and_then(|last| Some((last.changed_at?, last.seq)));
-    changed.retain(|message| message.seq > cleared && message.seq <= known.after);
-    Missed {
-        conversation_id: known.conversation_id,
-        messages,
-        changed,
-        has_more: has_more_new || has_more_changed,
-        next: last.filter(|_| has_more_changed),
-    }
 }
 
 #[cfg(test)]

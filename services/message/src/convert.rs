@@ -13,7 +13,7 @@ use chat_kit::{
 };
 use chat_proto::v1 as pb;
 
-pub use self::changes::{changes, known};
+pub use self::changes::known;
 pub use self::parts::Parts;
 use self::parts::label;
 pub use self::receipts::{ReadMark, ReadTo, delivered, read_to};

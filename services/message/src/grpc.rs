@@ -47,8 +47,8 @@ impl MessageService for Service {
         let caller = Caller::open(&request)?;
         let reader = caller.user_id()?;
         let asked = convert::known(request.into_inner())?;
-        let changes = self.list_changes(&caller, asked).await?;
-        Ok(Response::new(convert::changes(changes, reader)))
+        let changes = self.list_changes(&caller, reader, asked).await?;
+        Ok(Response::new(changes.into()))
     }
 
     async fn list_after(

@@ -13,7 +13,12 @@ use utoipa::ToSchema;
 use super::{Answer, Marks, States, state::Times};
 use crate::{
     openapi::{Form, Schemas},
-    wire::{envelope, fields::iso, group::UnifiedRights, user::Card},
+    wire::{
+        envelope,
+        fields::{self, iso},
+        group::UnifiedRights,
+        user::Card,
+    },
 };
 
 /// The profiles of members, by id.
@@ -214,7 +219,7 @@ pub(in crate::wire) struct Unified<'a> {
     last_message: Option<UnifiedPreview<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_sent_at: Option<String>,
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "fields::is_zero")]
     cleared_seq: i64,
     #[serde(flatten)]
     state: Option<UnifiedState<'a>>,
@@ -265,36 +270,41 @@ impl<'a> From<&'a pb::Conversation> for Unified<'a> {
 impl<'a> Unified<'a> {
     /// Shows a conversation with what its reader has heard and read of it.
     pub(super) fn with_state(conversation: &'a pb::Conversation, states: &'a States) -> Self {
-        let cursors = states.cursors(conversation).map(|cursor| UnifiedCursor {
-            user_id: &cursor.user_id,
-            delivered_seq: cursor.delivered_seq,
-            delivered_at: iso(cursor.delivered_at.as_ref()),
-            read_seq: cursor.read_seq,
-            read_at: iso(cursor.read_at.as_ref()),
-        });
-        let state = UnifiedState {
-            marks: Marks::of(conversation),
+        let receipts = UnifiedReceipts {
             unread_count: states.unread(conversation),
-            cursors: cursors.collect(),
+            cursors: states.cursors(conversation).map(Into::into).collect(),
         };
+        let state = UnifiedState { marks: Marks::of(conversation), receipts };
         Self { state: Some(state), ..Self::from(conversation) }
     }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the macro hands a reference over")]
-fn is_zero(number: &i64) -> bool {
-    *number == 0
-}
-
-/// How far members have heard and read, and what the reader has not, as new clients read it.
+/// What the reader of a conversation has set for himself, and what has been heard and read of it, as new
+/// clients read it.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = UnifiedConversationState)]
 struct UnifiedState<'a> {
     #[serde(flatten)]
     marks: Marks,
+    #[serde(flatten)]
+    receipts: UnifiedReceipts<'a>,
+}
+
+/// How far members have heard and read, and what the reader has not, as new clients read it.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = UnifiedConversationReceipts)]
+pub(in crate::wire) struct UnifiedReceipts<'a> {
     unread_count: u32,
     cursors: Vec<UnifiedCursor<'a>>,
+}
+
+impl<'a> From<&'a pb::ListState> for UnifiedReceipts<'a> {
+    fn from(state: &'a pb::ListState) -> Self {
+        let cursors = state.cursors.iter().map(Into::into).collect();
+        Self { unread_count: state.unread_count, cursors }
+    }
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -307,6 +317,18 @@ struct UnifiedCursor<'a> {
     read_seq: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     read_at: Option<String>,
+}
+
+impl<'a> From<&'a pb::ReceiptCursor> for UnifiedCursor<'a> {
+    fn from(cursor: &'a pb::ReceiptCursor) -> Self {
+        Self {
+            user_id: &cursor.user_id,
+            delivered_seq: cursor.delivered_seq,
+            delivered_at: iso(cursor.delivered_at.as_ref()),
+            read_seq: cursor.read_seq,
+            read_at: iso(cursor.read_at.as_ref()),
+        }
+    }
 }
 
 fn status(conversation: &pb::Conversation) -> &'static str {

@@ -8,7 +8,7 @@ use chat_proto::v1 as pb;
 use crate::wire::fields::iso;
 
 /// Members of a group of which each row names how far they have read; of larger ones, the caller alone.
-const MOST_CURSORS: usize = 100;
+pub(in crate::wire) const MOST_CURSORS: usize = 100;
 
 /// Times by the id of a member.
 pub(super) type Times<'a> = BTreeMap<&'a str, String>;

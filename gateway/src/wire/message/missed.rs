@@ -3,6 +3,7 @@
 use axum::response::Response;
 use chat_kit::id::UserId;
 use chat_proto::v1 as pb;
+use prost::Message as _;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
@@ -13,7 +14,7 @@ use crate::{
     openapi::{Events, Form, NEW, Schemas},
     socket::Identity,
     wire::{
-        conversation::{self, States},
+        conversation::{self, MOST_CURSORS, States, UnifiedReceipts},
         envelope, event,
         fields::{self, iso},
     },
@@ -21,6 +22,10 @@ use crate::{
 
 /// Most conversations that one event names.
 const MOST_CONVERSATIONS: usize = 100;
+/// Room in an answer for the conversations that have changed, in bytes, and what a member takes up of it whose
+/// receipts are shown.
+const ROOM: usize = 512 * 1024;
+const CURSOR: usize = 150;
 
 /// What a client knows of the conversation in the path.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
@@ -114,6 +119,11 @@ struct Missed<'a> {
     has_more: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<&'a str>,
+    #[serde(skip_serializing_if = "fields::is_zero")]
+    cleared_seq: i64,
+    /// Left out where there was no room for anything of the conversation.
+    #[serde(flatten)]
+    receipts: Option<UnifiedReceipts<'a>>,
 }
 
 /// What a client has missed of the conversation in the path.
@@ -145,6 +155,8 @@ struct OfAll<'a> {
     changed_conversations: Vec<conversation::Unified<'a>>,
     /// The ids of conversations that the caller is no member of.
     left: Vec<&'a str>,
+    /// The ids of conversations that the caller has cleared, and in which nothing has come since.
+    hidden: &'a [String],
     /// Whether more conversations have changed: then their list is to be read again.
     has_more: bool,
     server_time: Option<String>,
@@ -158,6 +170,8 @@ impl<'a> Missed<'a> {
             changed: changes.changed.iter().map(seen).collect(),
             has_more: changes.has_more,
             next: changes.next_cursor.as_deref(),
+            cleared_seq: changes.cleared_seq,
+            receipts: changes.state.as_ref().map(Into::into),
         }
     }
 }
@@ -172,6 +186,23 @@ pub fn answer_missed(
     };
     let missed = Missed::new(changes, &caller.to_string());
     Ok(envelope::ok(OfOne { missed, server_time: iso(response.as_of.as_ref()) }))
+}
+
+/// Leaves out those of the changed conversations that an answer has no room for: then the list is to be read
+/// again.
+pub fn shorten(changed: &mut pb::ListChangedConversationsResponse) {
+    let mut left = ROOM;
+    let has_room = |conversation: &pb::Conversation| {
+        let members = conversation.member_ids.len();
+        let cursors = if members <= MOST_CURSORS { members * CURSOR } else { 0 };
+        let size = conversation.encoded_len() + cursors;
+        let has_room = size <= left;
+        left = left.saturating_sub(size);
+        has_room
+    };
+    let count = changed.conversations.iter().map(has_room).take_while(|has_room| *has_room).count();
+    changed.has_more |= count < changed.conversations.len();
+    changed.conversations.truncate(count);
 }
 
 /// Returns what a client has missed, and what has changed of its user's conversations.
@@ -195,6 +226,7 @@ pub fn missed(
         conversations: conversations.collect(),
         changed_conversations: conversation::unified_all(&changed.conversations, states),
         left,
+        hidden: &changed.hidden_ids,
         has_more: changed.has_more,
         server_time: iso(response.as_of.as_ref()),
     })
@@ -243,6 +275,27 @@ mod tests {
         let query = MissedQuery { after: Some(-3), limit: Some(0), ..MissedQuery::default() };
         let request = query.into_request(&id).expect("a request");
         assert_eq!((request.conversations[0].after_seq, request.limit), (0, 1));
+    }
+
+    #[test]
+    fn conversations_that_an_answer_has_no_room_for_are_left_to_the_list() {
+        let of = |members: usize| pb::Conversation {
+            member_ids: (0..members).map(|_| UserId::new().to_string()).collect(),
+            ..pb::Conversation::default()
+        };
+        let changed = |conversations| pb::ListChangedConversationsResponse {
+            conversations,
+            ..pb::ListChangedConversationsResponse::default()
+        };
+        let mut direct = changed(vec![of(2); 100]);
+        shorten(&mut direct);
+        assert_eq!((direct.conversations.len(), direct.has_more), (100, false));
+        for members in [100, 1000] {
+            let mut groups = changed(vec![of(members); 100]);
+            shorten(&mut groups);
+            let count = groups.conversations.len();
+            assert!(groups.has_more && (10..100).contains(&count), "{count} of {members}");
+        }
     }
 
     #[test]

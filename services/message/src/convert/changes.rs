@@ -1,15 +1,14 @@
 //! What clients know, and what they have missed.
 
+use std::collections::HashSet;
+
 use bson::DateTime;
-use chat_kit::{
-    id::UserId,
-    time::{from_timestamp, to_timestamp},
-};
+use chat_kit::time::{from_timestamp, to_timestamp};
 use chat_proto::v1 as pb;
 
-use super::{conversation_id, invalid, seen_by};
+use super::{conversation_id, invalid};
 use crate::{
-    changes::{Asked, Change, Changes},
+    changes::{Asked, Change, Changes, Missed},
     error::Error,
 };
 
@@ -31,8 +30,11 @@ pub fn known(request: pb::ListChangesRequest) -> Result<Asked, Error> {
         ))
     };
     let conversations = request.conversations.into_iter().map(known);
+    let mut conversations = conversations.collect::<Result<Vec<_>, Error>>()?;
+    let mut named = HashSet::new();
+    conversations.retain(|(id, ..)| named.insert(*id));
     Ok(Asked {
-        conversations: conversations.collect::<Result<_, Error>>()?,
+        conversations,
         since: request.since.as_ref().map(from_timestamp),
         limit: request.limit,
     })
@@ -45,23 +47,27 @@ fn read_cursor(cursor: &str) -> Result<Change, Error> {
     parsed.ok_or_else(|| invalid("conversations.cursor", "the cursor is none of this list's"))
 }
 
-/// Writes what a client of `reader` has missed.
-#[must_use]
-pub fn changes(changes: Changes, reader: UserId) -> pb::ListChangesResponse {
-    let conversations = changes.conversations.into_iter().map(|missed| {
-        let seen = |message| seen_by(reader, message);
+impl From<Missed> for pb::ConversationChanges {
+    fn from(missed: Missed) -> Self {
         let next = missed.next.map(|(at, seq)| format!("{}-{seq}", at.timestamp_millis()));
-        pb::ConversationChanges {
+        Self {
             conversation_id: missed.conversation_id.to_string(),
-            messages: missed.messages.into_iter().map(seen).collect(),
-            changed: missed.changed.into_iter().map(seen).collect(),
+            messages: missed.messages,
+            changed: missed.changed,
             has_more: missed.has_more,
             next_cursor: next,
+            cleared_seq: missed.cleared_seq,
+            state: missed.state.map(Into::into),
         }
-    });
-    pb::ListChangesResponse {
-        conversations: conversations.collect(),
-        refused_ids: changes.refused.iter().map(ToString::to_string).collect(),
-        as_of: Some(to_timestamp(changes.at)),
+    }
+}
+
+impl From<Changes> for pb::ListChangesResponse {
+    fn from(changes: Changes) -> Self {
+        Self {
+            conversations: changes.conversations.into_iter().map(Into::into).collect(),
+            refused_ids: changes.refused.iter().map(ToString::to_string).collect(),
+            as_of: Some(to_timestamp(changes.at)),
+        }
     }
 }

@@ -21,5 +21,6 @@ mod slow_list;
 mod start;
 mod states;
 mod support;
+mod sync_pages;
 mod synced;
 mod system;

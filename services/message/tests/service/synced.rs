@@ -229,7 +229,7 @@ async fn strangers_and_former_members_are_told_nothing() {
 }
 
 #[tokio::test]
-async fn many_conversations_cost_two_queries() {
+async fn many_conversations_cost_as_many_queries_as_one() {
     let suite = start().await;
     let grace = suite.user().await.0;
     let mut conversations = Vec::new();
@@ -246,11 +246,15 @@ async fn many_conversations_cost_two_queries() {
         limit: 0,
     };
     let answer = ask(&suite, grace, request).await.expect("an answer");
+    let unread =
+        answer.conversations.iter().map(|one| one.state.as_ref().expect("it").unread_count);
+    assert!(unread.eq([1; 10]));
     let told: Vec<_> = answer.conversations.iter().map(|one| &one.conversation_id).collect();
     let asked: Vec<_> = conversations.iter().map(|one| &one.conversation_id).collect();
     assert_eq!(told, asked, "in the order of the question");
     assert!(answer.conversations.iter().all(|one| one.messages.len() == 1));
-    assert_eq!(suite.take_aggregates(), 2);
+    // What is new, what has changed, and what is unread.
+    assert_eq!(suite.take_aggregates(), 3);
 }
 
 #[tokio::test]
