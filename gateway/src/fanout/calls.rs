@@ -171,7 +171,7 @@ impl Fanout {
     /// Tells the sockets concerned of an event of a call; says whether it is one.
     pub(super) fn tell_call(&mut self, payload: &Payload, recipients: &Arc<[UserId]>) -> bool {
         match payload {
-            Payload::CallPlaced(pb::CallPlaced { call: Some(call), sdp }) => {
+            Payload::CallPlaced(pb::CallPlaced { call: Some(call), sdp, .. }) => {
                 if self.steps.place(call) {
                     let Sides { caller, callee } = self.sides(call, recipients);
                     tell(&callee, News::Incoming(call, sdp));

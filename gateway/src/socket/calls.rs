@@ -57,7 +57,8 @@ async fn attach(state: &AppState, peer: &Peer) -> Result<(), Status> {
     if peer.is_closed() {
         return Ok(());
     }
-    let request = pb::AttachSocketRequest { socket_id: peer.origin_id().to_hex() };
+    let request =
+        pb::AttachSocketRequest { socket_id: peer.origin_id().to_hex(), may_repeat: false };
     let request = own_caller(peer).request(request);
     let attached = state.clients.call.clone().attach_socket(request).await?.into_inner();
     if let Some(call) = &attached.call {

@@ -35,7 +35,7 @@ const BY_DISCONNECT: &str = "disconnect";
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Change {
     pub(crate) kind: ChangeKind,
-    /// Socket that answered it.
+    /// Socket that placed or answered it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) socket_id: Option<String>,
 }
@@ -43,6 +43,11 @@ pub(crate) struct Change {
 impl Change {
     pub(crate) fn new(kind: ChangeKind) -> Self {
         Self { kind, socket_id: None }
+    }
+
+    /// Describes a change that a socket has made.
+    pub(crate) fn by_socket(kind: ChangeKind, socket_id: &str) -> Self {
+        Self { kind, socket_id: Some(socket_id.to_owned()) }
     }
 }
 
@@ -92,11 +97,12 @@ fn event_id(call: &CallId, change: ObjectId) -> String {
 
 fn payload(mut call: Call, change: Change) -> Payload {
     match change.kind {
-        ChangeKind::Placed => {
-            let sdp = call.offer.take().unwrap_or_default();
-            let call = Some(call.placed().into());
-            Payload::CallPlaced(pb::CallPlaced { call, sdp })
-        }
+        ChangeKind::Placed => Payload::CallPlaced(pb::CallPlaced {
+            sdp: call.offer.take().unwrap_or_default(),
+            socket_id: change.socket_id.unwrap_or_default(),
+            rings_until: call.ring_until.map(to_timestamp),
+            call: Some(call.placed().into()),
+        }),
         ChangeKind::Answered => {
             let socket_id = change.socket_id.unwrap_or_default();
             let answering = std::mem::take(&mut call.callee.candidates);

@@ -17,7 +17,7 @@ use crate::{
     error::Error,
     history::{Cursor, Listed, Wanted},
     place::NewCall,
-    state::{Call, CallId, EndReason, Kind, Party, State},
+    state::{Call, CallId, EndReason, Kind, Party, Rung, State},
     store::calls::Held,
 };
 
@@ -25,6 +25,8 @@ use crate::{
 const LONGEST_ID: usize = 64;
 /// Sockets that one renewal may name.
 const MOST_SOCKETS: usize = 1000;
+/// Sessions on which one request may say that a call has rung.
+const MOST_SESSIONS: usize = 100;
 
 /// Reads who acts, from which socket.
 pub(crate) fn party(caller: &Caller, socket_id: String) -> Result<Party, Status> {
@@ -32,10 +34,7 @@ pub(crate) fn party(caller: &Caller, socket_id: String) -> Result<Party, Status>
     let Actor::User { session_id, .. } = &caller.actor else {
         return Err(Status::unauthenticated("a user is needed"));
     };
-    let session = session_id.as_deref().map(|session_id| Binary {
-        subtype: BinarySubtype::Generic,
-        bytes: SessionHash::of(session_id).bytes().to_vec(),
-    });
+    let session = session_id.as_deref().map(|id| stored(SessionHash::of(id)));
     check_id("socket_id", &socket_id)?;
     Ok(Party { user_id, session, socket_id })
 }
@@ -107,6 +106,27 @@ pub(crate) fn held(
         }
     }
     Ok((held, unknown))
+}
+
+/// Reads on which devices a call has rung; nothing for what is the id of no call.
+pub(crate) fn rung(request: pb::NoteRungRequest) -> Result<Option<(CallId, Vec<Rung>)>, Error> {
+    if request.session_hashes.len() > MOST_SESSIONS {
+        return Err(Error::TooMany { field: "session_hashes", most: MOST_SESSIONS });
+    }
+    let rung = |hash: Vec<u8>| {
+        let session = match SessionHash::read(&hash) {
+            Some(hash) => Some(stored(hash)),
+            None if hash.is_empty() => None,
+            None => return Err(Error::Invalid("session_hashes")),
+        };
+        Ok(Rung { session, socket_id: None })
+    };
+    let rung = request.session_hashes.into_iter().map(rung).collect::<Result<Vec<_>, _>>()?;
+    Ok(request.call_id.parse().ok().map(|id| (id, rung)))
+}
+
+fn stored(hash: SessionHash) -> Binary {
+    Binary { subtype: BinarySubtype::Generic, bytes: hash.bytes().to_vec() }
 }
 
 /// Reads the id of a socket.

@@ -7,8 +7,8 @@ use chat_proto::v1::{
     AttachSocketRequest, AttachSocketResponse, DeclineCallRequest, DeclineCallResponse,
     DetachSocketRequest, DetachSocketResponse, EndCallRequest, EndCallResponse,
     GetIceServersRequest, GetIceServersResponse, ListCallsRequest, ListCallsResponse,
-    PlaceCallRequest, PlaceCallResponse, RenewCallsRequest, RenewCallsResponse,
-    call_service_server::CallService,
+    NoteRungRequest, NoteRungResponse, PlaceCallRequest, PlaceCallResponse, RenewCallsRequest,
+    RenewCallsResponse, call_service_server::CallService,
 };
 use tonic::{Request, Response, Status};
 
@@ -116,6 +116,17 @@ impl CallService for Service {
         let caller = Caller::open(&request)?;
         let by = convert::party(&caller, request.into_inner().socket_id)?;
         let call = self.attach(&by, DateTime::now()).await?;
-        Ok(Response::new(AttachSocketResponse { call: call.map(Into::into) }))
+        Ok(Response::new(AttachSocketResponse { call: call.map(Into::into), missed: None }))
+    }
+
+    async fn note_rung(
+        &self,
+        request: Request<NoteRungRequest>,
+    ) -> Result<Response<NoteRungResponse>, Status> {
+        Caller::open(&request)?.require_service()?;
+        if let Some((id, sessions)) = convert::rung(request.into_inner())? {
+            self.store.calls().note_rung(&id, &sessions).await?;
+        }
+        Ok(Response::new(NoteRungResponse {}))
     }
 }

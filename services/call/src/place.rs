@@ -35,8 +35,9 @@ impl Service {
         let (counted, may_ring) = tokio::join!(counted, self.check_connected(caller, new.peer));
         counted?;
         may_ring?;
+        let placed = Change::by_socket(ChangeKind::Placed, &new.by.socket_id);
+        let placed = Entry::new(placed, now);
         let call = self.ringing(new, now)?;
-        let placed = Entry::new(Change::new(ChangeKind::Placed), now);
         self.store.calls().insert(&call, &placed).await?;
         self.outbox.announce(&call.id);
         Ok(call)
@@ -51,6 +52,7 @@ impl Service {
             session: None,
             bound: None,
             standby: None,
+            rung: Vec::new(),
             candidates: Vec::new(),
             candidate_count: 0,
         };

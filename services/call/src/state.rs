@@ -112,6 +112,9 @@ pub(crate) struct Side {
     /// A later socket of the same session, which takes over when the bound one has left.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) standby: Option<Socket>,
+    /// Where the call has rung, while it does; the callee's alone.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub(crate) rung: Vec<Rung>,
     /// Candidates before the answer, in order.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub(crate) candidates: Vec<Candidate>,
@@ -128,6 +131,17 @@ pub(crate) struct Socket {
     /// Whether its gateway has said that it is gone.
     #[serde(default)]
     pub(crate) is_detached: bool,
+}
+
+/// A session of the callee for whose sockets a call has rung.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Rung {
+    /// Hash of the session; absent for old tokens without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) session: Option<Binary>,
+    /// The one socket that was told as it came; absent where those were that had been there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) socket_id: Option<String>,
 }
 
 /// A candidate before the answer.

@@ -22,13 +22,16 @@ use crate::{
     announce::Change,
     error::Error,
     history::Cursor,
-    state::{Call, CallId, Candidate, Role, State, Step},
+    state::{Call, CallId, Candidate, Role, Rung, State, Step},
 };
 
 pub(crate) const COLLECTION: &str = "calls";
 
 /// Name of the index that lets nobody be in two calls.
 const LIVE: &str = "live_parties";
+
+/// Devices of a callee beyond which no more are noted; together with one request less than 50 KB.
+const MOST_RUNG: usize = 256;
 
 /// A call and its sockets, of a gateway that says that they are there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,6 +175,20 @@ impl Calls {
             .return_document(ReturnDocument::After)
             .projection(without_bulk());
         parse(within(update).await?)
+    }
+
+    /// Notes on which of the callee's devices a call that rings has done so. Where there are very many, more
+    /// are not noted.
+    pub(crate) async fn note_rung(&self, id: &CallId, rung: &[Rung]) -> Result<(), Error> {
+        let filter = doc! {
+            "_id": id,
+            "state": State::Ringing.as_str(),
+            format!("callee.rung.{MOST_RUNG}"): { "$exists": false },
+        };
+        let rung = bson::serialize_to_bson(rung).expect("hashes");
+        let update = doc! { "$addToSet": { "callee.rung": { "$each": rung } } };
+        within(self.documents.update_one(filter, update)).await?;
+        Ok(())
     }
 
     /// Holds the sockets that are bound or stand by until then, those aside that are gone.

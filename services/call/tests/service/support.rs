@@ -315,7 +315,8 @@ impl Suite {
 
     /// Says that a device's socket has come; returns the id of the call that needs it.
     pub async fn attach(&self, device: &Device) -> Option<String> {
-        let request = device.request(AttachSocketRequest { socket_id: device.socket.clone() });
+        let request = device
+            .request(AttachSocketRequest { socket_id: device.socket.clone(), may_repeat: false });
         let answer = self.calls[0].clone().attach_socket(request).await.expect("attached");
         answer.into_inner().call.map(|call| call.id)
     }

@@ -26,6 +26,7 @@ fn ringing() -> Call {
         session: Some(session("s")),
         bound,
         standby: None,
+        rung: Vec::new(),
         candidates: Vec::new(),
         candidate_count: 0,
     };

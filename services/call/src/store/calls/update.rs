@@ -59,6 +59,7 @@ fn set(step: &Step, retention: Duration, now: DateTime) -> Document {
                 "answer": literal(answer),
                 "callee.session": session,
                 "callee.bound": literal(socket),
+                "callee.rung": REMOVE,
             }
         }
         Step::End { reason, by, event: _ } => doc! {
@@ -74,6 +75,7 @@ fn set(step: &Step, retention: Duration, now: DateTime) -> Document {
             "caller.standby": REMOVE,
             "callee.bound": REMOVE,
             "callee.standby": REMOVE,
+            "callee.rung": REMOVE,
         },
         Step::HoldHangUp { until } => {
             doc! { "held_hang_up": { "until": until, "is_dropped": false } }
@@ -97,7 +99,7 @@ fn set(step: &Step, retention: Duration, now: DateTime) -> Document {
 fn announced(step: &Step) -> Option<Change> {
     match step {
         Step::Answer { socket: Socket { id, .. }, .. } => {
-            Some(Change { kind: ChangeKind::Answered, socket_id: Some(id.clone()) })
+            Some(Change::by_socket(ChangeKind::Answered, id))
         }
         Step::End { event: EndEvent::Declined, .. } => Some(Change::new(ChangeKind::Declined)),
         Step::End { event: EndEvent::Ended, .. } => Some(Change::new(ChangeKind::Ended)),
