@@ -17,7 +17,7 @@ use chat_proto::v1::{self as pb, event::Payload};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    state::{Call, CallId, Candidate, EndReason},
+    state::{Call, CallId, Candidate, EndReason, State},
     store::{
         self,
         calls::{COLLECTION, Calls},
@@ -68,6 +68,11 @@ pub(crate) fn outbox(calls: Calls, publisher: Publisher, life: &Lifecycle) -> Ou
         async move {
             let call: Call = store::read(COLLECTION, &document)?;
             let id = call.id.clone();
+            if entry.change.kind == ChangeKind::Placed && call.state != State::Ringing {
+                // Nobody is to ring for it any more. What became of it is announced next, and says all that
+                // the caller has to know.
+                return Ok(());
+            }
             let is_last = matches!(entry.change.kind, ChangeKind::Declined | ChangeKind::Ended);
             let event = event(call, entry);
             publisher.publish(&event, &new_request_id()).await.context("announcement")?;
@@ -107,13 +112,12 @@ fn payload(mut call: Call, change: Change) -> Payload {
             let socket_id = change.socket_id.unwrap_or_default();
             let answering = std::mem::take(&mut call.callee.candidates);
             let placing = std::mem::take(&mut call.caller.candidates);
-            let is_his = |candidate: &Candidate| candidate.socket_id == socket_id;
             let text = |candidate: Candidate| candidate.candidate;
             Payload::CallAnswered(pb::CallAnswered {
                 sdp: call.answer.take().unwrap_or_default(),
-                callee_candidates: answering.into_iter().filter(is_his).map(text).collect(),
+                callee_candidates: answering.into_iter().map(text).collect(),
                 caller_candidates: placing.into_iter().map(text).collect(),
-                socket_id: socket_id.clone(),
+                socket_id,
                 call: Some(call.answered().into()),
             })
         }
@@ -128,7 +132,8 @@ fn payload(mut call: Call, change: Change) -> Payload {
     }
 }
 
-fn ended_by(call: &Call) -> String {
+/// Says who ended a call, or what did.
+pub(crate) fn ended_by(call: &Call) -> String {
     match (call.ended_by, call.end_reason) {
         (Some(user), _) => user.to_string(),
         (None, Some(EndReason::Timeout)) => BY_TIMEOUT.to_owned(),

@@ -10,7 +10,8 @@ use crate::{
 };
 
 impl Service {
-    /// Takes a call on one socket of the callee. Of several at once, one alone gets it.
+    /// Takes a call on one socket of the callee. Of several at once, one alone gets it, which may say so
+    /// again.
     pub(crate) async fn answer(
         &self,
         id: &CallId,
@@ -19,7 +20,7 @@ impl Service {
         now: DateTime,
     ) -> Result<Call, Error> {
         let spans = self.spans();
-        self.change(id, now, |call| call.answer(by, answer, spans, now).map(Some)).await
+        self.change(id, now, |call| call.answer(by, answer, spans, now)).await
     }
 
     /// Refuses a call that rings.

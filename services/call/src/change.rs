@@ -57,6 +57,11 @@ impl Service {
 
     pub(crate) fn spans(&self) -> Spans {
         let calls = &self.calls;
-        Spans { lease: calls.lease, grace: calls.grace, holds_hang_ups: calls.hold_hang_ups }
+        Spans {
+            lease: calls.lease,
+            grace: calls.grace,
+            max_duration: calls.max_duration,
+            holds_hang_ups: calls.hold_hang_ups,
+        }
     }
 }

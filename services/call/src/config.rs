@@ -65,6 +65,9 @@ pub struct Calls {
     /// How long a call goes on without a bound socket that has left.
     #[serde(deserialize_with = "duration")]
     pub grace: Duration,
+    /// How long a call goes on after the answer; longer than people talk. One whose hang-up was lost ends so.
+    #[serde(deserialize_with = "some_time")]
+    pub max_duration: Duration,
     /// Whether hang-ups of the callee a minute after the call was placed are held for 3 seconds, and dropped
     /// if more than one comes: forgotten screens of a mobile client send them in groups.
     pub hold_hang_ups: bool,
@@ -79,13 +82,14 @@ impl Default for Calls {
             ring_timeout: Duration::from_secs(40),
             lease: Duration::from_secs(10),
             grace: Duration::from_secs(10),
+            max_duration: Duration::from_hours(12),
             hold_hang_ups: true,
             retention: Duration::from_hours(90 * 24),
         }
     }
 }
 
-/// Reads a span of time without which no call would ever ring.
+/// Reads a span of time without which no call would ever ring, or go on.
 fn some_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let span = duration(deserializer)?;
     if span.is_zero() {

@@ -9,7 +9,7 @@ use chat_kit::{error::chain, shutdown::Lifecycle};
 use futures_util::future::join_all;
 use tokio::time::MissedTickBehavior;
 
-use crate::{Service, error::Error, state::Call};
+use crate::{Service, error::Error, pulse::Pulse, state::Call};
 
 /// How often a replica looks.
 const INTERVAL: Duration = Duration::from_millis(250);
@@ -21,20 +21,21 @@ impl Service {
     pub(crate) async fn expire(self, life: Lifecycle) -> anyhow::Result<()> {
         let mut ticks = tokio::time::interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut pulse = Pulse::default();
         loop {
             tokio::select! {
                 _ = ticks.tick() => {}
                 () = life.stopping() => return Ok(()),
             }
-            if let Err(error) = self.do_what_is_due(&life).await {
+            if let Err(error) = self.do_what_is_due(&mut pulse, &life).await {
                 tracing::warn!(%error, "what is due for calls waits");
             }
         }
     }
 
     /// Does what is due now. A call with which that fails waits until the next time, and no other does.
-    async fn do_what_is_due(&self, life: &Lifecycle) -> Result<(), Error> {
-        loop {
+    async fn do_what_is_due(&self, pulse: &mut Pulse, life: &Lifecycle) -> Result<(), Error> {
+        while self.beat(pulse).await? {
             let now = DateTime::now();
             let calls = self.store.calls().due(now, AT_ONCE).await?;
             let are_more = u32::try_from(calls.len()).is_ok_and(|count| count == AT_ONCE);
@@ -47,9 +48,10 @@ impl Service {
                 }
             }
             if !are_more || !has_done || life.is_stopping() {
-                return Ok(());
+                break;
             }
         }
+        Ok(())
     }
 
     /// Does what is due of a call; says whether this replica did.

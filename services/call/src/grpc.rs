@@ -12,7 +12,7 @@ use chat_proto::v1::{
 };
 use tonic::{Request, Response, Status};
 
-use crate::{Service, convert};
+use crate::{Service, convert, socket::Attached};
 
 #[tonic::async_trait]
 impl CallService for Service {
@@ -114,9 +114,10 @@ impl CallService for Service {
         request: Request<AttachSocketRequest>,
     ) -> Result<Response<AttachSocketResponse>, Status> {
         let caller = Caller::open(&request)?;
-        let by = convert::party(&caller, request.into_inner().socket_id)?;
-        let call = self.attach(&by, DateTime::now()).await?;
-        Ok(Response::new(AttachSocketResponse { call: call.map(Into::into), missed: None }))
+        let AttachSocketRequest { socket_id, may_repeat } = request.into_inner();
+        let by = convert::party(&caller, socket_id)?;
+        let Attached { call, missed } = self.attach(&by, may_repeat, DateTime::now()).await?;
+        Ok(Response::new(AttachSocketResponse { call: call.map(Into::into), missed }))
     }
 
     async fn note_rung(

@@ -54,6 +54,7 @@ impl Service {
             standby: None,
             rung: Vec::new(),
             candidates: Vec::new(),
+            late: Vec::new(),
             candidate_count: 0,
         };
         Ok(Call {
@@ -72,6 +73,7 @@ impl Service {
             end_reason: None,
             ended_by: None,
             ring_until: Some(ring_until),
+            ends_by: None,
             held_hang_up: None,
             offer: Some(offer),
             answer: None,

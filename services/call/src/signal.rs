@@ -1,4 +1,4 @@
-//! Candidates: kept until the answer, told at once after it.
+//! Candidates: kept until the answer; told at once after it, and kept for a device that is away.
 
 use bson::DateTime;
 use chat_kit::caller::Caller;
@@ -15,8 +15,8 @@ use crate::{
 const ATTEMPTS: usize = 3;
 
 impl Service {
-    /// Takes a candidate of a party. After the answer it is worth nothing a second later: one that NATS does
-    /// not take is lost.
+    /// Takes a candidate of a party. After the answer, one that NATS does not take is heard by the other side
+    /// once it comes back alone.
     pub(crate) async fn add_candidate(
         &self,
         caller: &Caller,
@@ -36,7 +36,7 @@ impl Service {
                 if calls.keep_candidate(id, role, &kept, most).await? {
                     return Ok(());
                 }
-            } else if let Some(call) = calls.count_candidate(id, role, most).await? {
+            } else if let Some(call) = calls.count_candidate(id, role, candidate, most).await? {
                 self.tell(caller, &call, role, candidate, now).await;
                 return Ok(());
             }
@@ -70,7 +70,7 @@ impl Service {
         };
         let event = candidate_added(other.user_id, added, now);
         if let Err(error) = self.publisher.tell(&event, &caller.request_id).await {
-            tracing::warn!(call_id = %call.id, %error, "a candidate is lost");
+            tracing::warn!(call_id = %call.id, %error, "a candidate is not told");
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use bson::DateTime;
 use chat_kit::{id::UserId, time::after};
+use chat_proto::v1::MissedCall;
 
 use crate::{
     Service,
@@ -11,6 +12,13 @@ use crate::{
     state::{Call, Party},
     store::calls::Held,
 };
+
+/// What a new socket is told.
+pub(crate) struct Attached {
+    /// The call that needs it.
+    pub(crate) call: Option<Call>,
+    pub(crate) missed: Option<MissedCall>,
+}
 
 impl Service {
     /// Holds sockets that are there for another lease; returns those that no call needs any more.
@@ -27,12 +35,20 @@ impl Service {
         Ok(held.into_iter().filter(|held| !is_needed(held)).collect())
     }
 
-    /// Takes note of a user's new socket; returns the call that needs it, if one does.
-    pub(crate) async fn attach(&self, by: &Party, now: DateTime) -> Result<Option<Call>, Error> {
+    /// Takes note of a user's new socket.
+    pub(crate) async fn attach(
+        &self,
+        by: &Party,
+        may_repeat: bool,
+        now: DateTime,
+    ) -> Result<Attached, Error> {
         let spans = self.spans();
         let rule = |call: &Call| call.attach(by, spans, now);
-        let call = self.change_live(by.user_id, now, rule).await?;
-        Ok(call.filter(|call| call.needs(&by.socket_id)))
+        let Some(call) = self.change_live(by.user_id, now, rule).await? else {
+            return Ok(Attached { call: None, missed: self.missed_end(by, now).await? });
+        };
+        let missed = self.missed(&call, by, may_repeat, now).await?;
+        Ok(Attached { call: Some(call).filter(|call| call.needs(&by.socket_id)), missed })
     }
 
     /// Takes note of the end of a user's socket.

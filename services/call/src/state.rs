@@ -83,11 +83,14 @@ pub(crate) struct Call {
     /// When it stops ringing; absent once it has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) ring_until: Option<DateTime>,
+    /// When it ends at the latest; absent before the answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ends_by: Option<DateTime>,
     /// A hang-up of the callee that waits for another.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) held_hang_up: Option<HeldHangUp>,
-    /// When time next has a say in it: the earliest of `ring_until`, the leases of bound sockets and the end
-    /// of a hold. Absent once it has ended.
+    /// When time next has a say in it: the earliest of `ring_until`, `ends_by`, the leases of bound sockets
+    /// and the end of a hold. Absent once it has ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) due_at: Option<DateTime>,
     /// The caller's session description; kept until the end is announced, like the other one.
@@ -115,9 +118,13 @@ pub(crate) struct Side {
     /// Where the call has rung, while it does; the callee's alone.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub(crate) rung: Vec<Rung>,
-    /// Candidates before the answer, in order.
+    /// Candidates before the answer, in order; after it of the callee's those of the socket that answered.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub(crate) candidates: Vec<Candidate>,
+    /// The newest candidates after the answer, in order, each JSON as text. Apart from the others, which
+    /// travel in one event.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub(crate) late: Vec<String>,
     /// How many it has added in all.
     pub(crate) candidate_count: i64,
 }
@@ -131,6 +138,13 @@ pub(crate) struct Socket {
     /// Whether its gateway has said that it is gone.
     #[serde(default)]
     pub(crate) is_detached: bool,
+    /// When it has.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) left_at: Option<DateTime>,
+    /// Since when its device may have heard nothing until this socket came; absent where it was this one
+    /// that placed or answered the call.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) unheard_since: Option<DateTime>,
 }
 
 /// A session of the callee for whose sockets a call has rung.
@@ -238,6 +252,7 @@ pub(crate) struct Party {
 pub(crate) struct Spans {
     pub(crate) lease: Duration,
     pub(crate) grace: Duration,
+    pub(crate) max_duration: Duration,
     pub(crate) holds_hang_ups: bool,
 }
 
@@ -245,7 +260,7 @@ pub(crate) struct Spans {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Step {
     /// A socket of the callee takes it.
-    Answer { session: Option<Binary>, socket: Socket, answer: String },
+    Answer { session: Option<Binary>, socket: Socket, answer: String, ends_by: DateTime },
     /// It ends, by a user or by time.
     End { reason: EndReason, by: Option<UserId>, event: EndEvent },
     /// A hang-up waits for another.
@@ -261,7 +276,20 @@ pub(crate) enum Step {
     /// The one that stood by is gone.
     StandDown { role: Role },
     /// The bound one is gone; another has until then to take over.
-    Detach { role: Role, until: DateTime },
+    Detach { role: Role, until: DateTime, left_at: DateTime },
+}
+
+/// What a socket that has come does not know of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Missed {
+    /// That it rings.
+    Ring,
+    /// That it was answered, and the other side's candidates.
+    Answer,
+    /// Candidates of the other side, if there are any.
+    Candidates,
+    /// That it is over.
+    End,
 }
 
 /// As what the end of a call is announced.
@@ -281,15 +309,21 @@ impl Step {
 impl Socket {
     /// Describes a socket that counts as there until then.
     pub(crate) fn held(id: &str, held_until: DateTime) -> Self {
-        Self { id: id.to_owned(), held_until, is_detached: false }
+        let id = id.to_owned();
+        Self { id, held_until, is_detached: false, left_at: None, unheard_since: None }
     }
 }
 
 impl Side {
+    /// Returns a socket that acts for this side.
+    pub(crate) fn socket(&self, socket_id: &str) -> Option<&Socket> {
+        let mut sockets = self.bound.iter().chain(&self.standby);
+        sockets.find(|socket| socket.id == socket_id)
+    }
+
     /// Says whether a socket acts for this side.
     pub(crate) fn has(&self, socket_id: &str) -> bool {
-        let is_it = |socket: &Socket| socket.id == socket_id;
-        self.bound.as_ref().is_some_and(is_it) || self.standby.as_ref().is_some_and(is_it)
+        self.socket(socket_id).is_some()
     }
 }
 

@@ -1,6 +1,7 @@
 //! The service's database: its collections and their indexes. No queries.
 
 pub(crate) mod calls;
+pub(crate) mod pulse;
 
 use bson::{RawBsonRef, RawDocument};
 use chat_kit::limit::Limits;
@@ -9,19 +10,26 @@ use serde::de::DeserializeOwned;
 
 use crate::error::Error;
 use calls::Calls;
+use pulse::Pulses;
 
 /// The database of the call service.
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
     database: Database,
     calls: Calls,
+    pulse: Pulses,
     limits: Limits,
 }
 
 impl Store {
     /// Opens the collections; nothing is sent yet.
     pub(crate) fn new(database: Database) -> Self {
-        Self { calls: Calls::new(&database), limits: Limits::new(&database), database }
+        Self {
+            calls: Calls::new(&database),
+            pulse: Pulses::new(&database),
+            limits: Limits::new(&database),
+            database,
+        }
     }
 
     /// Makes the indexes that are not there yet.
@@ -36,6 +44,10 @@ impl Store {
 
     pub(crate) fn calls(&self) -> &Calls {
         &self.calls
+    }
+
+    pub(crate) fn pulse(&self) -> &Pulses {
+        &self.pulse
     }
 
     pub(crate) fn limits(&self) -> &Limits {

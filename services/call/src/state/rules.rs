@@ -8,7 +8,9 @@ use chat_kit::{
     time::{after, before},
 };
 
-use super::{Call, EndEvent, EndReason, HeldHangUp, Party, Role, Socket, Spans, State, Step};
+use super::{
+    Call, EndEvent, EndReason, HeldHangUp, Missed, Party, Role, Rung, Socket, Spans, State, Step,
+};
 use crate::error::Error;
 
 /// How long a hang-up is held.
@@ -18,29 +20,37 @@ const HELD_AFTER_ANSWER: Duration = Duration::from_secs(5);
 /// Ages of a call at which forgotten screens hang up.
 const HELD_FROM: Duration = Duration::from_secs(58);
 const HELD_UP_TO: Duration = Duration::from_secs(75);
+/// How long a gateway may take a socket for one that is there although nothing reaches it any more.
+const UNNOTICED: Duration = Duration::from_secs(45);
+/// What was told this shortly before a socket was gone has not reached it for certain.
+const UNCERTAIN: Duration = Duration::from_secs(1);
+/// How long devices ring, or show a call, on their own account.
+const SHOWN: Duration = Duration::from_mins(1);
 
 impl Call {
-    /// The callee takes the call on one of his sockets.
+    /// The callee takes the call on one of his sockets. Nothing happens where that one has it already: it
+    /// says so again because it heard no reply.
     pub(crate) fn answer(
         &self,
         by: &Party,
         answer: &str,
         spans: Spans,
         now: DateTime,
-    ) -> Result<Step, Error> {
+    ) -> Result<Option<Step>, Error> {
         if self.role(by.user_id)? != Role::Callee {
             return Err(Error::NotTheCallee);
         }
         match self.state {
+            State::Answered if self.callee.has(&by.socket_id) => Ok(None),
             State::Answered => Err(Error::AlreadyAnswered),
             State::Ended => Err(Error::Ended),
-            // What is over by time is over before a replica says so.
-            State::Ringing if matches!(self.due(now), Some(Step::End { .. })) => Err(Error::Ended),
-            State::Ringing => Ok(Step::Answer {
+            State::Ringing if self.is_over(now) => Err(Error::Ended),
+            State::Ringing => Ok(Some(Step::Answer {
                 session: by.session.clone(),
                 socket: Socket::held(&by.socket_id, after(now, spans.lease)),
                 answer: answer.to_owned(),
-            }),
+                ends_by: after(now, spans.max_duration),
+            })),
         }
     }
 
@@ -59,7 +69,7 @@ impl Call {
         }
     }
 
-    /// A party hangs up; nothing happens to a call that has ended.
+    /// A party hangs up: from any socket while it rings. Nothing happens to a call that has ended.
     pub(crate) fn hang_up(
         &self,
         user: UserId,
@@ -73,10 +83,8 @@ impl Call {
         match (self.state, role) {
             (State::Ended, _) => return Ok(None),
             (State::Ringing, Role::Callee) => return end(EndReason::Declined),
-            (State::Ringing | State::Answered, _) if !self.side(role).has(socket_id) => {
-                return Err(Error::NotBound);
-            }
             (State::Ringing, Role::Caller) => return end(EndReason::Cancelled),
+            (State::Answered, _) if !self.side(role).has(socket_id) => return Err(Error::NotBound),
             (State::Answered, _) => {}
         }
         let is_of_a_screen = role == Role::Callee && may_be_held;
@@ -126,11 +134,14 @@ impl Call {
         let Some(bound) = side.bound.as_ref().filter(|_| side.session == by.session) else {
             return Ok(None);
         };
-        let is_over = matches!(self.due(now), Some(Step::End { .. }));
-        if side.has(&by.socket_id) || is_over {
+        if side.has(&by.socket_id) || self.is_over(now) {
             return Ok(None);
         }
-        let socket = Socket::held(&by.socket_id, after(now, spans.lease));
+        let unnoticed = before(now, UNNOTICED);
+        let socket = Socket {
+            unheard_since: Some(bound.left_at.unwrap_or(unnoticed)),
+            ..Socket::held(&by.socket_id, after(now, spans.lease))
+        };
         Ok(Some(if bound.is_detached {
             Step::Bind { role, socket }
         } else {
@@ -157,8 +168,38 @@ impl Call {
         }
         Ok(Some(match side.standby.as_ref().filter(|standby| standby.held_until > now) {
             Some(standby) => Step::Bind { role, socket: standby.clone() },
-            None => Step::Detach { role, until: after(now, spans.grace) },
+            None => Step::Detach { role, until: after(now, spans.grace), left_at: now },
         }))
+    }
+
+    /// Returns what a socket of a party has missed that has come, and of which the call has taken note.
+    pub(crate) fn missed(&self, by: &Party, may_repeat: bool, now: DateTime) -> Option<Missed> {
+        let role = self.role(by.user_id).ok()?;
+        match (self.state, role) {
+            (State::Ended, _) => {
+                let is_shown = self.ended_at.is_some_and(|at| at > before(now, SHOWN));
+                (is_shown && self.ended_by != Some(by.user_id)).then_some(Missed::End)
+            }
+            // Its end is about to be told.
+            _ if self.is_over(now) => None,
+            (State::Ringing, Role::Caller) => None,
+            (State::Ringing, Role::Callee) => {
+                let has_rung = self.callee.rung.iter().any(|rung| rung.is_of_another_socket(by));
+                (may_repeat || !has_rung).then_some(Missed::Ring)
+            }
+            (State::Answered, _) => {
+                let since = self.side(role).socket(&by.socket_id)?.unheard_since?;
+                let is_unheard = self.answered_at.is_some_and(|at| at >= before(since, UNCERTAIN));
+                let has_missed_it = role == Role::Caller && is_unheard;
+                Some(if has_missed_it { Missed::Answer } else { Missed::Candidates })
+            }
+        }
+    }
+
+    /// Says whether the call is over by its own times, before a replica says so. A lease that has run out
+    /// is no such time: nobody may have been able to renew it.
+    fn is_over(&self, now: DateTime) -> bool {
+        matches!(self.timed(now), Some(Step::End { .. }))
     }
 
     /// Returns what time does with the call, if anything. Whoever hears of it first does it.
@@ -166,14 +207,24 @@ impl Call {
         if !self.is_live {
             return None;
         }
-        let end = |reason, by| Step::End { reason, by, event: EndEvent::Ended };
+        self.timed(now).or_else(|| self.left(now))
+    }
+
+    /// Returns what the call's own times do with it.
+    fn timed(&self, now: DateTime) -> Option<Step> {
         if let Some(held) = self.held_hang_up.filter(|held| held.until <= now) {
             let takes_effect = end(EndReason::HungUp, Some(self.callee.user_id));
             return Some(if held.is_dropped { Step::ForgetHangUps } else { takes_effect });
         }
-        if self.ring_until.is_some_and(|until| until <= now) {
+        let is_past = |time: Option<DateTime>| time.is_some_and(|time| time <= now);
+        if is_past(self.ring_until) {
             return Some(end(EndReason::Timeout, None));
         }
+        is_past(self.ends_by).then(|| end(EndReason::Disconnect, None))
+    }
+
+    /// Returns what becomes of the call where a bound socket has left.
+    fn left(&self, now: DateTime) -> Option<Step> {
         let has_left = |role: Role| {
             let bound = self.side(role).bound.as_ref();
             bound.filter(|bound| bound.held_until <= now).map(|_| role)
@@ -185,6 +236,17 @@ impl Call {
             None => end(EndReason::Disconnect, None),
         })
     }
+}
+
+impl Rung {
+    /// Says whether it is about another socket of a party's session.
+    fn is_of_another_socket(&self, by: &Party) -> bool {
+        self.session == by.session && self.socket_id.as_ref() != Some(&by.socket_id)
+    }
+}
+
+fn end(reason: EndReason, by: Option<UserId>) -> Step {
+    Step::End { reason, by, event: EndEvent::Ended }
 }
 
 #[cfg(test)]

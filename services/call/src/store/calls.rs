@@ -5,7 +5,7 @@ mod update;
 
 use std::time::Duration;
 
-use bson::{DateTime, Document, RawDocumentBuf, doc};
+use bson::{Bson, DateTime, Document, RawDocumentBuf, doc};
 use chat_kit::{
     id::UserId,
     mongo::{self, within},
@@ -22,7 +22,7 @@ use crate::{
     announce::Change,
     error::Error,
     history::Cursor,
-    state::{Call, CallId, Candidate, Role, Rung, State, Step},
+    state::{Call, CallId, Candidate, Party, Role, Rung, State, Step},
 };
 
 pub(crate) const COLLECTION: &str = "calls";
@@ -32,6 +32,9 @@ const LIVE: &str = "live_parties";
 
 /// Devices of a callee beyond which no more are noted; together with one request less than 50 KB.
 const MOST_RUNG: usize = 256;
+
+/// Candidates of a side after the answer that are kept.
+const MOST_LATE: i32 = 64;
 
 /// A call and its sockets, of a gateway that says that they are there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +76,12 @@ impl Calls {
     /// Returns a call, without its descriptions and candidates.
     pub(crate) async fn get(&self, id: &CallId) -> Result<Option<Call>, Error> {
         let find = self.documents.find_one(doc! { "_id": id }).projection(without_bulk());
+        parse(within(find).await?)
+    }
+
+    /// Returns a call with its descriptions and candidates.
+    pub(crate) async fn whole(&self, id: &CallId) -> Result<Option<Call>, Error> {
+        let find = self.documents.find_one(doc! { "_id": id }).projection(doc! { "outbox": 0 });
         parse(within(find).await?)
     }
 
@@ -155,23 +164,27 @@ impl Calls {
         Ok(within(self.documents.update_one(filter, update)).await?.matched_count == 1)
     }
 
-    /// Counts a candidate of an answered call; returns the call then, unless it is no such call any more or
-    /// the side may add none.
+    /// Counts a candidate of an answered call, and keeps it with the newest; returns the call then, unless it
+    /// is no such call any more or the side may add none.
     pub(crate) async fn count_candidate(
         &self,
         id: &CallId,
         role: Role,
+        candidate: &str,
         most: u32,
     ) -> Result<Option<Call>, Error> {
-        let count = format!("{}.candidate_count", role.field());
+        let side = role.field();
+        let count = format!("{side}.candidate_count");
         let filter = doc! {
             "_id": id,
             "state": State::Answered.as_str(),
             &count: { "$lt": i64::from(most) },
         };
+        let late = doc! { "$each": [candidate], "$slice": -MOST_LATE };
+        let counted = doc! { "$inc": { count: 1_i64 }, "$push": { format!("{side}.late"): late } };
         let update = self
             .documents
-            .find_one_and_update(filter, doc! { "$inc": { count: 1_i64 } })
+            .find_one_and_update(filter, counted)
             .return_document(ReturnDocument::After)
             .projection(without_bulk());
         parse(within(update).await?)
@@ -191,6 +204,23 @@ impl Calls {
         Ok(())
     }
 
+    /// Notes that a call that rings does so on a socket of the callee that has come; says whether it is to,
+    /// as it has on no other socket of that session.
+    pub(crate) async fn ring_on(&self, id: &CallId, by: &Party) -> Result<bool, Error> {
+        let session = by.session.clone().map_or(Bson::Null, Bson::Binary);
+        let other = doc! { "session": session, "socket_id": { "$ne": &by.socket_id } };
+        let filter = doc! {
+            "_id": id,
+            "state": State::Ringing.as_str(),
+            "callee.rung": { "$not": { "$elemMatch": other } },
+            format!("callee.rung.{MOST_RUNG}"): { "$exists": false },
+        };
+        let rung = Rung { session: by.session.clone(), socket_id: Some(by.socket_id.clone()) };
+        let rung = bson::serialize_to_document(&rung).expect("a hash and a text");
+        let update = doc! { "$addToSet": { "callee.rung": rung } };
+        Ok(within(self.documents.update_one(filter, update)).await?.matched_count == 1)
+    }
+
     /// Holds the sockets that are bound or stand by until then, those aside that are gone.
     pub(crate) async fn renew(&self, held: &[Held], until: DateTime) -> Result<(), Error> {
         let ids: Vec<&CallId> = held.iter().map(|held| &held.call_id).collect();
@@ -198,6 +228,15 @@ impl Calls {
         let filter = doc! { "_id": { "$in": ids }, "is_live": true };
         let update = self.documents.update_many(filter, update::renewal(sockets, until));
         within(update.hint(by_id())).await?;
+        Ok(())
+    }
+
+    /// Gives the sockets of all calls whose time would come before then another lease, and those that have
+    /// left another grace.
+    pub(crate) async fn extend(&self, lease: DateTime, grace: DateTime) -> Result<(), Error> {
+        let filter = doc! { "due_at": { "$lte": lease.max(grace) } };
+        let update = self.documents.update_many(filter, update::extension(lease, grace));
+        within(update.hint(by_due())).await?;
         Ok(())
     }
 
@@ -223,7 +262,7 @@ impl Calls {
             .documents
             .find(doc! { "due_at": { "$lte": now } })
             .sort(doc! { "due_at": 1 })
-            .hint(Hint::Keys(doc! { "due_at": 1 }))
+            .hint(by_due())
             .projection(without_bulk())
             .limit(limit.into())
             .batch_size(limit.saturating_add(1));
@@ -258,8 +297,10 @@ impl Calls {
             "offer": "",
             "answer": "",
             "caller.candidates": "",
+            "caller.late": "",
             "caller.session": "",
             "callee.candidates": "",
+            "callee.late": "",
             "callee.session": "",
         } };
         within(self.documents.update_one(doc! { "_id": id, "is_live": false }, bulk)).await?;
@@ -273,7 +314,15 @@ fn parse(found: Option<RawDocumentBuf>) -> Result<Option<Call>, Error> {
 
 /// Returns the projection that leaves out what no rule needs.
 fn without_bulk() -> Document {
-    doc! { "offer": 0, "answer": 0, "caller.candidates": 0, "callee.candidates": 0, "outbox": 0 }
+    doc! {
+        "offer": 0,
+        "answer": 0,
+        "caller.candidates": 0,
+        "caller.late": 0,
+        "callee.candidates": 0,
+        "callee.late": 0,
+        "outbox": 0,
+    }
 }
 
 fn indexes() -> [IndexModel; 5] {
@@ -294,6 +343,10 @@ fn indexes() -> [IndexModel; 5] {
         IndexModel::builder().keys(doc! { "expires_at": 1 }).options(purge).build(),
         outbox::index(),
     ]
+}
+
+fn by_due() -> Hint {
+    Hint::Keys(doc! { "due_at": 1 })
 }
 
 fn by_id() -> Hint {

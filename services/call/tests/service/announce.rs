@@ -54,33 +54,64 @@ async fn what_a_crash_left_behind_is_announced_whole_and_in_order() {
         )
         .await;
     let mut heard = Vec::new();
-    for entry in &entries {
+    // Nobody is to ring for it any more.
+    for entry in &entries[1..] {
         let event = ear.hear(&id).await;
         let change = entry.get_object_id("_id").expect("an id");
         assert_eq!(event.id, format!("{id}:changed:{change}"));
         heard.push(event.payload.expect("a payload"));
     }
-    let [Payload::CallPlaced(placed), Payload::CallAnswered(answered), Payload::CallEnded(ended)] =
-        heard.as_slice()
-    else {
+    let [Payload::CallAnswered(answered), Payload::CallEnded(ended)] = heard.as_slice() else {
         panic!("{heard:?}")
     };
-    assert_eq!(placed.sdp, OFFER);
     assert_eq!((answered.sdp.as_str(), &answered.socket_id), (ANSWER, &grace.socket));
     assert_eq!(answered.caller_candidates, ["1"]);
     assert_eq!(answered.callee_candidates, ["2"]);
     assert_eq!(ended.by, ada.user.to_string());
     // Each says what the call was then.
-    let states =
-        [&placed.call, &answered.call, &ended.call].map(|call| call.as_ref().expect("it").state());
-    assert_eq!(states, [CallState::Ringing, CallState::Answered, CallState::Ended]);
-    assert_eq!(placed.call.as_ref().expect("it").answered_at, None);
+    let states = [&answered.call, &ended.call].map(|call| call.as_ref().expect("it").state());
+    assert_eq!(states, [CallState::Answered, CallState::Ended]);
     assert_eq!(answered.call.as_ref().expect("it").ended_at, None);
     let is_stripped = async || {
         let document = suite.document(&id).await;
         !document.contains_key("outbox") && !document.contains_key("offer")
     };
     eventually("nothing is left", is_stripped).await;
+}
+
+#[tokio::test]
+async fn call_is_announced_late_while_it_rings_and_not_after_it() {
+    let (suite, mut ear) = (start().await, Ear::open().await);
+    let (ada, grace) = suite.pair().await;
+    for is_over in [false, true] {
+        let id = suite.ring(0, &ada, &grace).await.expect("it rings").id;
+        ear.hear(&id).await;
+        let is_settled = async || !suite.document(&id).await.contains_key("outbox_until");
+        eventually("it is announced", is_settled).await;
+        // Whoever would have announced it has died.
+        let entry = left("placed", Some(&ada.socket));
+        let mut waits = doc! { "outbox": [entry], "outbox_until": long_ago() };
+        if is_over {
+            waits.insert("outbox_until", DateTime::MAX);
+        }
+        suite.alter(&id, doc! { "$set": waits }).await;
+        if is_over {
+            // Its end is stored before its beginning is announced.
+            suite.decline(&grace, &id).await.expect("declined");
+            suite.alter(&id, doc! { "$set": { "outbox_until": long_ago() } }).await;
+            let heard = ear.hear(&id).await.payload;
+            assert!(matches!(heard, Some(Payload::CallDeclined(_))), "{heard:?}");
+        } else {
+            let heard = ear.hear(&id).await.payload;
+            let Some(Payload::CallPlaced(placed)) = heard else { panic!("{heard:?}") };
+            assert_eq!((placed.sdp.as_str(), &placed.socket_id), (OFFER, &ada.socket));
+            assert!(placed.rings_until.is_some());
+            suite.decline(&grace, &id).await.expect("declined");
+            let heard = ear.hear(&id).await.payload;
+            assert!(matches!(heard, Some(Payload::CallDeclined(_))), "{heard:?}");
+        }
+        assert!(!ear.has_heard(&id));
+    }
 }
 
 #[tokio::test]

@@ -25,17 +25,24 @@ async fn answer_is_heard_by_both_and_names_its_socket() {
 }
 
 #[tokio::test]
-async fn second_answer_is_refused_whoever_gives_it() {
-    let suite = start().await;
+async fn second_answer_is_refused_but_to_the_socket_that_gave_the_first() {
+    let (suite, mut ear) = (start().await, Ear::open().await);
     let (ada, grace) = suite.pair().await;
-    let id = suite.answered(&ada, &grace).await;
+    let id = suite.ring(0, &ada, &grace).await.expect("it rings").id;
+    let call = suite.answer(1, &grace, &id).await.expect("answered");
+    ear.hear_answered(&id).await;
     for device in [&grace, &grace.again(), &Device::of(grace.user)] {
         let again = suite.answer(0, device, &id).await;
-        assert_failed(again, Code::AlreadyExists, "already_answered");
+        if device.socket == grace.socket {
+            assert_eq!(again.expect("it heard no reply"), call);
+        } else {
+            assert_failed(again, Code::AlreadyExists, "already_answered");
+        }
         let declined = suite.decline(device, &id).await;
         assert_failed(declined, Code::AlreadyExists, "already_answered");
     }
     suite.hang_up(&grace, &id).await.expect("ended");
+    assert_eq!(ear.hear_end(&id).await, grace.user.to_string(), "it was answered once");
     assert_failed(suite.answer(0, &grace, &id).await, Code::Aborted, "call_ended");
 }
 

@@ -1,5 +1,7 @@
 //! Hanging up, and the hang-ups that forgotten screens send in groups.
 
+use std::time::Duration;
+
 use bson::{DateTime, doc};
 use chat_proto::v1::{Call, CallEndReason, CallState};
 use tonic::Code;
@@ -34,8 +36,7 @@ async fn other_devices_and_strangers_do_not_hang_up() {
     let (ada, grace) = suite.pair().await;
     let joan = suite.device().await;
     let id = suite.ring(0, &ada, &grace).await.expect("it rings").id;
-    let other = suite.hang_up(&Device::of(ada.user), &id).await;
-    assert_failed(other, Code::PermissionDenied, "forbidden");
+    assert_failed(suite.hang_up(&joan, &id).await, Code::NotFound, "not_found");
     suite.answer(0, &grace, &id).await.expect("answered");
     for device in [&Device::of(ada.user), &Device::of(grace.user), &grace.again()] {
         assert_failed(suite.hang_up(device, &id).await, Code::PermissionDenied, "forbidden");
@@ -51,7 +52,8 @@ async fn hang_up_while_it_rings_cancels_or_declines() {
     let (ada, grace) = suite.pair().await;
     for (by, reason) in [
         (ada.clone(), CallEndReason::Cancelled),
-        // Any device of the callee.
+        // Any device of both.
+        (Device::of(ada.user), CallEndReason::Cancelled),
         (Device::of(grace.user), CallEndReason::Declined),
     ] {
         let id = suite.ring(0, &ada, &grace).await.expect("it rings").id;
@@ -140,6 +142,30 @@ async fn hang_up_of_the_caller_cancels_a_hold() {
     assert_eq!(screen(&suite, &grace, &id).await.state(), CallState::Answered);
     assert_eq!(screen(&suite, &ada, &id).await.state(), CallState::Ended);
     assert_eq!(ear.hear_end(&id).await, ada.user.to_string());
+}
+
+#[tokio::test]
+async fn call_whose_hang_up_was_lost_ends_when_it_has_gone_on_for_too_long() {
+    let suite = start_with(|options| options.calls.max_duration = Duration::from_millis(700)).await;
+    let mut ear = Ear::open().await;
+    let (ada, grace) = suite.pair().await;
+    let id = suite.answered(&ada, &grace).await;
+    ear.hear_answered(&id).await;
+    // Its sockets are there, and are renewed.
+    let renewing = async {
+        loop {
+            suite.renew(&[(&id, &ada), (&id, &grace)]).await;
+        }
+    };
+    let by = tokio::select! {
+        by = ear.hear_end(&id) => by,
+        () = renewing => unreachable!("it renews for ever"),
+    };
+    assert_eq!(by, "disconnect");
+    let ended = suite.document(&id).await;
+    let span = ended.get_datetime("ended_at").expect("an end").timestamp_millis()
+        - ended.get_datetime("answered_at").expect("an answer").timestamp_millis();
+    assert!((700..2000).contains(&span), "{span} ms");
 }
 
 #[tokio::test]

@@ -8,6 +8,8 @@ mod hang_up;
 mod history;
 mod ice;
 mod limits;
+mod missed;
+mod outage;
 mod place;
 mod queries;
 mod races;

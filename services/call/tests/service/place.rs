@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use bson::doc;
-use chat_kit::id::UserId;
+use chat_kit::{
+    id::UserId,
+    time::{after, from_timestamp},
+};
 use chat_proto::v1::{
     BlockUserRequest, CallKind, CallState, PlaceCallRequest, RequestChatRequest, event::Payload,
     request_chat_request::Peer,
@@ -30,7 +33,10 @@ async fn call_rings_and_both_hear_of_it() {
     assert_eq!(heard.recipient_ids, [ada.user.to_string(), grace.user.to_string()]);
     assert_eq!(heard.occurred_at, call.placed_at);
     let Some(Payload::CallPlaced(placed)) = heard.payload else { panic!("{heard:?}") };
-    assert_eq!(placed.sdp, OFFER);
+    assert_eq!((placed.sdp.as_str(), &placed.socket_id), (OFFER, &ada.socket));
+    let placed_at = from_timestamp(call.placed_at.as_ref().expect("a time"));
+    let rings_until = from_timestamp(placed.rings_until.as_ref().expect("an end"));
+    assert_eq!(rings_until, after(placed_at, Duration::from_secs(40)));
     assert_eq!(placed.call, Some(call));
 }
 
@@ -111,10 +117,10 @@ async fn what_looks_like_an_expression_is_handed_on_as_it_is() {
     let (odd, grace) = ("\"$caller\"", Device { socket: "$$NOW".to_owned(), ..grace });
     let ring = suite.ring_with(0, &ada, &grace, |request| request.sdp = odd.to_owned());
     let id = ring.await.expect("it rings").id;
-    suite.add(&grace, &id, odd).await.expect("added");
-    suite.answer(0, &grace, &id).await.expect("answered");
     let Some(Payload::CallPlaced(placed)) = ear.hear(&id).await.payload else { panic!("placed") };
     assert_eq!(placed.sdp, odd);
+    suite.add(&grace, &id, odd).await.expect("added");
+    suite.answer(0, &grace, &id).await.expect("answered");
     let heard = ear.hear(&id).await.payload;
     let Some(Payload::CallAnswered(answered)) = heard else { panic!("{heard:?}") };
     assert_eq!(answered.socket_id, "$$NOW");
@@ -145,7 +151,7 @@ async fn call_to_somebody_offline_rings_until_its_time_is_over() {
 #[tokio::test]
 async fn call_that_cannot_be_read_keeps_no_other_from_ending() {
     let suite = start_with(|options| {
-        options.calls.ring_timeout = Duration::from_millis(300);
+        options.calls.ring_timeout = Duration::from_secs(1);
     })
     .await;
     let mut ear = Ear::open().await;

@@ -5,7 +5,10 @@ use bson::{Bson, DateTime, Document, doc};
 use chat_kit::id::UserId;
 use chat_proto::v1::{ListCallsRequest, PageRequest};
 
-use crate::support::{Device, Suite, eventually, start};
+use crate::{
+    missed::note_rung,
+    support::{Device, Suite, eventually, start},
+};
 
 /// Calls that others, and the same users, had before.
 const BEFORE: i64 = 300;
@@ -68,6 +71,11 @@ async fn everything(suite: &Suite, ada: &Device, grace: &Device) {
     let declined = suite.ring(0, ada, grace).await.expect("it rings").id;
     suite.decline(grace, &declined).await.expect("declined");
     let id = suite.ring(0, ada, grace).await.expect("it rings").id;
+    for may_repeat in [false, true] {
+        let new = Device::of(grace.user);
+        assert!(suite.attach_by(0, &new, may_repeat).await.missed.is_some());
+    }
+    note_rung(suite, &id, &[grace]).await.expect("noted");
     suite.add(ada, &id, "1").await.expect("added");
     suite.answer(1, grace, &id).await.expect("answered");
     suite.add(grace, &id, "2").await.expect("added");
@@ -75,7 +83,12 @@ async fn everything(suite: &Suite, ada: &Device, grace: &Device) {
     suite.attach(&back).await.expect("it stands by");
     suite.renew(&[(&id, ada), (&id, grace), (&id, &back)]).await;
     suite.detach(grace).await;
+    let interrupted = doc! { "$set": { "at": DateTime::from_millis(0) } };
+    suite.pulse().update_one(doc! {}, interrupted).await.expect("an answer");
+    let has_resumed = async || suite.has_looked_since(DateTime::from_millis(0)).await;
+    eventually("the interruption is made up for", has_resumed).await;
     suite.hang_up(ada, &id).await.expect("ended");
+    assert!(suite.attach_by(0, &Device::of(grace.user), false).await.missed.is_some());
     let mut cursor = String::new();
     for _ in 0..2 {
         let page = Some(PageRequest { limit: 10, cursor });
@@ -101,14 +114,23 @@ async fn every_query_goes_by_an_index() {
     everything(&suite, &ada, &grace).await;
     let commands = std::mem::take(&mut *suite.commands.lock().expect("not poisoned"));
     let is_query = |command: &Document| {
-        let of_calls = command.iter().next().is_some_and(|(_, of)| of.as_str() == Some("calls"));
-        of_calls && ["find", "findAndModify", "update"].contains(&name(command))
+        let of = command.iter().next().and_then(|(_, of)| of.as_str());
+        of.is_some_and(|of| ["calls", "pulse"].contains(&of))
+            && ["find", "findAndModify", "update"].contains(&name(command))
     };
     let queries: Vec<Document> = commands.into_iter().filter(is_query).collect();
     for expected in ["find", "findAndModify", "update"] {
         assert!(queries.iter().any(|query| name(query) == expected), "no {expected}");
     }
-    assert!(queries.iter().any(|query| query.to_string().contains("due_at")), "nothing is due");
+    for expected in ["due_at", "callee.rung", "resumed_at", "$mergeObjects"] {
+        let has_it = |query: &Document| query.to_string().contains(expected);
+        assert!(queries.iter().any(has_it), "no {expected}");
+    }
+    let is_extension = |query: &Document| {
+        let text = query.to_string();
+        text.contains("$mergeObjects") && text.contains("$lte")
+    };
+    assert!(queries.iter().any(is_extension), "no interruption was made up for");
     for query in queries {
         assert_indexed(&suite, query).await;
     }

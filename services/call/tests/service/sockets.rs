@@ -127,8 +127,12 @@ async fn next_socket_of_the_session_takes_over_within_the_grace() {
         let back = device.again();
         assert_eq!(suite.attach(&back).await.as_ref(), Some(&id));
         assert_eq!(suite.attach(&back).await.as_ref(), Some(&id), "said twice");
-        let old = suite.hang_up(device, &id).await;
-        assert_failed(old, Code::PermissionDenied, "forbidden");
+        assert_failed(suite.add(device, &id, "1").await, Code::PermissionDenied, "forbidden");
+        suite.add(&back, &id, "2").await.expect("added by the one that took over");
+        if is_answered {
+            let old = suite.hang_up(device, &id).await;
+            assert_failed(old, Code::PermissionDenied, "forbidden");
+        }
         suite.hang_up(&back, &id).await.expect("ended by the one that took over");
     }
 }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use bson::{Document, doc, oid::ObjectId};
+use bson::{DateTime, Document, doc, oid::ObjectId};
 use chat_call::{Calls, Config, Ice, Limits, Service};
 use chat_kit::{
     caller::{Caller, new_request_id},
@@ -18,9 +18,9 @@ use chat_kit::{
     shutdown::Lifecycle,
 };
 use chat_proto::v1::{
-    AddCandidateRequest, AnswerCallRequest, AttachSocketRequest, Call, CallKind, CallSocket,
-    DeclineCallRequest, DetachSocketRequest, EndCallRequest, OpenDirectConversationRequest,
-    PlaceCallRequest, RenewCallsRequest, UpsertProfileRequest,
+    AddCandidateRequest, AnswerCallRequest, AttachSocketRequest, AttachSocketResponse, Call,
+    CallKind, CallSocket, DeclineCallRequest, DetachSocketRequest, EndCallRequest,
+    OpenDirectConversationRequest, PlaceCallRequest, RenewCallsRequest, UpsertProfileRequest,
     call_service_client::CallServiceClient, conversation_service_client::ConversationServiceClient,
     open_direct_conversation_request::Peer, user_service_client::UserServiceClient,
 };
@@ -45,6 +45,7 @@ pub struct Suite {
     pub database: Database,
     /// What the replicas have sent to MongoDB.
     pub commands: Arc<Mutex<Vec<Document>>>,
+    config: Config,
     users: UserServiceClient<Channel>,
     /// The life of each replica.
     pub replicas: [Lifecycle; 2],
@@ -65,6 +66,8 @@ pub struct Options {
     pub calls: Calls,
     pub limits: Limits,
     pub ice: Ice,
+    /// Where MongoDB is, for the call service alone.
+    pub mongodb_uri: String,
 }
 
 /// Starts the services.
@@ -79,6 +82,7 @@ pub async fn start_with(change: impl FnOnce(&mut Options)) -> Suite {
         calls: Calls::default(),
         limits: chat_local::suite::development_call_limits(),
         ice: Ice::default(),
+        mongodb_uri: chat_local::testing::servers().await.mongodb_uri.clone(),
     };
     change(&mut options);
     let (life, conversation_life) = (Lifecycle::new(), Lifecycle::new());
@@ -89,7 +93,7 @@ pub async fn start_with(change: impl FnOnce(&mut Options)) -> Suite {
     let config = Config {
         grpc: Grpc::default(),
         stop: Stop::default(),
-        mongo: mongo_config("call").await,
+        mongo: Mongo { uri: Secret::new(&options.mongodb_uri), ..mongo_config("call").await },
         nats: nats().await,
         conversation: conversation.clone(),
         user: user.clone(),
@@ -108,6 +112,7 @@ pub async fn start_with(change: impl FnOnce(&mut Options)) -> Suite {
         users: UserServiceClient::new(channel(&user)),
         database: mongo::connect(&config.mongo, "test", None).await.expect("mongodb answers"),
         commands,
+        config,
         replicas,
         conversation_life,
         life,
@@ -315,10 +320,20 @@ impl Suite {
 
     /// Says that a device's socket has come; returns the id of the call that needs it.
     pub async fn attach(&self, device: &Device) -> Option<String> {
-        let request = device
-            .request(AttachSocketRequest { socket_id: device.socket.clone(), may_repeat: false });
-        let answer = self.calls[0].clone().attach_socket(request).await.expect("attached");
-        answer.into_inner().call.map(|call| call.id)
+        self.attach_by(0, device, false).await.call.map(|call| call.id)
+    }
+
+    /// The same by way of a replica; returns all that it answers.
+    pub async fn attach_by(
+        &self,
+        replica: usize,
+        device: &Device,
+        may_repeat: bool,
+    ) -> AttachSocketResponse {
+        let socket_id = device.socket.clone();
+        let request = device.request(AttachSocketRequest { socket_id, may_repeat });
+        let answer = self.calls[replica].clone().attach_socket(request).await;
+        answer.expect("attached").into_inner()
     }
 
     /// Says that a device's socket has gone.
@@ -329,14 +344,21 @@ impl Suite {
 
     /// Renews sockets as their gateway does; returns those that need it no more.
     pub async fn renew(&self, sockets: &[(&str, &Device)]) -> Vec<CallSocket> {
+        self.try_to_renew(sockets).await.expect("renewed")
+    }
+
+    /// Tries to.
+    pub async fn try_to_renew(
+        &self,
+        sockets: &[(&str, &Device)],
+    ) -> Result<Vec<CallSocket>, Status> {
         let sockets = sockets.iter().map(|(id, device)| CallSocket {
             call_id: (*id).to_owned(),
             socket_id: device.socket.clone(),
         });
         let request = RenewCallsRequest { gateway_id: "g".to_owned(), sockets: sockets.collect() };
         let request = Caller::service("gateway", "request-1").request(request);
-        let answer = self.calls[1].clone().renew_calls(request).await.expect("renewed");
-        answer.into_inner().released
+        Ok(self.calls[1].clone().renew_calls(request).await?.into_inner().released)
     }
 
     /// A call that was answered.
@@ -346,9 +368,40 @@ impl Suite {
         id
     }
 
+    /// Ends both replicas.
+    pub async fn stop_replicas(&self) {
+        for replica in &self.replicas {
+            replica.stop();
+            replica.ended(PATIENCE).await.expect("ended");
+        }
+    }
+
+    /// Starts both replicas again.
+    pub async fn start_replicas(&mut self) {
+        for place in 0..2 {
+            self.replicas[place] = Lifecycle::new();
+            self.calls[place] = replica(&self.config, &self.commands, &self.replicas[place]).await;
+        }
+    }
+
     /// Returns the collection as it is stored.
     pub fn stored(&self) -> Collection<Document> {
         self.database.collection("calls")
+    }
+
+    /// Returns the collection that says when a replica looked last.
+    pub fn pulse(&self) -> Collection<Document> {
+        self.database.collection("pulse")
+    }
+
+    /// Says whether a replica has looked after a time, and has made up for all interruptions.
+    pub async fn has_looked_since(&self, time: DateTime) -> bool {
+        let found = self.pulse().find_one(doc! {}).await.expect("an answer");
+        let looked = |pulse: Document| {
+            let at = pulse.get_datetime("at").expect("a time");
+            *at > time && !pulse.contains_key("resumed_at")
+        };
+        found.is_some_and(looked)
     }
 
     /// Returns a call as it is stored.

@@ -6,8 +6,14 @@ use bson::{Binary, spec::BinarySubtype};
 use super::*;
 use crate::state::{CallId, Kind, Side};
 
-const SPANS: Spans =
-    Spans { lease: Duration::from_secs(10), grace: Duration::from_secs(10), holds_hang_ups: true };
+mod missed;
+
+const SPANS: Spans = Spans {
+    lease: Duration::from_secs(10),
+    grace: Duration::from_secs(10),
+    max_duration: Duration::from_hours(12),
+    holds_hang_ups: true,
+};
 const CALLER: &str = "a1";
 const CALLEE: &str = "b1";
 
@@ -28,6 +34,7 @@ fn ringing() -> Call {
         standby: None,
         rung: Vec::new(),
         candidates: Vec::new(),
+        late: Vec::new(),
         candidate_count: 0,
     };
     let (caller, callee) = (side(Some(Socket::held(CALLER, at(10.0)))), side(None));
@@ -46,6 +53,7 @@ fn ringing() -> Call {
         end_reason: None,
         ended_by: None,
         ring_until: Some(at(40.0)),
+        ends_by: None,
         held_hang_up: None,
         due_at: None,
         offer: None,
@@ -64,16 +72,18 @@ fn answered(seconds: f64) -> Call {
     call
 }
 
+/// A socket that has left, and whose grace lasts ten seconds.
+fn gone(id: &str, left_at: DateTime) -> Socket {
+    let held = Socket::held(id, after(left_at, SPANS.grace));
+    Socket { is_detached: true, left_at: Some(left_at), ..held }
+}
+
 fn ended() -> Call {
     Call { state: State::Ended, is_live: false, ring_until: None, ..ringing() }
 }
 
 fn party(user_id: UserId, socket_id: &str) -> Party {
     Party { user_id, session: Some(session("s")), socket_id: socket_id.to_owned() }
-}
-
-fn end(reason: EndReason, by: Option<UserId>) -> Step {
-    Step::End { reason, by, event: EndEvent::Ended }
 }
 
 #[track_caller]
@@ -87,16 +97,32 @@ fn callee_alone_answers_and_only_while_it_rings() {
     let call = ringing();
     let answer = |call: &Call, user, now| call.answer(&party(user, CALLEE), "{}", SPANS, at(now));
     let step = answer(&call, call.callee.user_id, 5.0).expect("answered");
-    let socket = Socket::held(CALLEE, at(15.0));
-    assert_eq!(step, Step::Answer { session: Some(session("s")), socket, answer: "{}".to_owned() });
+    let expected = Step::Answer {
+        session: Some(session("s")),
+        socket: Socket::held(CALLEE, at(15.0)),
+        answer: "{}".to_owned(),
+        ends_by: at(43_205.0),
+    };
+    assert_eq!(step, Some(expected));
     refused(answer(&call, call.caller.user_id, 5.0), "forbidden");
     refused(answer(&call, UserId::new(), 5.0), "not_found");
-    // The caller's socket was not renewed: the call is over, whoever has said so.
-    refused(answer(&call, call.callee.user_id, 10.0), "call_ended");
-    let call = answered(5.0);
-    refused(answer(&call, call.callee.user_id, 6.0), "already_answered");
+    // The caller's socket was not renewed. Perhaps nobody could: it has left when somebody says so.
+    assert_ne!(answer(&call, call.callee.user_id, 10.0).expect("answered"), None);
     let call = ended();
     refused(answer(&call, call.callee.user_id, 6.0), "call_ended");
+}
+
+#[test]
+fn socket_that_has_the_call_alone_answers_again() {
+    let mut call = answered(5.0);
+    call.callee.standby = Some(Socket::held("b2", at(1000.0)));
+    let callee = call.callee.user_id;
+    let again = |socket| call.answer(&party(callee, socket), "{}", SPANS, at(6.0));
+    for socket in [CALLEE, "b2"] {
+        assert_eq!(again(socket).expect("nothing"), None);
+    }
+    refused(again("another"), "already_answered");
+    refused(call.answer(&party(call.caller.user_id, CALLER), "{}", SPANS, at(6.0)), "forbidden");
 }
 
 #[test]
@@ -124,15 +150,16 @@ fn callee_alone_declines_and_only_while_it_rings() {
 }
 
 #[test]
-fn placing_socket_and_any_of_the_callee_hang_up_while_it_rings() {
+fn any_socket_of_both_hangs_up_while_it_rings() {
     let call = ringing();
     let hang_up = |user, socket| call.hang_up(user, socket, true, SPANS, at(5.0));
     let (caller, callee) = (call.caller.user_id, call.callee.user_id);
-    let cancelled = end(EndReason::Cancelled, Some(caller));
-    assert_eq!(hang_up(caller, CALLER).expect("ended"), Some(cancelled));
+    for socket in [CALLER, "another"] {
+        let cancelled = end(EndReason::Cancelled, Some(caller));
+        assert_eq!(hang_up(caller, socket).expect("ended"), Some(cancelled));
+    }
     let declined = end(EndReason::Declined, Some(callee));
     assert_eq!(hang_up(callee, "any").expect("ended"), Some(declined));
-    refused(hang_up(caller, "another"), "forbidden");
     refused(hang_up(UserId::new(), CALLER), "not_found");
 }
 
@@ -253,6 +280,17 @@ fn call_rings_until_its_time_is_over() {
 }
 
 #[test]
+fn answered_call_ends_when_it_has_gone_on_for_too_long() {
+    let mut call = answered(5.0);
+    call.ends_by = Some(at(800.0));
+    assert_eq!(call.due(at(799.999)), None);
+    assert_eq!(call.due(at(800.0)), Some(end(EndReason::Disconnect, None)));
+    call.caller.bound = Some(Socket { is_detached: true, ..Socket::held(CALLER, at(1000.0)) });
+    let back = party(call.caller.user_id, "a2");
+    assert_eq!(call.attach(&back, SPANS, at(800.0)).expect("it is over"), None);
+}
+
+#[test]
 fn call_ends_when_a_bound_socket_has_left() {
     assert_eq!(ringing().due(at(9.9)), None);
     assert_eq!(ringing().due(at(10.0)), Some(end(EndReason::Disconnect, None)));
@@ -268,15 +306,20 @@ fn socket_of_the_session_takes_over_within_the_grace() {
     let mut call = answered(5.0);
     let callee = call.callee.user_id;
     let detached = call.detach(callee, CALLEE, SPANS, at(6.0)).expect("a step");
-    assert_eq!(detached, Some(Step::Detach { role: Role::Callee, until: at(16.0) }));
-    let bound = Socket { is_detached: true, ..Socket::held(CALLEE, at(16.0)) };
-    call.callee.bound = Some(bound);
+    let (until, left_at) = (at(16.0), at(6.0));
+    assert_eq!(detached, Some(Step::Detach { role: Role::Callee, until, left_at }));
+    call.callee.bound = Some(gone(CALLEE, left_at));
     assert_eq!(call.detach(callee, CALLEE, SPANS, at(7.0)).expect("known"), None);
     let new = party(callee, "b2");
-    let socket = Socket::held("b2", at(25.9));
-    let step = call.attach(&new, SPANS, at(15.9)).expect("a step");
-    assert_eq!(step, Some(Step::Bind { role: Role::Callee, socket }));
-    assert_eq!(call.attach(&new, SPANS, at(16.0)).expect("too late"), None);
+    // After the grace, too, as long as nobody has said that the call is over.
+    for now in [15.9, 16.0] {
+        let held = Socket::held("b2", at(now + 10.0));
+        let socket = Socket { unheard_since: Some(left_at), ..held };
+        let step = call.attach(&new, SPANS, at(now)).expect("a step");
+        assert_eq!(step, Some(Step::Bind { role: Role::Callee, socket }));
+    }
+    let over = ended();
+    assert_eq!(over.attach(&party(over.callee.user_id, "b2"), SPANS, at(9.0)).expect("over"), None);
     let stranger = Party { session: Some(session("t")), ..new.clone() };
     assert_eq!(call.attach(&stranger, SPANS, at(7.0)).expect("another session"), None);
     let stranger = Party { session: None, ..new };
@@ -287,7 +330,8 @@ fn socket_of_the_session_takes_over_within_the_grace() {
 fn socket_that_comes_early_stands_by() {
     let mut call = answered(5.0);
     let callee = call.callee.user_id;
-    let socket = Socket::held("b2", at(16.0));
+    let unnoticed = before(at(6.0), UNNOTICED);
+    let socket = Socket { unheard_since: Some(unnoticed), ..Socket::held("b2", at(16.0)) };
     let step = call.attach(&party(callee, "b2"), SPANS, at(6.0)).expect("a step");
     assert_eq!(step, Some(Step::StandBy { role: Role::Callee, socket: socket.clone() }));
     call.callee.standby = Some(socket.clone());

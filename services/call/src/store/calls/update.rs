@@ -50,16 +50,18 @@ pub(super) fn renewal<'a>(
 
 fn set(step: &Step, retention: Duration, now: DateTime) -> Document {
     match step {
-        Step::Answer { session, socket, answer } => {
+        Step::Answer { session, socket, answer, ends_by } => {
             let session = session.as_ref().map_or(Bson::from(REMOVE), literal);
             doc! {
                 "state": State::Answered.as_str(),
                 "answered_at": now,
                 "ring_until": REMOVE,
+                "ends_by": ends_by,
                 "answer": literal(answer),
                 "callee.session": session,
                 "callee.bound": literal(socket),
                 "callee.rung": REMOVE,
+                "callee.candidates": of_socket("$callee.candidates", &socket.id),
             }
         }
         Step::End { reason, by, event: _ } => doc! {
@@ -70,6 +72,7 @@ fn set(step: &Step, retention: Duration, now: DateTime) -> Document {
             "ended_by": by.map_or(Bson::from(REMOVE), Bson::from),
             "expires_at": after(now, retention),
             "ring_until": REMOVE,
+            "ends_by": REMOVE,
             "held_hang_up": REMOVE,
             "caller.bound": REMOVE,
             "caller.standby": REMOVE,
@@ -88,7 +91,8 @@ fn set(step: &Step, retention: Duration, now: DateTime) -> Document {
         },
         Step::StandBy { role, socket } => doc! { field(*role, "standby"): literal(socket) },
         Step::StandDown { role } => doc! { field(*role, "standby"): REMOVE },
-        Step::Detach { role, until } => doc! {
+        Step::Detach { role, until, left_at } => doc! {
+            field(*role, "bound.left_at"): left_at,
             field(*role, "bound.is_detached"): true,
             field(*role, "bound.held_until"): until,
         },
@@ -117,11 +121,38 @@ fn announced(step: &Step) -> Option<Change> {
 fn due() -> Document {
     let earliest = doc! { "$min": [
         "$ring_until",
+        "$ends_by",
         "$caller.bound.held_until",
         "$callee.bound.held_until",
         "$held_hang_up.until",
     ] };
     doc! { "$set": { "due_at": { "$cond": ["$is_live", earliest, REMOVE] } } }
+}
+
+/// Returns the update that lets sockets count as there until `lease`, and those that were detached be
+/// replaced until `grace`, all of them.
+pub(super) fn extension(lease: DateTime, grace: DateTime) -> Vec<Document> {
+    let mut set = Document::new();
+    for role in [Role::Caller, Role::Callee] {
+        for part in ["bound", "standby"] {
+            let path = format!("{}.{part}", role.field());
+            let is_there = doc! { "$eq": [{ "$type": format!("${path}") }, "object"] };
+            let is_detached = format!("${path}.is_detached");
+            let until = doc! { "$cond": [is_detached, grace, lease] };
+            let held_until = doc! { "$max": [format!("${path}.held_until"), until] };
+            let extended =
+                doc! { "$mergeObjects": [format!("${path}"), { "held_until": held_until }] };
+            let unchanged = format!("${path}");
+            set.insert(path, doc! { "$cond": [is_there, extended, unchanged] });
+        }
+    }
+    vec![doc! { "$set": set }, due()]
+}
+
+/// Returns those of some candidates that came from a socket.
+fn of_socket(candidates: &str, socket_id: &str) -> Document {
+    let is_its = doc! { "$eq": ["$$this.socket_id", literal(socket_id)] };
+    doc! { "$filter": { "input": { "$ifNull": [candidates, []] }, "cond": is_its } }
 }
 
 fn field(role: Role, part: &str) -> String {
