@@ -4,7 +4,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
-import { BACKGROUND, GATEWAY_A, GATEWAY_B, INSTANT, logins } from './harness.mjs';
+import { GATEWAY_A, GATEWAY_B, INSTANT, expectStatus, logins } from './harness.mjs';
+import { STILL_TO_COME, settled } from './settled.mjs';
 
 export const DIALECTS = ['electron', 'flutter', 'undeclared', 'unified'];
 
@@ -32,30 +33,46 @@ export class Rows {
   }
 }
 
-// The sockets of a user, under `u1 electron` and so on; neighbours sit at different gateways.
-export async function sockets(stage, label, user, first = 0) {
-  const entries = DIALECTS.map(async (dialect, index) => {
+// Where a user's sockets of all dialects are, one at each gateway in turn.
+function places(label, user, first) {
+  return DIALECTS.map((dialect, index) => {
     const gateway = (first + index) % 2 === 0 ? GATEWAY_A : GATEWAY_B;
     const options = dialect === 'undeclared' ? {} : { clientType: dialect };
-    const name = `${label} ${dialect}`;
-    return [name, await stage.connect(name, gateway, user, options)];
+    return [`${label} ${dialect}`, gateway, user, options];
   });
-  return Object.fromEntries(await Promise.all(entries));
+}
+
+function byLabel(listeners) {
+  return Object.fromEntries(listeners.map((listener) => [listener.label, listener]));
+}
+
+// The sockets of a user, under `u1 electron` and so on; neighbours sit at different gateways.
+export async function sockets(stage, label, user, first = 0) {
+  const opening = places(label, user, first).map((place) => stage.connect(...place));
+  return byLabel(await Promise.all(opening));
+}
+
+// The same of several users, as `[label, user]`, once they have settled.
+export async function settledEars(stage, ...users) {
+  const all = users.flatMap(([label, user], index) => places(label, user, index));
+  return byLabel(await settled(stage, all));
 }
 
 // U1 and U2 have a conversation; U3 knows nobody.
 export async function company(stage) {
   const [u1, u2, u3] = await logins(3);
   const conversationId = await u1.openConversation(u2);
-  const ears = Object.assign(
-    {},
-    ...(await Promise.all([
-      sockets(stage, 'u1', u1, 0),
-      sockets(stage, 'u2', u2, 1),
-      sockets(stage, 'u3', u3, 0),
-    ])),
-  );
-  return { u1, u2, u3, ears, conversationId };
+  const heard = await settledEars(stage, ['u1', u1], ['u2', u2], ['u3', u3]);
+  return { u1, u2, u3, ears: heard, conversationId };
+}
+
+// U1, U2 and U4 are a group; U3 knows nobody.
+export async function circle(stage) {
+  const [u1, u2, u3, u4] = await logins(4);
+  const body = { name: 'Chess', participants: [u2.id, u4.id] };
+  const { group } = expectStatus(await u1.http.post('/api/groups/create', body), 201);
+  const heard = await settledEars(stage, ['u1', u1], ['u2', u2], ['u3', u3], ['u4', u4]);
+  return { u1, u2, u3, u4, ears: heard, conversationId: group.conversationId };
 }
 
 // What the sockets of a user hear: the names of each dialect, in order.
@@ -69,14 +86,30 @@ export function everybody(label, name) {
   return names(label, [name], [name], [name], [name]);
 }
 
-// Acts, and asserts that every socket hears the names that are expected of it, in their order, and
-// the others nothing; what comes on a clock of its own counts only where it is expected. Returns what was heard.
+export async function send(user, conversationId, text) {
+  const body = { from: user.id, text, conversationId };
+  return expectStatus(await user.http.post('/api/messages', body), 200).message;
+}
+
+// What a message brings at the sockets of its recipients and of its sender, but that which sent it.
+export function stored(sender, ...recipients) {
+  const created = ['message:created'];
+  return Object.assign(
+    names(sender, ['message-sent'], ['message'], ['message', 'message-sent'], created),
+    ...recipients.map((label) =>
+      names(label, ['receive-message'], ['message'], ['receive-message', 'message'], created),
+    ),
+  );
+}
+
+// Acts, and asserts that every socket hears the names that are expected of it, in their order, and the others
+// nothing at all; the action may add sockets. Returns what was heard.
 export async function told(ears, action, expected, patience = 12_000) {
   const before = new Map(Object.entries(ears).map(([key, { log }]) => [key, log.length]));
   const counts = new Map(
     Object.keys(expected).map((key) => [
       key,
-      Object.fromEntries(expected[key].map((name) => [name, ears[key].count(name)])),
+      Object.fromEntries(expected[key].map((name) => [name, ears[key]?.count(name) ?? 0])),
     ]),
   );
   const outcome = await action();
@@ -94,7 +127,7 @@ export async function told(ears, action, expected, patience = 12_000) {
   for (const [key, { log }] of Object.entries(ears)) {
     const news = log
       .slice(before.get(key))
-      .filter(({ name }) => awaited.has(name) || !BACKGROUND.has(name));
+      .filter(({ name }) => awaited.has(name) || !STILL_TO_COME.has(name));
     const shown = `${key}: ${JSON.stringify(news.map(({ name, args }) => [name, args]))}`;
     assert.deepEqual(news.map(({ name }) => name), expected[key] ?? [], shown);
     for (const { name, args } of news) heard.push({ key, name, body: args[0] });

@@ -13,9 +13,13 @@ import {
   everybody,
   isInstant,
   names,
+  send,
+  settledEars,
   sockets,
+  stored,
   told,
 } from './contract.mjs';
+import { receiptsAndTyping } from './heard_in_groups.mjs';
 import { GATEWAY_B, expectStatus, logins, randomId, story } from './harness.mjs';
 
 const EVENTS = [
@@ -71,22 +75,6 @@ function row(events, run) {
   });
 }
 
-async function send(user, conversationId, text) {
-  const body = { from: user.id, text, conversationId };
-  return expectStatus(await user.http.post('/api/messages', body), 200).message;
-}
-
-// What a message brings at the sockets of its recipients and of its sender, but that which sent it.
-function stored(sender, ...recipients) {
-  const created = ['message:created'];
-  return Object.assign(
-    names(sender, ['message-sent'], ['message'], ['message', 'message-sent'], created),
-    ...recipients.map((label) =>
-      names(label, ['receive-message'], ['message'], ['receive-message', 'message'], created),
-    ),
-  );
-}
-
 describe('events from server to client', { concurrency: 4 }, () => {
   row(['connected', 'online-users', 'presence:initial'], async (stage) => {
     const [u1, u2, u3] = await logins(3);
@@ -132,21 +120,10 @@ describe('events from server to client', { concurrency: 4 }, () => {
   row(['presence', 'user-status-changed'], async (stage) => {
     const [u1, u2, u3] = await logins(3);
     await u1.openConversation(u2);
-    const ears = {
-      ...(await sockets(stage, 'u1', u1)),
-      ...(await sockets(stage, 'u3', u3)),
-    };
-    await ears['u1 flutter'].heard('presence:initial');
-    const expected = names('u1', ['user-status-changed'], ['presence'], [
-      'presence',
-      'user-status-changed',
-    ], ['presence']);
-    for (const online of [true, false]) {
-      const act = async () => {
-        if (online) await stage.connect('u2', GATEWAY_B, u2);
-        else stage.listeners.at(-1).socket.disconnect();
-      };
-      const heard = await told(ears, act, expected);
+    const ears = await settledEars(stage, ['u1', u1], ['u3', u3]);
+    const both = ['presence', 'user-status-changed'];
+    const partner = names('u1', ['user-status-changed'], ['presence'], both, ['presence']);
+    const check = (heard, online) => {
       heard.each(
         'presence',
         ({ at, lastSeen }) => ({
@@ -164,7 +141,33 @@ describe('events from server to client', { concurrency: 4 }, () => {
         isOnline: online,
         lastSeen: isInstant(lastSeen),
       }));
-    }
+    };
+    // His own sockets are told how others are, and nothing of himself.
+    const [desktop, mobile] = [['connected', 'online-users'], ['presence:initial']];
+    const atFirst = ['connected', 'presence:initial', 'online-users'];
+    const came = { ...partner, ...names('u2', desktop, mobile, atFirst, []) };
+    const come = async () => Object.assign(ears, await sockets(stage, 'u2', u2, 1));
+    const arrived = await told(ears, come, came);
+    check(arrived, true);
+    arrived.each('online-users', (ids) => {
+      assert.deepEqual([...ids].sort(), [u1.id, u2.id].sort());
+      return ids;
+    });
+
+    // Further sockets, and strangers, come and go without a word to anybody.
+    const further = async () => {
+      for (const user of [u2, u3]) {
+        const other = await stage.connect('another', GATEWAY_B, user, { clientType: 'flutter' });
+        await other.heard('presence:initial');
+        other.socket.disconnect();
+      }
+      ears['u3 electron'].socket.disconnect();
+    };
+    await told(ears, further, {});
+    const go = () => {
+      for (const dialect of DIALECTS) ears[`u2 ${dialect}`].socket.disconnect();
+    };
+    check(await told(ears, go, partner), false);
   });
 
   row(['receive-message', 'message', 'message-sent'], async (stage) => {
@@ -248,76 +251,7 @@ describe('events from server to client', { concurrency: 4 }, () => {
     await told(ears, hide, {});
   });
 
-  row(['delivered'], async (stage) => {
-    const { u1, u2, ears, conversationId } = await company(stage);
-    const first = () => send(u1, conversationId, 'tick');
-    const { outcome } = await told(ears, first, stored('u1', 'u2'));
-    const { _id: messageId, createdAt } = outcome;
-    const old = ['delivered'];
-    const expected = names('u1', old, old, old, ['receipt:delivered']);
-    const say = () => ears['u2 flutter'].emit('delivered', { messageId });
-    const heard = await told(ears, say, expected);
-    heard.each('delivered', () => ({ messageId, conversationId, by: u2.id, at: createdAt }));
-  });
-
-  row(['messages-read', 'messages:read-receipt', 'read_up_to'], async (stage) => {
-    const { u1, u2, u3, ears } = await company(stage);
-    const [u4] = await logins(1);
-    const body = { name: 'Chess', participants: [u2.id, u4.id] };
-    const made = expectStatus(await u1.http.post('/api/groups/create', body), 201);
-    const { conversationId } = made.group;
-    Object.assign(ears, await sockets(stage, 'u4', u4));
-    const first = () => send(u1, conversationId, 'read me');
-    const { outcome } = await told(ears, first, stored('u1', 'u2', 'u4'));
-    const { _id, createdAt } = outcome;
-    const desktop = ['messages-read'];
-    const expected = {
-      ...names('u1', ['messages:read-receipt'], ['read_up_to'], [
-        'read_up_to',
-        'messages:read-receipt',
-      ], ['receipt:read']),
-      ...names('u2', desktop, [], desktop, ['receipt:read']),
-      // He wrote none of what was read.
-      ...names('u4', [], ['read_up_to'], ['read_up_to'], ['receipt:read']),
-    };
-    const read = () => ears['u2 electron'].emit('mark-read', { conversationId });
-    const heard = await told(ears, read, expected);
-    heard.each('messages-read', () => ({ conversationId }));
-    heard.each('read_up_to', () => ({ conversationId, by: u2.id, at: createdAt }));
-    heard.each('messages:read-receipt', ({ readAt }) => ({
-      conversationId,
-      messageIds: [_id],
-      readBy: u2.id,
-      readAt: isInstant(readAt),
-    }));
-    const again = await told(ears, read, { 'u2 electron': desktop });
-    again.each('messages-read', () => ({ conversationId }));
-    assert.ok(!JSON.stringify(made).includes(u3.id));
-  });
-
-  row(['typing', 'typing-stopped'], async (stage) => {
-    const { u1, ears, conversationId } = await company(stage);
-    const body = (typing) => ({ at }) => ({
-      from: u1.id,
-      conversationId,
-      typing,
-      at: isInstant(at),
-    });
-    const unified = (isTyping) => ({ at }) => ({
-      userId: u1.id,
-      conversationId,
-      isTyping,
-      at: isInstant(at),
-    });
-    const say = (name) => () => ears['u1 flutter'].emit(name, { conversationId });
-    const begun = await told(ears, say('typing'), everybody('u2', 'typing'));
-    begun.each('typing', body(true), unified(true));
-    const both = ['typing', 'typing-stopped'];
-    const stop = names('u2', ['typing-stopped'], ['typing'], both, ['typing']);
-    const ended = await told(ears, say('typing-stopped'), stop);
-    ended.each('typing', body(false), unified(false));
-    ended.each('typing-stopped', body(false));
-  });
+  receiptsAndTyping(row);
 
   const TAKEN = ['call:incoming', 'call:ringing', 'call:answer', 'call:candidate'];
   row([...TAKEN, 'call:ended', 'call:busy'], async (stage) => {
@@ -404,12 +338,7 @@ describe('events from server to client', { concurrency: 4 }, () => {
 
   row(['chat_request', 'chat_request_accepted', 'chat_request_declined'], async (stage) => {
     const [u1, u2, u3] = await logins(3);
-    const [own, other, strange] = await Promise.all([
-      sockets(stage, 'u1', u1),
-      sockets(stage, 'u2', u2, 1),
-      sockets(stage, 'u3', u3),
-    ]);
-    const ears = { ...own, ...other, ...strange };
+    const ears = await settledEars(stage, ['u1', u1], ['u2', u2], ['u3', u3]);
     const path = '/api/conversations/chat-requests';
     const ask = async () => {
       const received = await u1.http.post(path, { from: u1.id, toPhone: u2.phone });

@@ -9,7 +9,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { io } from 'socket.io-client';
 import { checkAcknowledgement, checkEvent } from './document.mjs';
 
-function required(variable, meaning) {
+export function required(variable, meaning) {
   const value = process.env[variable];
   if (value) return value;
   console.error(`${variable} is not set: it must hold ${meaning}`);
@@ -31,8 +31,8 @@ const STORY_MS = 30_000;
 // How long "nothing" is watched for.
 const QUIET_MS = 1_000;
 
-// These follow a message, or a partner's coming and going, on a clock of their own. Silence is
-// about what was said, so they do not break it.
+// These follow a message, or a connect, on a clock of their own: they do not break a silence that is not
+// told otherwise. Of sockets that have settled, almost nothing is still to come (settled.mjs).
 export const BACKGROUND = new Set([
   'connected',
   'conversation:created',
@@ -254,16 +254,18 @@ export class Stage {
   // A client of the old apps hands its handlers a list as soon as an event has two arguments or
   // asks for an acknowledgement, and its handlers throw on lists.
   checkFrames() {
-    for (const { label, log } of this.listeners) {
-      const odd = log.find(({ args }) => args.length !== 1);
+    for (const { label, past, log } of this.listeners) {
+      const odd = [...past, ...log].find(({ args }) => args.length !== 1);
       assert.ok(!odd, `${label} heard ${odd?.name} with ${odd?.args.length} arguments`);
     }
   }
 
   // Nothing is heard that the document of events does not tell, to the last field.
   async checkDocument() {
-    for (const { label, dialect, log, answers } of this.listeners) {
-      for (const { name, args } of log) await checkEvent(label, dialect, name, args[0]);
+    for (const { label, dialect, past, log, answers } of this.listeners) {
+      for (const { name, args } of [...past, ...log]) {
+        await checkEvent(label, dialect, name, args[0]);
+      }
       for (const { name, answer } of answers) await checkAcknowledgement(label, name, answer);
     }
   }
@@ -275,6 +277,9 @@ export class Stage {
 
 export class Listener {
   log = [];
+
+  // What it heard before it was told to forget.
+  past = [];
   #waiting = new Set();
 
   // What the gateway answered where it was asked to.
@@ -340,9 +345,14 @@ export class Listener {
     return this.all(name, predicate);
   }
 
-  async silence(ms = QUIET_MS, since = this.log.length) {
+  // Counts and waits from now on as if it had heard nothing yet.
+  forget() {
+    this.past.push(...this.log.splice(0));
+  }
+
+  async silence({ ms = QUIET_MS, background = BACKGROUND, since = this.log.length } = {}) {
     await pause(ms);
-    const noise = this.log.slice(since).filter(({ name }) => !BACKGROUND.has(name));
+    const noise = this.log.slice(since).filter(({ name }) => !background.has(name));
     assert.equal(noise.length, 0, `${this.label} should have heard nothing; ${this.#told(since)}`);
   }
 
@@ -382,11 +392,13 @@ export class Listener {
   }
 }
 
-// Runs the action, then asserts that none of the listeners heard anything of it.
-export async function quietly(listeners, action, ms = QUIET_MS) {
+// Runs the action, then asserts that none of the listeners heard anything of it but what is background.
+export async function quietly(listeners, action, options = {}) {
   const before = listeners.map((listener) => listener.log.length);
   const outcome = await action();
-  await Promise.all(listeners.map((listener, index) => listener.silence(ms, before[index])));
+  await Promise.all(
+    listeners.map((listener, index) => listener.silence({ ...options, since: before[index] })),
+  );
   return outcome;
 }
 
