@@ -109,6 +109,26 @@ story('a desktop message arrives at the phone under its own names', async (stage
   assert.equal(s1.count('message'), 1);
 });
 
+story('X1: a sound of the desktop is one at the phone', async (stage) => {
+  const { u1, s1, s2, s2u, conversationId } = await pair(stage);
+  const media = 'https://sounds.example.com/voice.m4a';
+  s2.emit('send-message', { conversationId, type: 'audio', media, clientId: 'a1' });
+  const sent = await s2.heard('message-sent', ({ clientId }) => clientId === 'a1');
+  const shown = [
+    sent,
+    await s2u.heard('message-sent', called(sent._id)),
+    await s1.heard('message', called(sent._id)),
+    (await u1.history(conversationId))[0],
+  ];
+  for (const message of shown) {
+    assertBothSpellings(message);
+    assert.deepEqual(
+      [message._id, message.fileUrl, message.fileType, message.type, message.text],
+      [sent._id, media, 'audio', 'audio', ''],
+    );
+  }
+});
+
 story('both histories list the same messages in the same order', async (stage) => {
   const { u1, u2, s1, s2, desktop, conversationId } = await pair(stage);
   for (const index of [1, 2, 3]) {

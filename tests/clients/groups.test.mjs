@@ -6,6 +6,7 @@ import {
   GATEWAY_B,
   Http,
   ID,
+  INSTANT,
   assertBothSpellings,
   expectRefusal,
   expectStatus,
@@ -13,17 +14,19 @@ import {
   quietly,
   story,
 } from './harness.mjs';
+import { STILL_TO_COME, settled } from './settled.mjs';
 
 const saying = (text) => (message) => message.text === text;
+const nothing = (ears, act) => quietly(ears, act, { background: STILL_TO_COME });
 const ids = (list) => list.map((item) => item._id ?? item);
 
 async function scene(stage) {
   const [u1, u2, u3] = await logins(3);
   const electron = { clientType: 'electron' };
-  const [s1, s2, s3] = await Promise.all([
-    stage.connect('S1', GATEWAY_A, u1, electron),
-    stage.connect('S2', GATEWAY_B, u2),
-    stage.connect('S3', GATEWAY_B, u3, electron),
+  const [s1, s2, s3] = await settled(stage, [
+    ['S1', GATEWAY_A, u1, electron],
+    ['S2', GATEWAY_B, u2],
+    ['S3', GATEWAY_B, u3, electron],
   ]);
   const elsewhere = new Map([u1, u2, u3].map((user) => [user, new Http(GATEWAY_B, user.token)]));
   return { u1, u2, u3, s1, s2, s3, elsewhere };
@@ -70,6 +73,30 @@ async function sendFromDesktop({ u1, u2, u3, s1, s2, s3, elsewhere }, conversati
   assert.equal(list.conversations.find(({ _id }) => _id === conversationId).unreadCount, 1);
 }
 
+// Of arrival and reading the sender alone hears, and what others have unread is their own.
+async function tick({ u1, u2, u3, s1, s2, s3, elsewhere }, conversationId) {
+  const [{ _id, createdAt }] = await u1.history(conversationId);
+  const heardBefore = s2.log.length;
+  await nothing([s3], async () => {
+    s2.emit('delivered', { messageId: _id });
+    const tick = { messageId: _id, conversationId, by: u2.id, at: createdAt };
+    assert.deepEqual(await s1.heard('delivered'), tick);
+    s2.emit('read_up_to', { conversationId, by: u2.id, at: new Date().toISOString() });
+    const receipt = await s1.heard('messages:read-receipt');
+    const { readAt } = receipt;
+    assert.match(readAt, INSTANT);
+    const expected = { conversationId, messageIds: [_id], readBy: u2.id, readAt };
+    assert.deepEqual(receipt, expected);
+  });
+  assert.deepEqual(s2.log.slice(heardBefore).map(({ name }) => name), ['messages-read']);
+  for (const name of ['delivered', 'messages:read-receipt']) assert.equal(s1.count(name), 1, name);
+  for (const [user, unread] of [[u2, 0], [u3, 1]]) {
+    const path = `/api/conversations?me=${user.id}`;
+    const list = expectStatus(await elsewhere.get(user).get(path), 200);
+    assert.equal(list.find((row) => row._id === conversationId).unreadCount, unread);
+  }
+}
+
 async function sendFromPhone({ u2, s1, s3 }, conversationId) {
   const body = { from: u2.id, text: 'from the phone', conversationId };
   const { message } = expectStatus(await u2.http.post('/api/messages', body), 200);
@@ -80,7 +107,7 @@ async function sendFromPhone({ u2, s1, s3 }, conversationId) {
   }
 }
 
-async function rule({ u1, u2, u3, s2, elsewhere }, { groupId, conversationId }) {
+async function rule({ u1, u2, u3, s1, s2, s3, elsewhere }, { groupId, conversationId }) {
   expectRefusal(await act(u2, 'promote-admin', groupId, u3), 403, 'forbidden');
   const promoted = expectStatus(await act(u1, 'promote-admin', groupId, u3), 200);
   assert.deepEqual(ids(promoted.group.admins), [u1.id, u3.id]);
@@ -103,12 +130,14 @@ async function rule({ u1, u2, u3, s2, elsewhere }, { groupId, conversationId }) 
   await s2.heard('message', saying('an announcement'));
   await setting(false);
   expectStatus(await u2.http.post('/api/messages', body), 200);
+  for (const name of ['message', 'message-sent']) await s2.heard(name, saying('may I?'));
+  for (const listener of [s1, s3]) await listener.heard('receive-message', saying('may I?'));
 }
 
 async function remove({ u1, u2, u3, s1, s2, s3, elsewhere }, { groupId, conversationId }) {
   const removed = expectStatus(await act(u1, 'remove-participant', groupId, u2), 200);
   assert.deepEqual(ids(removed.group.participants), [u1.id, u3.id]);
-  await quietly([s2], async () => {
+  await nothing([s2], async () => {
     s1.emit('send-message', { conversationId, content: 'among us' });
     const among = await s3.heard('receive-message', saying('among us'));
     const answer = { text: 'indeed', conversationId };
@@ -119,11 +148,15 @@ async function remove({ u1, u2, u3, s1, s2, s3, elsewhere }, { groupId, conversa
     await s3.heard('message-edited', saying('only among us'));
     expectStatus(await elsewhere.get(u1).send('DELETE', path), 200);
     await s3.heard('message-deleted', ({ _id }) => _id === among._id);
+    s1.emit('delivered', { messageId: message._id });
+    await s3.heard('delivered', ({ by }) => by === u1.id);
     expectStatus(await u1.http.send('PATCH', `/api/messages/${message._id}/read`), 200);
+    await s3.heard('messages:read-receipt', ({ readBy }) => readBy === u1.id);
     for (const name of ['typing', 'typing-stopped']) {
       for (const listener of [s1, s3]) listener.emit(name, { conversationId });
     }
     s3.emit('mark-read', { conversationId });
+    await s3.heard('messages-read');
   });
 
   const list = expectStatus(await elsewhere.get(u2).get(`/api/conversations?me=${u2.id}`), 200);
@@ -140,7 +173,7 @@ async function remove({ u1, u2, u3, s1, s2, s3, elsewhere }, { groupId, conversa
   expectRefusal(await u2.http.post('/api/messages', body), 403, 'forbidden');
   const history = await u3.history(conversationId);
   const messageId = history.at(-1)._id;
-  await quietly([s1, s3], async () => {
+  await nothing([s1, s3], async () => {
     s2.emit('delivered', { messageId });
     s2.emit('read_up_to', { conversationId, by: u2.id, at: new Date().toISOString() });
     s2.emit('typing', { to: u1.id, conversationId, typing: true });
@@ -156,6 +189,7 @@ story('X2: a group across both families, and nothing for who was removed', async
   const { u1, u2, s1, s2 } = cast;
   const { groupId, conversationId } = await makeGroup(cast);
   await sendFromDesktop(cast, conversationId);
+  await tick(cast, conversationId);
   await sendFromPhone(cast, conversationId);
   await rule(cast, { groupId, conversationId });
   await remove(cast, { groupId, conversationId });

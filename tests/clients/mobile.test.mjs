@@ -162,6 +162,51 @@ story('F4: a contact is added, looked at, and written to by user id', async (sta
   }
 });
 
+story('F15: a client whose connection breaks comes back and reads what it missed', async (stage) => {
+  const [u1, u2] = await logins(2);
+  const conversationId = await u1.openConversation(u2);
+  const reconnecting = { reconnection: true, reconnectionDelay: 100, reconnectionDelayMax: 100 };
+  const s1 = await stage.connect('S1', GATEWAY_A, u1, reconnecting);
+  await s1.heard('presence:initial');
+  const { io: manager } = s1.socket;
+  const packets = [];
+  manager.engine.on('packet', ({ type, data }) => type === 'message' && packets.push(data));
+
+  // The network is away until all is said; without a word from the server, the client tries again by itself.
+  const gone = new Promise((resolve) => s1.socket.once('disconnect', resolve));
+  const failed = new Promise((resolve) => manager.once('reconnect_error', resolve));
+  const { uri } = manager;
+  manager.uri = 'http://127.0.0.1:9';
+  manager.engine.transport.ws.terminate();
+  assert.equal(await within(gone, 5_000, 'S1 is still connected'), 'transport close');
+  await within(failed, 5_000, 'S1 did not try to come back');
+  const missed = [];
+  for (const text of ['one', 'two', 'three']) {
+    const body = { from: u2.id, text, conversationId };
+    missed.push(expectStatus(await elsewhere(u2).post('/api/messages', body), 200).message._id);
+  }
+  const back = new Promise((resolve) => s1.socket.once('connect', resolve));
+  manager.uri = uri;
+  await within(back, 5_000, 'S1 did not come back');
+  assert.ok(packets.every((packet) => !packet.startsWith('1')), 'no goodbye to the namespace');
+
+  const [, again] = await s1.heardTimes(2, 'presence:initial');
+  assert.deepEqual(Object.keys(again.users), [u2.id]);
+  for (const [http, path] of [
+    [u1.http, `/api/messages?conversation=${conversationId}&limit=50`],
+    [elsewhere(u1), `/api/messages?conversation=${conversationId}&limit=50`],
+  ]) {
+    const history = expectStatus(await http.get(path), 200);
+    assert.ok(Array.isArray(history), path);
+    assert.deepEqual(history.map(({ _id }) => _id), missed);
+    for (const item of history) assertBothSpellings(item);
+  }
+  assert.equal(s1.count('message'), 0, 'what was missed is read, not heard');
+  const body = { from: u2.id, text: 'four', conversationId };
+  expectStatus(await elsewhere(u2).post('/api/messages', body), 200);
+  assert.equal((await s1.heard('message')).text, 'four');
+});
+
 story('F12: a new picture and a new name reach the contacts', async (stage) => {
   const [u1, u2] = await logins(2);
   await u1.openConversation(u2);

@@ -125,6 +125,7 @@ story('D1: a desktop client is told who is online, and then of each change', asy
     const came = await ear.heard('user-status-changed', ({ isOnline }) => isOnline);
     assert.deepEqual([came.userId, came.status], [u2.id, 'online']);
     assert.equal(ear.count('user-status-changed'), 2);
+    assert.equal(ear.count('online-users'), 1, 'told when it came, and never again');
     assert.ok(!JSON.stringify(ear.log).includes(u3.id), 'the stranger is nobody to it');
     for (const name of ['presence', 'presence:initial']) assert.equal(ear.count(name), 0, name);
   }

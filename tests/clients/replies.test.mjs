@@ -1,7 +1,22 @@
 // Answers, forwarded messages and entries about calls, as the shipped mobile client sends them.
 
 import assert from 'node:assert/strict';
-import { GATEWAY_A, GATEWAY_B, ID, expectStatus, logins, story } from './harness.mjs';
+import {
+  GATEWAY_A,
+  GATEWAY_B,
+  Http,
+  ID,
+  User,
+  expectStatus,
+  logins,
+  required,
+  story,
+} from './harness.mjs';
+
+// Nobody gives an address to this suite, but accounts that were imported have one.
+const IMPORTED = JSON.parse(
+  required('CHAT_TEST_IMPORTED', 'a user with an e-mail address: {id, phone, token, email} as JSON'),
+);
 
 story('F7: an answer carries its quote unchanged to everybody', async (stage) => {
   const [u1, u2] = await logins(2);
@@ -44,10 +59,19 @@ story('F7: an answer carries its quote unchanged to everybody', async (stage) =>
   }
 });
 
-story('a forwarded message reaches a phone or a user id with its origin', async (stage) => {
-  const [u1, u2] = await logins(2);
+story('F11: a forwarded message reaches whoever the contact names, with its origin', async (stage) => {
+  const [u1] = await logins(1);
+  const u2 = new User(IMPORTED.id, IMPORTED.phone, IMPORTED.token);
+  const conversationId = await u1.openConversation(u2);
+  for (const gateway of [GATEWAY_A, GATEWAY_B]) {
+    const path = `/conversations?me=${u1.id}&status=active`;
+    const list = expectStatus(await new Http(gateway, u1.token).get(path), 200);
+    assert.ok(Array.isArray(list), JSON.stringify(list));
+    assert.deepEqual(list.map(({ _id }) => _id), [conversationId]);
+    assert.deepEqual([...list[0].participants].sort(), [u1.id, u2.id].sort());
+  }
   const s2 = await stage.connect('S2', GATEWAY_B, u2);
-  for (const toPhone of [u2.phone, u2.id]) {
+  for (const toPhone of [u2.phone, u2.id, IMPORTED.email]) {
     const body = {
       from: u1.id,
       toPhone,
@@ -62,6 +86,7 @@ story('a forwarded message reaches a phone or a user id with its origin', async 
     const sent = expectStatus(await u1.http.post('/api/messages', body), 200).message;
     const heard = await s2.heard('message', (message) => message._id === sent._id);
     for (const message of [sent, heard]) {
+      assert.deepEqual([message.conversationId, message.to], [conversationId, u2.id], toPhone);
       assert.equal(message.forwarded, true);
       assert.equal(message.forwardedFrom, u2.id);
       assert.equal(message.forwardedMessageId, u1.id);
