@@ -1,7 +1,6 @@
 // A user logs in with a code sent to the phone, registers with one, and comes back with a token.
 
 import assert from 'node:assert/strict';
-import { setTimeout as pause } from 'node:timers/promises';
 import {
   GATEWAY_A,
   GATEWAY_B,
@@ -182,17 +181,6 @@ story('of two verifications at once one wins', async () => {
   const statuses = both.map(({ status }) => status).sort();
   assert.deepEqual(statuses, [200, 400], both.map(({ shown }) => shown).join('\n'));
 });
-
-// Waiting a code out takes a suite whose codes are short-lived.
-if (process.env.CHAT_TEST_OTP_TTL_MS) {
-  story('a code that has run out says so', async () => {
-    const ttl = Number(process.env.CHAT_TEST_OTP_TTL_MS);
-    assert.ok(ttl > 0 && ttl <= 10_000, 'CHAT_TEST_OTP_TTL_MS must be between 1 and 10000');
-    const code = await sendLoginCode(randomPhone());
-    await pause(ttl + 250);
-    expectRefusal(await verifyLogin(code, code), 400, 'expired_otp');
-  });
-}
 
 story('F3: a registration makes a user who can log in', async () => {
   const phone = randomPhone();
