@@ -160,6 +160,8 @@ pub async fn run(
             },
             replayed = replays.next() => {
                 fanout.state.typists.doubt();
+                // What a replay brought may have been all that came since the interruption.
+                fanout.settled.note(true, Instant::now());
                 fanout.settled.note(replays.are_due(), Instant::now());
                 fanout.hear_again(replayed);
             }

@@ -1,22 +1,21 @@
 //! The one accept loop for HTTP: a deadline for request headers, bounded headers, `TCP_NODELAY`, a
 //! graceful end, and a handle by which one connection can be cut without a word.
 
+mod turn;
+
 use std::{
     convert::Infallible,
     future::Future,
     io,
     net::SocketAddr,
     pin::{Pin, pin},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
-use http::{Request, Response, StatusCode};
-use http_body::{Body, Frame, SizeHint};
+use http::{Request, Response};
+use http_body::Body;
 use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -32,6 +31,7 @@ use tokio::{
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tower::{Service, ServiceExt as _};
 
+use self::turn::Turn;
 use crate::shutdown::Lifecycle;
 
 /// How long connections are waited for.
@@ -199,65 +199,6 @@ async fn next(
     Ok((stream, peer, place))
 }
 
-/// Whose turn it is on a connection: while a request is being answered, what comes is not the head of the
-/// next one. Clones share it.
-#[derive(Clone, Default)]
-struct Turn(Arc<AtomicBool>);
-
-impl Turn {
-    fn begin(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    fn is_answering(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    /// Ends the turn with the body of its answer. What is upgraded has no further turns.
-    fn end_with<B>(&self, response: Response<B>) -> Response<Answer<B>> {
-        let is_upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-        let turn = (!is_upgraded).then(|| self.clone());
-        response.map(|body| Answer { body, _end: TurnEnd(turn) })
-    }
-}
-
-/// Ends a turn when it is dropped.
-struct TurnEnd(Option<Turn>);
-
-impl Drop for TurnEnd {
-    fn drop(&mut self) {
-        if let Some(turn) = &self.0 {
-            turn.0.store(false, Ordering::Relaxed);
-        }
-    }
-}
-
-/// The body of an answer, which is dropped once all of it is on its way.
-struct Answer<B> {
-    body: B,
-    _end: TurnEnd,
-}
-
-impl<B: Body + Unpin> Body for Answer<B> {
-    type Data = B::Data;
-    type Error = B::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
 /// A TCP stream that fails once its connection is cut, stands still for too long, or takes too long to
 /// bring the head of a request.
 struct Cuttable {
@@ -267,8 +208,8 @@ struct Cuttable {
     turn: Turn,
     waits: Waits,
     deadline: Pin<Box<Sleep>>,
-    /// Whether the deadline is that of a head whose beginning has come.
-    has_begun: bool,
+    /// How many heads had come when the next one began, where the deadline is that of its rest.
+    begun_after: Option<u64>,
     // Given back when the stream is gone, whatever became of the HTTP connection.
     _place: OwnedSemaphorePermit,
 }
@@ -285,20 +226,29 @@ impl Cuttable {
         let deadline = Box::pin(tokio::time::sleep(waits.head));
         let cut = Box::pin(connection.cut.clone().cancelled_owned());
         let finish = Box::pin(connection.finish.clone().cancelled_owned());
-        Self { stream, cut, finish, turn, waits, deadline, has_begun: false, _place: place }
+        Self { stream, cut, finish, turn, waits, deadline, begun_after: None, _place: place }
     }
 
     fn check(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        self.check_cut(context)?;
+        self.check_deadline(context)
+    }
+
+    fn check_cut(&mut self, context: &mut Context<'_>) -> io::Result<()> {
         if self.cut.as_mut().poll(context).is_ready() {
             return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "cut"));
         }
+        Ok(())
+    }
+
+    fn check_deadline(&mut self, context: &mut Context<'_>) -> io::Result<()> {
         if self.deadline.as_mut().poll(context).is_pending() {
             return Ok(());
         }
-        if !(self.has_begun && self.turn.is_answering()) {
+        if self.begun_after.is_none_or(|heads| heads == self.turn.heads()) {
             return Err(io::Error::new(io::ErrorKind::TimedOut, "idle"));
         }
-        // The head was whole in time, and its request is still being answered.
+        // The head was whole in time. Its request may even have been answered by now.
         self.rest();
         // Now that it was reached, only this makes the next deadline wake whoever waits.
         match self.deadline.as_mut().poll(context) {
@@ -309,7 +259,7 @@ impl Cuttable {
 
     /// Begins to wait for anything.
     fn rest(&mut self) {
-        self.has_begun = false;
+        self.begun_after = None;
         self.deadline.as_mut().reset(Instant::now() + self.waits.idle);
     }
 
@@ -317,8 +267,8 @@ impl Cuttable {
     fn hear(&mut self) {
         if self.turn.is_answering() {
             self.rest();
-        } else if !self.has_begun {
-            self.has_begun = true;
+        } else if self.begun_after.is_none_or(|heads| heads != self.turn.heads()) {
+            self.begun_after = Some(self.turn.heads());
             self.deadline.as_mut().reset(Instant::now() + self.waits.head);
         }
     }
@@ -337,7 +287,7 @@ impl AsyncRead for Cuttable {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.check(context)?;
+        self.check_cut(context)?;
         if self.finish.as_mut().poll(context).is_ready() {
             return Poll::Ready(Ok(()));
         }
@@ -346,6 +296,8 @@ impl AsyncRead for Cuttable {
         if buffer.filled().len() > before {
             self.hear();
         }
+        // Behind it: what has come is heard, however late a busy process looks for it.
+        self.check_deadline(context)?;
         read
     }
 }
@@ -396,8 +348,9 @@ mod tests {
     const SHORT: Duration = Duration::from_millis(400);
     const LONG: Duration = Duration::from_secs(10);
     const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
-    /// One whose answer takes longer than a head may.
+    /// Those whose answers take longer than a head may, one of them at a stretch.
     const SLOW_REQUEST: &[u8] = b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n";
+    const BUSY_REQUEST: &[u8] = b"GET /busy HTTP/1.1\r\nhost: x\r\n\r\n";
     const ANSWERED: &[u8] = b"answered";
 
     /// Accepts connections that are waited for so long.
@@ -405,8 +358,10 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let app = tower::service_fn(move |request: Request<Incoming>| async move {
-            if request.uri().path() == "/slow" {
-                tokio::time::sleep(2 * waits.head).await;
+            match request.uri().path() {
+                "/slow" => tokio::time::sleep(2 * waits.head).await,
+                "/busy" => std::thread::sleep(2 * waits.head),
+                _ => {}
             }
             Ok(Response::new(Full::new(Bytes::from_static(ANSWERED))))
         });
@@ -440,8 +395,10 @@ mod tests {
             ask(&mut connection, REQUEST).await;
             assert!(!closes(&mut connection, 3 * SHORT).await);
         }
-        ask(&mut connection, SLOW_REQUEST).await;
-        ask(&mut connection, REQUEST).await;
+        for slow in [SLOW_REQUEST, BUSY_REQUEST] {
+            ask(&mut connection, slow).await;
+            ask(&mut connection, REQUEST).await;
+        }
     }
 
     #[tokio::test]
