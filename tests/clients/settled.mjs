@@ -1,7 +1,8 @@
 // Sockets that have settled: each is caught up, told who is online, and has heard all that was said before.
 // What they hear from then on, they hear of what is done.
 
-import { GATEWAY_A, GATEWAY_B, Stage, expectStatus, login } from './harness.mjs';
+import { setTimeout as pause } from 'node:timers/promises';
+import { GATEWAY_A, GATEWAY_B, Stage, expectStatus, login, within } from './harness.mjs';
 
 // What may still come: news of conversations that were made just before have a clock of their own.
 export const STILL_TO_COME = new Set(['conversation:created', 'notification:new']);
@@ -41,7 +42,16 @@ class Witness {
 
   async write(chat) {
     const body = { text: 'are you there?', conversationId: chat };
-    return expectStatus(await this.user.http.post('/api/messages', body), 200).message._id;
+    const { message } = expectStatus(await this.user.http.post('/api/messages', body), 200);
+    await within(this.#listed(chat, message), PATIENCE_MS, 'no list shows a message');
+    return message._id;
+  }
+
+  // Whoever connects is caught up with what lists show, which on a busy machine may lag behind an answer.
+  async #listed(chat, { createdAt }) {
+    const path = `/api/conversations/${chat}`;
+    const newest = async () => expectStatus(await this.user.http.get(path), 200).conversation;
+    while ((await newest()).lastMessageAt < createdAt) await pause(20);
   }
 }
 

@@ -84,11 +84,11 @@ pub async fn start_with(presence: Presence) -> Suite {
     let config = config(conversation.clone(), presence).await;
     let commands = Arc::new(Mutex::new(Vec::new()));
     let hold: Arc<Mutex<Option<Hold>>> = Arc::default();
-    let (seen, held) = (commands.clone(), hold.clone());
+    let (seen, waiting) = (commands.clone(), hold.clone());
     let observer = EventHandler::callback(move |event| {
         if let CommandEvent::Started(started) = event {
             let of_this = |hold: &mut Hold| hold.is_of(&started.command);
-            let hold = held.lock().expect("not poisoned").take_if(of_this);
+            let hold = waiting.lock().expect("not poisoned").take_if(of_this);
             seen.lock().expect("not poisoned").push(started.command);
             if let Some(hold) = hold {
                 hold.wait();
