@@ -174,7 +174,10 @@ pub async fn run(
                 fanout.end_wait();
             }
             () = sleep_until(silence) => fanout.end_silent_typing(),
-            () = sleep_until(hold) => fanout.end_holds(),
+            () = sleep_until(hold) => {
+                fanout.settled.note(replays.are_due(), Instant::now());
+                fanout.end_holds();
+            }
             () = stop.cancelled() => return Ok(()),
         }
         fanout.count();
@@ -262,6 +265,7 @@ impl Fanout {
             Replayed::Event(event) => self.hear(&event, Way::Again),
             Replayed::End(Reach::Whole) => {
                 FANOUT.replays_whole.increment(1);
+                self.end_replay_of_calls();
                 if !self.settled.is_replaying() {
                     self.end_notices();
                 }
@@ -273,6 +277,7 @@ impl Fanout {
                 self.windows.clear();
                 self.timers.clear();
                 self.notices.clear();
+                self.steps.doubt();
                 let sockets = self.sockets.clone();
                 tokio::spawn(async move { sockets.cut_all(Cut::EventsLost).await });
             }

@@ -129,8 +129,18 @@ fn held(job: &Job<Request>, call: Option<pb::Call>) -> Option<pb::Call> {
 }
 
 /// Notes that a call needs a socket, or says that it is gone where it went meanwhile.
-pub fn hold(state: &AppState, peer: &Peer, call_id: &str) {
+fn hold(state: &AppState, peer: &Peer, call_id: &str) {
     state.calls.hold(peer.origin_id(), call_id);
+    leave_if_gone(state, peer);
+}
+
+/// Notes the same where an event says so, which may be old: no newer call is forgotten for it.
+pub fn hold_if_free(state: &AppState, peer: &Peer, call_id: &str) {
+    state.calls.hold_if_free(peer.origin_id(), call_id);
+    leave_if_gone(state, peer);
+}
+
+fn leave_if_gone(state: &AppState, peer: &Peer) {
     // Its end either finds it noted, or has closed it before.
     if peer.is_closed() {
         leave(state, peer);

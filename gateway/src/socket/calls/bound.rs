@@ -18,6 +18,11 @@ impl Bound {
         self.0.lock().insert(socket_id, call_id.to_owned());
     }
 
+    /// Notes that a call needs a socket that none is known to need. What says so may be old.
+    pub fn hold_if_free(&self, socket_id: ObjectId, call_id: &str) {
+        self.0.lock().entry(socket_id).or_insert_with(|| call_id.to_owned());
+    }
+
     /// Forgets a socket; says whether a call needed it.
     #[must_use]
     pub fn forget(&self, socket_id: ObjectId) -> bool {
@@ -66,6 +71,17 @@ mod tests {
         assert!(bound.forget(other));
         assert!(!bound.forget(other), "once");
         assert!(bound.all().is_empty());
+    }
+
+    #[test]
+    fn old_news_do_not_take_the_socket_of_a_newer_call() {
+        let (bound, socket) = (Bound::default(), ObjectId::new());
+        bound.hold(socket, "b");
+        bound.hold_if_free(socket, "a");
+        assert!(bound.holds(socket, "b"));
+        bound.release("b");
+        bound.hold_if_free(socket, "a");
+        assert!(bound.holds(socket, "a"));
     }
 
     #[test]
