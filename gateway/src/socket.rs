@@ -49,7 +49,9 @@ use crate::{
 
 use departure::Departure;
 
-pub use calls::{Bound, hold_if_free as hold_for_call_if_free, renew as renew_calls};
+pub use calls::{
+    Bound, Line, hold_if_free as hold_for_call_if_free, note_rung, renew as renew_calls,
+};
 pub use peer::Peer;
 pub use sessions::watch;
 pub use sockets::Sockets;

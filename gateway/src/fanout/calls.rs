@@ -14,8 +14,7 @@ pub(super) use self::steps::Steps;
 use self::steps::{Held, Late, rings_until};
 use super::Fanout;
 use crate::{
-    metrics::Cut,
-    socket::{Peer, hold_for_call_if_free},
+    socket::{Peer, hold_for_call_if_free, note_rung},
     wire::event::{CallNews, News},
 };
 
@@ -65,7 +64,7 @@ impl Fanout {
         }
         for Late { placed, recipients } in self.steps.take_late(DateTime::now()) {
             let Some(call) = &placed.call else { continue };
-            tell(&self.sides(call, &recipients).callee, News::Incoming(call, &placed.sdp));
+            self.ring(call, &placed.sdp, &self.sides(call, &recipients).callee);
         }
     }
 
@@ -99,7 +98,12 @@ impl Fanout {
                 return;
             }
         }
-        tell(&callee, News::Incoming(call, &placed.sdp));
+        self.ring(call, &placed.sdp, &callee);
+    }
+
+    fn ring(&self, call: &pb::Call, sdp: &str, callee: &[Peer]) {
+        tell(callee, News::Incoming(call, sdp));
+        note_rung(&self.state, &call.id, callee);
     }
 
     fn tell_answer(&mut self, answered: &pb::CallAnswered, recipients: &[UserId]) {
@@ -145,14 +149,18 @@ impl Fanout {
         tell(&callee, news);
     }
 
-    /// Tells the bound socket of the other side, and those that stand by, if they are here.
+    /// Tells the bound socket of the other side, and those that stand by, if they are here. One of which
+    /// that is not known yet hears it as soon as it is.
     fn tell_candidate(&self, held: &Held) {
         let pb::CandidateAdded { call_id, user_id, socket_id, candidate, .. } = &held.added;
         let bound = ObjectId::parse_str(socket_id).ok();
         let mut peers = self.sockets.of(&held.recipients);
         peers.retain(|peer| {
             let id = peer.origin_id();
-            bound.is_none() || bound == Some(id) || self.state.calls.holds(id, call_id)
+            bound.is_none()
+                || bound == Some(id)
+                || self.state.calls.holds(id, call_id)
+                || peer.line().is_waiting()
         });
         tell(&peers, News::Candidate { call_id, user_id, candidate });
     }
@@ -161,12 +169,6 @@ impl Fanout {
 fn tell(peers: &[Peer], news: News<'_>) {
     let news = CallNews::new(news);
     for peer in peers {
-        match news.frame(peer.dialect()) {
-            Ok((name, body)) => peer.emit(name, body),
-            Err(error) => {
-                tracing::error!(%error, "news of a call cannot be encoded, cutting a socket");
-                peer.cut(Cut::OrderLost);
-            }
-        }
+        peer.line().tell(peer, &news);
     }
 }

@@ -2,84 +2,37 @@
 //! while one is there this gateway says so again and again, when it goes it says that, and a new one is
 //! offered in its place.
 
+mod arrival;
 mod bound;
+mod line;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use bson::oid::ObjectId;
 use chat_kit::caller::{self, Caller};
 use chat_proto::v1 as pb;
 use serde_json::{Value, json};
-use tokio::{
-    sync::OnceCell,
-    time::{MissedTickBehavior, interval, timeout},
-};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-pub use self::bound::Bound;
+pub use self::{arrival::Arrival, bound::Bound, line::Line};
 use super::{Peer, queue::Job};
 use crate::{
     error::ApiError,
     state::AppState,
-    wire::call::{self, Request},
+    wire::{
+        Dialect,
+        call::{self, Request},
+    },
 };
 
 /// Sockets that are renewed with one call; as many as the service takes.
 const BATCH: usize = 1000;
 /// How long a renewal may take: short, so that there is time for another before the service gives up.
 const RENEWAL_TIMEOUT: Duration = Duration::from_secs(2);
-/// Pauses before a new socket is offered again; with those a call has waited as long as it does.
-const OFFER_PAUSES: [Duration; 3] =
-    [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
-
-/// Whether a new socket has been offered to the calls; cheap to clone.
-#[derive(Clone, Debug, Default)]
-pub struct Arrival(Arc<OnceCell<()>>);
-
-impl Arrival {
-    /// Offers the socket to the call that a lost one of its session was bound to. Whoever comes second
-    /// waits for the first.
-    pub async fn offer(&self, state: &AppState, peer: &Peer) {
-        let offer = || async {
-            if let Err(status) = attach(state, peer).await
-                && ApiError::from(status).status.is_server_error()
-            {
-                tokio::spawn(attach_later(state.clone(), peer.clone()));
-            }
-        };
-        self.0.get_or_init(offer).await;
-    }
-}
-
-/// One call for every new socket: this gateway cannot know of calls that were placed before it started.
-async fn attach(state: &AppState, peer: &Peer) -> Result<(), Status> {
-    if peer.is_closed() {
-        return Ok(());
-    }
-    let request =
-        pb::AttachSocketRequest { socket_id: peer.origin_id().to_hex(), may_repeat: false };
-    let request = own_caller(peer).request(request);
-    let attached = state.clients.call.clone().attach_socket(request).await?.into_inner();
-    if let Some(call) = &attached.call {
-        tracing::debug!(call_id = call.id, user_id = %peer.identity().user_id, "socket takes over");
-        hold(state, peer, &call.id);
-    }
-    Ok(())
-}
-
-async fn attach_later(state: AppState, peer: Peer) {
-    for pause in OFFER_PAUSES {
-        tokio::time::sleep(pause).await;
-        match attach(&state, &peer).await {
-            Ok(()) => return,
-            Err(status) => {
-                let (code, message) = (status.code(), status.message());
-                tracing::warn!(?code, message, "a new socket is not offered to its call");
-            }
-        }
-    }
-}
+/// Sessions that are named with one call; as many as the service takes.
+const MOST_SESSIONS: usize = 100;
 
 /// Handles an event about a call. Both sides hear of it through the fan-out, like those of other gateways.
 pub async fn on_event(job: Job<Request>, arrival: Arrival) {
@@ -159,6 +112,29 @@ pub fn leave(state: &AppState, peer: &Peer) {
             // It is not renewed any more, which says the same a little later.
             let (code, message) = (status.code(), status.message());
             tracing::warn!(?code, message, "the end of a call's socket is not told");
+        }
+    });
+}
+
+/// Says on which devices of the callee a call has rung, so that those that come back do not take it for
+/// another one.
+pub fn note_rung(state: &AppState, call_id: &str, callee: &[Peer]) {
+    let old = callee.iter().filter(|peer| peer.dialect() != Dialect::Unified);
+    let hash =
+        |peer: &Peer| peer.identity().session().map_or_else(Vec::new, |hash| hash.bytes().to_vec());
+    let session_hashes: BTreeSet<Vec<u8>> = old.map(hash).take(MOST_SESSIONS).collect();
+    if session_hashes.is_empty() {
+        return;
+    }
+    let session_hashes = session_hashes.into_iter().collect();
+    let request = pb::NoteRungRequest { call_id: call_id.to_owned(), session_hashes };
+    let request = Caller::service("gateway", &caller::new_request_id()).request(request);
+    let mut client = state.clients.call.clone();
+    tokio::spawn(async move {
+        if let Err(status) = client.note_rung(request).await {
+            // A device that comes back within these seconds rings twice.
+            let (code, message) = (status.code(), status.message());
+            tracing::warn!(?code, message, "where a call has rung is not noted");
         }
     });
 }

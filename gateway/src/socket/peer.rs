@@ -19,7 +19,7 @@ use socketioxide::{
 };
 use tokio::{sync::Semaphore, time::Instant};
 
-use super::{Identity, Transports, departure::Departure, queue};
+use super::{Identity, Transports, calls::Line, departure::Departure, queue};
 use crate::{
     error::ApiError,
     metrics::{Cut, SOCKETS},
@@ -52,6 +52,7 @@ struct Parts {
     is_cut: AtomicBool,
     leaving: Mutex<Leaving>,
     outgoing: Mutex<Outgoing>,
+    line: Line,
 }
 
 /// Name and body of an event.
@@ -95,6 +96,7 @@ impl Peer {
             is_cut: AtomicBool::new(false),
             leaving: Mutex::default(),
             outgoing: Mutex::new(Outgoing::Early(Vec::new())),
+            line: Line::default(),
         }))
     }
 
@@ -114,6 +116,12 @@ impl Peer {
     #[must_use]
     pub fn identity(&self) -> &Identity {
         &self.0.identity
+    }
+
+    /// Returns what it hears of calls.
+    #[must_use]
+    pub fn line(&self) -> &Line {
+        &self.0.line
     }
 
     /// Returns when it came.

@@ -7,36 +7,55 @@ use std::{
 
 use bson::oid::ObjectId;
 use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+
+/// Sockets that are offered again at the same time; further ones wait.
+const MOST_OFFERS: usize = 64;
 
 /// The sockets of this gateway that calls are bound to, or that stand by; cheap to clone.
-#[derive(Clone, Debug, Default)]
-pub struct Bound(Arc<Mutex<HashMap<ObjectId, String>>>);
+#[derive(Clone, Debug)]
+pub struct Bound {
+    sockets: Arc<Mutex<HashMap<ObjectId, String>>>,
+    offers: Arc<Semaphore>,
+}
+
+impl Default for Bound {
+    fn default() -> Self {
+        Self { sockets: Arc::default(), offers: Arc::new(Semaphore::new(MOST_OFFERS)) }
+    }
+}
 
 impl Bound {
     /// Notes that a call needs a socket. Nobody is in two calls: the newest is the one.
     pub fn hold(&self, socket_id: ObjectId, call_id: &str) {
-        self.0.lock().insert(socket_id, call_id.to_owned());
+        self.sockets.lock().insert(socket_id, call_id.to_owned());
     }
 
     /// Notes that a call needs a socket that none is known to need. What says so may be old.
     pub fn hold_if_free(&self, socket_id: ObjectId, call_id: &str) {
-        self.0.lock().entry(socket_id).or_insert_with(|| call_id.to_owned());
+        self.sockets.lock().entry(socket_id).or_insert_with(|| call_id.to_owned());
+    }
+
+    /// Returns the places of the sockets that are offered again.
+    #[must_use]
+    pub fn offers(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.offers)
     }
 
     /// Forgets a socket; says whether a call needed it.
     #[must_use]
     pub fn forget(&self, socket_id: ObjectId) -> bool {
-        self.0.lock().remove(&socket_id).is_some()
+        self.sockets.lock().remove(&socket_id).is_some()
     }
 
     /// Forgets the sockets of a call that is over.
     pub fn release(&self, call_id: &str) {
-        self.0.lock().retain(|_, own| own != call_id);
+        self.sockets.lock().retain(|_, own| own != call_id);
     }
 
     /// Forgets a socket that a call does not need any more, unless another needs it by now.
     pub fn release_socket(&self, socket_id: ObjectId, call_id: &str) {
-        if let Entry::Occupied(own) = self.0.lock().entry(socket_id)
+        if let Entry::Occupied(own) = self.sockets.lock().entry(socket_id)
             && own.get() == call_id
         {
             own.remove();
@@ -46,13 +65,13 @@ impl Bound {
     /// Says whether a call needs a socket.
     #[must_use]
     pub fn holds(&self, socket_id: ObjectId, call_id: &str) -> bool {
-        self.0.lock().get(&socket_id).is_some_and(|own| own == call_id)
+        self.sockets.lock().get(&socket_id).is_some_and(|own| own == call_id)
     }
 
     /// Returns all sockets, each with its call.
     #[must_use]
     pub fn all(&self) -> Vec<(ObjectId, String)> {
-        self.0.lock().iter().map(|(socket, call)| (*socket, call.clone())).collect()
+        self.sockets.lock().iter().map(|(socket, call)| (*socket, call.clone())).collect()
     }
 }
 

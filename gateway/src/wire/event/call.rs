@@ -194,6 +194,12 @@ impl<'a> CallNews<'a> {
         Self { news, old: OnceCell::new(), unified: OnceCell::new() }
     }
 
+    /// Returns the news.
+    #[must_use]
+    pub fn news(&self) -> News<'a> {
+        self.news
+    }
+
     /// Returns what a socket hears.
     pub fn frame(&self, dialect: Dialect) -> serde_json::Result<Frame<'_>> {
         let is_unified = dialect == Dialect::Unified;
@@ -206,7 +212,19 @@ impl<'a> CallNews<'a> {
     }
 }
 
-impl News<'_> {
+impl<'a> News<'a> {
+    /// Returns the id of the call.
+    #[must_use]
+    pub fn call_id(&self) -> &'a str {
+        match *self {
+            Self::Incoming(call, _) | Self::Ringing(call) | Self::Answer(call, _) => &call.id,
+            Self::AnsweredElsewhere { call_id }
+            | Self::Candidate { call_id, .. }
+            | Self::Declined { call_id, .. }
+            | Self::Ended { call_id, .. } => call_id,
+        }
+    }
+
     fn name(&self) -> &'static str {
         match self {
             Self::Incoming(..) => "call:incoming",
