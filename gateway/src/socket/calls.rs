@@ -4,6 +4,7 @@
 
 mod arrival;
 mod bound;
+mod hang_up;
 mod line;
 
 use std::{collections::BTreeSet, time::Duration};
@@ -42,6 +43,9 @@ pub async fn on_event(job: Job<Request>, arrival: Arrival) {
         Err(status) => {
             let error = ApiError::from(status);
             let dialect = job.peer.dialect();
+            if let Request::End(request) = &job.request {
+                hang_up::repeat(&job.state, &job.peer, request, &error);
+            }
             if let Some((name, body)) = call::busy(job.name, &job.request, &error, dialect) {
                 job.peer.emit(name, &body);
             }

@@ -42,6 +42,13 @@ impl Bound {
         Arc::clone(&self.offers)
     }
 
+    /// Returns the sockets that a call needs, of either side.
+    #[must_use]
+    pub fn of(&self, call_id: &str) -> Vec<ObjectId> {
+        let sockets = self.sockets.lock();
+        sockets.iter().filter(|(_, own)| *own == call_id).map(|(socket, _)| *socket).collect()
+    }
+
     /// Forgets a socket; says whether a call needed it.
     #[must_use]
     pub fn forget(&self, socket_id: ObjectId) -> bool {
@@ -97,10 +104,10 @@ mod tests {
         let (bound, socket) = (Bound::default(), ObjectId::new());
         bound.hold(socket, "b");
         bound.hold_if_free(socket, "a");
-        assert!(bound.holds(socket, "b"));
+        assert_eq!((bound.of("a"), bound.of("b")), (vec![], vec![socket]));
         bound.release("b");
         bound.hold_if_free(socket, "a");
-        assert!(bound.holds(socket, "a"));
+        assert_eq!(bound.of("a"), [socket]);
     }
 
     #[test]

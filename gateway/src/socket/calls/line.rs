@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use parking_lot::Mutex;
 use serde_json::value::RawValue;
 
-use super::super::Peer;
+use super::{super::Peer, hang_up::Repeating};
 use crate::{
     metrics::Cut,
     wire::event::{CallNews, News},
@@ -21,6 +21,7 @@ const MOST_KNOWN: usize = 4;
 #[derive(Debug, Default)]
 pub struct Line {
     heard: Mutex<Heard>,
+    repeating: Repeating,
 }
 
 /// What was told, and what waits.
@@ -82,6 +83,11 @@ impl Line {
     #[must_use]
     pub fn is_waiting(&self) -> bool {
         self.heard.lock().waiting.is_some()
+    }
+
+    /// Returns whether the socket's hang-up is being repeated.
+    pub(super) fn repeating(&self) -> &Repeating {
+        &self.repeating
     }
 
     /// Tells the socket of this line, at once or as soon as it is open.
