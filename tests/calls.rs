@@ -28,7 +28,7 @@ const SHORT: Duration = Duration::from_millis(500);
 const LONG: Duration = Duration::from_secs(7);
 
 /// One connected socket, which hears of calls alone.
-struct Line {
+pub struct Line {
     sender: Sender,
     receiver: Receiver,
     heard: VecDeque<(String, Value)>,
@@ -36,15 +36,19 @@ struct Line {
 }
 
 impl Line {
-    async fn open(person: &Person, gateway: SocketAddr) -> Self {
-        let auth = json!({ "token": person.token, "clientType": "flutter" });
-        let connected = socket::connect(gateway, &auth, PATIENCE).await;
-        let (sender, receiver) = connected.expect("a connection");
+    /// Connects as a mobile client.
+    pub async fn open(person: &Person, gateway: SocketAddr) -> Self {
+        Self::open_as("flutter", person, gateway).await
+    }
+
+    /// Connects and declares a client type; an empty one is no declaration.
+    pub async fn open_as(client_type: &str, person: &Person, gateway: SocketAddr) -> Self {
+        let (sender, receiver) = person.connect(gateway, client_type).await;
         Self { sender, receiver, heard: VecDeque::new(), asked: 0 }
     }
 
     /// Sends an event and returns its acknowledgement.
-    async fn ask(&mut self, name: &str, body: Value) -> Value {
+    pub async fn ask(&mut self, name: &str, body: Value) -> Value {
         self.asked += 1;
         let sent = self.sender.emit_with_ack(self.asked, name, &body.to_string()).await;
         sent.expect("written");
@@ -59,7 +63,8 @@ impl Line {
         }
     }
 
-    async fn accepted(&mut self, name: &str, body: Value) -> Value {
+    /// Sends an event that must be accepted; returns its acknowledgement.
+    pub async fn accepted(&mut self, name: &str, body: Value) -> Value {
         let answer = self.ask(name, body).await;
         assert_eq!(answer["ok"], true, "{name}: {answer}");
         answer
@@ -73,7 +78,7 @@ impl Line {
     }
 
     /// Returns what is heard next of calls, if anything is within a time.
-    async fn next(&mut self, within: Duration) -> Option<(String, Value)> {
+    pub async fn next(&mut self, within: Duration) -> Option<(String, Value)> {
         let hear = async {
             while self.heard.is_empty() {
                 match self.receiver.next().await {
@@ -86,37 +91,47 @@ impl Line {
         self.heard.pop_front()
     }
 
-    async fn expect(&mut self, name: &str) -> Value {
+    /// Returns the body of what is heard next, which must have this name.
+    pub async fn expect(&mut self, name: &str) -> Value {
         let (heard, body) = self.next(PATIENCE).await.unwrap_or_else(|| panic!("never {name}"));
         assert_eq!(heard, name, "{body}");
         body
     }
 
-    async fn expect_nothing(&mut self, within: Duration) {
+    /// Hears nothing of calls for a while.
+    pub async fn expect_nothing(&mut self, within: Duration) {
         assert_eq!(self.next(within).await, None);
     }
 }
 
-fn described(kind: &str) -> Value {
+/// A session description.
+pub fn described(kind: &str) -> Value {
     json!({ "type": kind, "sdp": "v=0\r\n" })
 }
 
-struct Scene {
-    suite: TestSuite,
-    caller: Person,
-    callee: Person,
-    one: Line,
-    other: Line,
+/// What takes a call.
+pub fn taken(id: &str) -> Value {
+    json!({ "callId": id, "accept": true, "sdp": described("answer") })
 }
 
-fn short(options: &mut Options) {
+/// Two people and a socket of each.
+pub struct Scene {
+    pub suite: TestSuite,
+    pub caller: Person,
+    pub callee: Person,
+    pub one: Line,
+    pub other: Line,
+}
+
+/// Cuts the time short that a call waits for its sockets.
+pub fn short(options: &mut Options) {
     options.calls.lease = LEASE;
     options.calls.grace = LEASE;
     options.bound_sockets.renew_interval = RENEWALS;
 }
 
 /// Two people who know each other, the caller on the first gateway.
-async fn scene(suite: TestSuite) -> Scene {
+pub async fn scene(suite: TestSuite) -> Scene {
     let ada = Person::new(suite.gateways[0]).await;
     let bob = Person::new(suite.gateways[1]).await;
     ada.open(&bob).await;
@@ -126,7 +141,8 @@ async fn scene(suite: TestSuite) -> Scene {
 }
 
 impl Scene {
-    async fn ring(&mut self) -> String {
+    /// Rings; returns the id of the call once both have heard of it.
+    pub async fn ring(&mut self) -> String {
         let invite = json!({ "to": self.callee.id, "sdp": described("offer"), "kind": "video" });
         let placed = self.one.accepted("call:invite", invite).await;
         let id = text(&placed["call"]["id"]).to_owned();
@@ -135,16 +151,17 @@ impl Scene {
         id
     }
 
-    async fn talk(&mut self) -> String {
+    /// Rings and answers; returns the id of the call once the caller has heard of that.
+    pub async fn talk(&mut self) -> String {
         let id = self.ring().await;
-        let answer = json!({ "callId": id, "accept": true, "sdp": described("answer") });
-        self.other.accepted("call:answer", answer).await;
+        self.other.accepted("call:answer", taken(&id)).await;
         assert_eq!(self.one.expect("call:answer").await["callId"], id);
         id
     }
 }
 
-fn ended(id: &str, by: &str) -> Value {
+/// What is heard of the end of a call.
+pub fn ended(id: &str, by: &str) -> Value {
     json!({ "callId": id, "by": by })
 }
 
@@ -159,8 +176,7 @@ async fn call_that_nobody_answers_ends_for_both() {
     for line in [&mut scene.one, &mut scene.other] {
         assert_eq!(line.expect("call:ended").await, ended(&id, "timeout"));
     }
-    let late = json!({ "callId": id, "accept": true, "sdp": described("answer") });
-    assert_eq!(scene.other.ask("call:answer", late).await["error"], "call_ended");
+    assert_eq!(scene.other.ask("call:answer", taken(&id)).await["error"], "call_ended");
     // Who asks for no acknowledgement hears so, too.
     assert_eq!(scene.other.expect("call:error").await["error"], "call_ended");
     scene.ring().await;
@@ -195,7 +211,7 @@ async fn call_ends_for_all_when_a_bound_socket_stays_away() {
 }
 
 /// Logs a person in again, which makes another session.
-async fn again(person: &Person, suite: &TestSuite) -> Person {
+pub async fn again(person: &Person, suite: &TestSuite) -> Person {
     let phone = json!({ "phone": person.phone });
     let mut person = person.at(suite.gateways[0]);
     let sent = person.ok(reqwest::Method::POST, "/api/auth/send-otp-login", phone).await;
@@ -287,8 +303,7 @@ async fn gateways_that_lost_nats_tell_each_step_once_and_in_order() {
     let id = text(&placed["call"]["id"]).to_owned();
     let candidate = json!({ "callId": id, "candidate": { "candidate": "early" } });
     scene.other.accepted("call:candidate", candidate).await;
-    let answer = json!({ "callId": id, "accept": true, "sdp": described("answer") });
-    scene.other.accepted("call:answer", answer).await;
+    scene.other.accepted("call:answer", taken(&id)).await;
     scene.one.expect_nothing(Duration::from_millis(200)).await;
     proxy.open();
     assert_eq!(scene.one.expect("call:ended").await, ended(&first, &scene.caller.id));

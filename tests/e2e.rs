@@ -12,6 +12,8 @@ mod authorization;
 mod blocks;
 mod browser;
 mod calls;
+mod calls_hang_ups;
+mod calls_missed;
 mod clearing;
 mod contacts;
 mod deletions;
