@@ -230,6 +230,8 @@ async fn socket_that_comes_back_takes_the_call_over_on_either_side() {
     let mut other = Line::open(&scene.callee, scene.suite.gateways[0]).await;
     drop(scene.one);
     let mut one = Line::open(&scene.caller, scene.suite.gateways[1]).await;
+    // What he heard just before he went may not have reached him.
+    assert_eq!(one.expect("call:answer").await["callId"], id);
     one.expect_nothing(LONG).await;
     let candidate = json!({ "callId": id, "candidate": { "candidate": "a" } });
     one.accepted("call:candidate", candidate.clone()).await;
