@@ -227,7 +227,7 @@ async fn membership_of_others_is_told_to_services_alone_and_not_of_too_many() {
     let refused = suite.conversations.clone().filter_members(request).await;
     assert_eq!(refused.expect_err("a user").code(), Code::PermissionDenied);
     let id = ConversationId::new().to_string();
-    let too_many_users = [(&*id, vec![UserId::new(); 201])];
+    let too_many_users = [(&*id, vec![UserId::new(); 1002])];
     let refused = filtered(&suite, &too_many_users).await;
     assert_failed(refused, Code::InvalidArgument, "validation_error");
     let too_many = vec![(&*id, vec![]); 501];

@@ -7,8 +7,8 @@ use crate::{audience::ConversationUsers, error::Error};
 
 /// Most conversations of one question.
 const MOST_CONVERSATIONS: usize = 500;
-/// Most users of a conversation of it.
-const MOST_USERS: usize = 200;
+/// Most users of a conversation of it: somebody, and as many others as a large group has.
+const MOST_USERS: usize = 1001;
 
 /// Reads a question.
 pub(crate) fn conversation_users(
