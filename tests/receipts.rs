@@ -290,3 +290,44 @@ async fn new_clients_tick_by_numbers_and_are_answered() {
     let refused = ask(&mut sender, "receipt:delivered", &own_message).await;
     assert_eq!(refused["error"], "not_found", "nobody receives his own");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reading_while_nats_is_dead_is_heard_by_the_connected_sender_once_it_is_back() {
+    let mut servers = testing::own_servers().await;
+    let suite = testing::suite_on(&servers, |_| {}).await;
+    let [a, b] = [suite.gateways[0], suite.gateways[1]];
+    let (ada, grace) = (Person::new(a).await, Person::new(b).await);
+    let conversation = ada.open(&grace).await;
+    let (desk, mut reader) = grace.connect(b, "electron").await;
+    let mut own = ada.listen(a, "electron").await;
+    let mut phone = ada.listen(a, "flutter").await;
+    for listener in [&mut reader, &mut own] {
+        listener.expect("connected").await;
+    }
+    let mut sent = Vec::new();
+    for content in ["1", "2", "3"] {
+        sent.push(ada.send(&conversation, content).await);
+        own.expect("message-sent").await;
+        phone.expect("message").await;
+        reader.expect("receive-message").await;
+    }
+
+    servers.kill_nats().await.expect("killed");
+    say(&desk, "mark-read", &json!({ "conversationId": conversation })).await;
+    let unread = async || row(&grace, &conversation).await["unreadCount"].clone();
+    eventually("it is read", async || unread().await == 0).await;
+    servers.restart_nats().await.expect("restarted");
+
+    let receipt = own.expect("messages:read-receipt").await;
+    let ids: Vec<&Value> = sent.iter().map(|message| &message["_id"]).collect();
+    assert_eq!((&receipt["messageIds"], &receipt["readBy"]), (&json!(ids), &json!(grace.id)));
+    let tick = phone.expect("read_up_to").await;
+    assert_eq!((&tick["by"], &tick["at"]), (&json!(grace.id), &sent[2]["createdAt"]));
+    let read = reader.expect("messages-read").await;
+    assert_eq!(read, json!({ "conversationId": conversation }));
+    // Whatever else had been said of it would have come before this.
+    let next = ada.send(&conversation, "4").await;
+    assert_eq!(own.expect("message-sent").await["_id"], next["_id"]);
+    assert_eq!(phone.expect("message").await["_id"], next["_id"]);
+    assert_eq!(reader.expect("receive-message").await["_id"], next["_id"]);
+}

@@ -74,6 +74,19 @@ async fn leave_behind(databases: &Databases, world: &World, message: &Value) {
     let messages = databases.collection("message", "messages");
     let pushed = doc! { "$push": { "outbox": entry } };
     messages.update_one(doc! { "_id": id }, pushed).await.expect("left behind");
+    let group: ObjectId = world.group.parse().expect("an id");
+    let reader: ObjectId = world.caller.id.parse().expect("an id");
+    let moves = ["read", "delivered"].map(|cursor| {
+        doc! {
+            "_id": ObjectId::new(), "cursor": cursor, "after": 0_i64, "to": 1_i64, "to_at": at,
+            "moved_at": at, "at": at,
+        }
+    });
+    let receipts = databases.collection("message", "receipts");
+    let own = doc! { "conversation_id": group, "user_id": reader };
+    let pushed = doc! { "$push": { "outbox": { "$each": moves.to_vec() } } };
+    let left = receipts.update_one(own, pushed).await.expect("left behind");
+    assert_eq!(left.matched_count, 1);
     let user: ObjectId = world.peer.id.parse().expect("an id");
     let entry = doc! { "_id": ObjectId::new(), "at": at, "change": {} };
     let users = databases.collection("user", "users");

@@ -20,7 +20,7 @@ const SERVICES: &str = "chat-";
 const MOST_BESIDE: usize = 100;
 
 /// Queries that look at more, by service and what stands in the command.
-const BOUNDED: [(&str, &str); 5] = [
+const BOUNDED: [(&str, &str); 6] = [
     // Who shares a group with the caller: as many as he has groups.
     ("conversation", "$setIntersection"),
     // How many groups the caller has, by name or all: the same.
@@ -30,6 +30,8 @@ const BOUNDED: [(&str, &str); 5] = [
     ("user", r#""$limit": 10000"#),
     // What is unread in the conversations of a list: at most two thousand messages of each.
     ("message", r#""$limit": 2000"#),
+    // Whose messages have reached somebody: at most the newest ten thousand of each conversation.
+    ("message", r#""as": "of_others""#),
 ];
 
 /// Stages that no query may have.

@@ -33,6 +33,7 @@ const OUTBOXES: [(&str, &str); 6] = [
     ("conversation", "conversations"),
     ("conversation", "blocks"),
     ("message", "messages"),
+    ("message", "receipts"),
     ("call", "calls"),
 ];
 

@@ -28,9 +28,8 @@ impl Service {
         changed: &Message,
         member_ids: Vec<String>,
     ) {
-        let (done, announced) = oneshot::channel();
         let (service, caller, message) = (self.clone(), caller.clone(), changed.clone());
-        let work = async move {
+        let announcing = async move {
             let entries = message.outbox.clone();
             for entry in entries {
                 let announced = service.announce_entry(&caller, &message, &entry, &member_ids);
@@ -39,6 +38,18 @@ impl Service {
                     break;
                 }
             }
+        };
+        self.announce_beside(announcing).await;
+    }
+
+    /// Lets an announcement go on beside a call, which waits for it for a while.
+    pub(crate) async fn announce_beside(
+        &self,
+        announcing: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let (done, announced) = oneshot::channel();
+        let work = async move {
+            announcing.await;
             // The caller may have gone away.
             done.send(()).ok();
         };

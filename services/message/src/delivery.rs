@@ -8,22 +8,19 @@ use chat_kit::{
     id::{ConversationId, MessageId, UserId},
 };
 use chat_proto::v1 as pb;
-use futures_util::{StreamExt as _, stream};
 
 use crate::{
     Service, convert,
     error::Error,
-    event::{self, Delivery},
+    receipts::announce::Delivery,
     store::{
         messages::{Held, Stretch},
-        receipts::Move,
+        receipts::{Cursor, Move, Moved, Step},
     },
 };
 
 /// How often a cursor is read again that another call has moved meanwhile.
 const ATTEMPTS: usize = 5;
-/// Events of one call that are published side by side.
-const PUBLISHED_AT_ONCE: usize = 16;
 
 /// How far everything is to count as delivered, by conversation.
 type Targets = HashMap<ConversationId, i64>;
@@ -73,10 +70,20 @@ impl Service {
         Ok(self.advance_delivered(caller, user, targets).await?.count)
     }
 
+    async fn advance_delivered(
+        &self,
+        caller: &Caller,
+        user: UserId,
+        targets: Targets,
+    ) -> Result<Advanced, Error> {
+        let (service, caller) = (self.clone(), caller.clone());
+        self.to_the_end(async move { service.advance_all(&caller, user, targets).await }).await
+    }
+
     /// Raises cursors to their targets, and lets the senders hear of what moved. Of two calls at once each
     /// announces its own part: a cursor moves only from where it was read. As many queries and calls
     /// whatever the number of conversations.
-    async fn advance_delivered(
+    async fn advance_all(
         &self,
         caller: &Caller,
         user: UserId,
@@ -98,7 +105,8 @@ impl Service {
             }
             let moved = self.move_delivered(user, heard, &ahead, &mut targets).await?;
             advanced.count += u32::try_from(moved.len()).unwrap_or(u32::MAX);
-            self.announce_delivered(caller, moved).await;
+            // From here on nothing fails these: what is not announced now, a relay announces.
+            self.tell_deliveries(caller, moved).await;
         }
         if targets.is_empty() { Ok(advanced) } else { Err(Error::Contended) }
     }
@@ -127,7 +135,7 @@ impl Service {
     }
 
     /// Returns what is delivered where `user` is a member, each with those of its senders who are.
-    async fn hearers(
+    pub(crate) async fn hearers(
         &self,
         caller: &Caller,
         user: UserId,
@@ -160,47 +168,39 @@ impl Service {
         heard: Vec<(Held, Vec<String>)>,
         ahead: &Ahead,
         targets: &mut Targets,
-    ) -> Result<Vec<(Delivery, Vec<String>)>, Error> {
+    ) -> Result<Vec<Delivery>, Error> {
         if heard.is_empty() {
             return Ok(Vec::new());
         }
+        let now = DateTime::now();
         let moves: Vec<Move> = heard
             .iter()
             .map(|(held, _)| Move {
                 conversation_id: held.conversation_id,
                 from: ahead.get(&held.conversation_id).map_or(0, |(_, delivered)| *delivered),
-                to: held.of_others.first().map(|newest| (newest.seq, newest.created_at)),
+                to: held.of_others.first().map(|newest| {
+                    Step::new(Cursor::Delivered, (newest.seq, newest.created_at), now)
+                }),
                 examined: held.to,
             })
             .collect();
         let outcomes = self.store.receipts.move_delivered(user, &moves).await?;
-        let advanced_at = DateTime::now();
         let mut deliveries = Vec::new();
         for (((held, hearers), one), has_moved) in heard.into_iter().zip(moves).zip(outcomes) {
             if !has_moved {
                 continue;
             }
-            targets.remove(&held.conversation_id);
-            if let Some(newest) = held.of_others.first().copied() {
-                let previous_seq = one.from;
-                let delivery = Delivery { user_id: user, previous_seq, newest, held, advanced_at };
-                deliveries.push((delivery, hearers));
+            let conversation_id = held.conversation_id;
+            targets.remove(&conversation_id);
+            if let Some(step) = one.to {
+                let advance = step.from(one.from);
+                deliveries.push(Delivery {
+                    moved: Moved { conversation_id, user_id: user, advance },
+                    newest: held.of_others,
+                    hearers,
+                });
             }
         }
         Ok(deliveries)
-    }
-
-    /// Lets the senders hear of deliveries. What a crash leaves unannounced they read on their next
-    /// connect.
-    async fn announce_delivered(&self, caller: &Caller, moved: Vec<(Delivery, Vec<String>)>) {
-        let heard = moved.into_iter().filter(|(_, hearers)| !hearers.is_empty());
-        let publish = async |(delivery, hearers): (Delivery, Vec<String>)| {
-            let event = event::delivered_advanced(&delivery, hearers);
-            if let Err(error) = self.publisher.publish(&event, &caller.request_id).await {
-                let conversation_id = delivery.held.conversation_id;
-                tracing::warn!(%conversation_id, %error, "nobody hears of a delivery");
-            }
-        };
-        stream::iter(heard).for_each_concurrent(PUBLISHED_AT_ONCE, publish).await;
     }
 }

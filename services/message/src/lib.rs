@@ -44,7 +44,7 @@ use tokio::{net::TcpListener, sync::Semaphore};
 use tonic::service::Routes;
 
 pub use config::Config;
-use outbox::{Announced, Outbox};
+use outbox::{Announced, Left, Outbox};
 use previews::Previews;
 use queue::Queues;
 use store::Store;
@@ -108,7 +108,8 @@ impl Connected {
         let Self { service, announced, database } = self;
         let life = service.life.clone();
         life.spawn("outbox", service.clone().pull_announced(announced));
-        life.spawn("relay", service.clone().relay());
+        life.spawn("relay", service.clone().relay(Left::Messages));
+        life.spawn("relay of receipts", service.clone().relay(Left::Receipts));
         life.spawn("outbox metrics", service.clone().measure_outbox());
         let routes = Routes::new(MessageServiceServer::new(service));
         let served = Served { name: SERVICE_NAME, routes, database };

@@ -1,19 +1,26 @@
 //! How far members have read: they say so, and the others hear of it.
 
+pub(crate) mod announce;
+
+use std::future::Future;
+
 use bson::DateTime;
 use chat_kit::{
     caller::Caller,
     id::{ConversationId, MessageId, UserId},
 };
 use chat_proto::v1::{self as pb, mark_read_request::Target};
+use tokio::sync::oneshot;
 
 use crate::{
     Service,
     convert::{self, ReadMark, ReadTo},
     error::Error,
-    event::{self, Reading},
     history::not_found,
-    store::messages::{Located, Place},
+    store::{
+        messages::{Located, Place},
+        receipts::{Cursor, Moved, Step},
+    },
 };
 
 /// How far somebody has read by now.
@@ -100,7 +107,7 @@ impl Service {
     }
 
     /// Raises the cursor, and lets the members hear of it once it has moved. Of two calls at once each
-    /// announces its own part. What a crash leaves unannounced is told on the next connect.
+    /// announces its own part.
     async fn advance(
         &self,
         caller: Caller,
@@ -109,20 +116,32 @@ impl Service {
         to: Place,
         member_ids: Vec<String>,
     ) -> Result<Read, Error> {
-        let receipts = &self.store.receipts;
-        let previous_seq =
-            receipts.advance_read(conversation_id, user_id, to.seq, to.created_at).await?;
-        if previous_seq >= to.seq {
-            return Ok(Read::as_before(previous_seq));
-        }
-        let messages = &self.store.messages;
-        let covered = messages.covered(conversation_id, user_id, previous_seq, to.seq).await?;
-        let advanced_at = DateTime::now();
-        let reading = Reading { conversation_id, user_id, to, previous_seq, covered, advanced_at };
-        let event = event::read_advanced(&reading, member_ids);
-        if let Err(error) = self.publisher.publish(&event, &caller.request_id).await {
-            tracing::warn!(%conversation_id, %user_id, %error, "nobody hears of a receipt");
-        }
-        Ok(Read { read_seq: to.seq, has_advanced: true })
+        let service = self.clone();
+        self.to_the_end(async move {
+            let step = Step::new(Cursor::Read, (to.seq, to.created_at), DateTime::now());
+            let receipts = &service.store.receipts;
+            let raised = receipts.advance_read(conversation_id, user_id, &step).await?;
+            let read_seq = raised.read_seq;
+            let Some(advance) = raised.advance else { return Ok(Read::as_before(read_seq)) };
+            // From here on nothing fails the call: what is not announced now, a relay announces.
+            let moved = Moved { conversation_id, user_id, advance };
+            service.tell_reading(&caller, moved, member_ids).await;
+            Ok(Read { read_seq, has_advanced: true })
+        })
+        .await
+    }
+
+    /// Does what a caller's going away does not end.
+    pub(crate) async fn to_the_end<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (answer, answered) = oneshot::channel();
+        let work = async move {
+            // The caller may have gone away.
+            answer.send(work.await).ok();
+        };
+        self.life.spawn_work(tracing::Instrument::in_current_span(work));
+        answered.await.unwrap_or(Err(Error::Stopping))
     }
 }

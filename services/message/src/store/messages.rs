@@ -24,7 +24,7 @@ use mongodb::{
 };
 use serde::{Deserialize, Serialize};
 
-pub use self::delivered::{Held, Located, MOST_DELIVERED, Stretch};
+pub use self::delivered::{Held, Located, Stretch};
 pub use self::found::MOST_FOUND;
 pub use self::hidden::Hidden;
 pub use self::parts::{

@@ -1,21 +1,24 @@
-//! The collection `receipts`: how far each member has heard and read a conversation, its index and every
+//! The collection `receipts`: how far each member has heard and read a conversation, its indexes and every
 //! query on it.
 
 mod moves;
+mod outbox;
 
 use bson::{DateTime, Document, doc, oid::ObjectId};
 use chat_kit::{
     id::{ConversationId, UserId},
     mongo::{self, WHOLE, within},
+    outbox::index as by_waiting,
 };
 use futures_util::TryStreamExt as _;
 use mongodb::{
     Collection, Database, IndexModel,
     options::{IndexOptions, ReturnDocument},
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub use self::moves::Move;
+pub use self::outbox::{Advance, Cursor, LeftBehind, Moved, Step};
 use crate::error::Error;
 
 const COLLECTION: &str = "receipts";
@@ -52,6 +55,15 @@ pub struct Receipt {
     pub read_at: Option<DateTime>,
 }
 
+/// What became of a reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Raised {
+    /// Number of the newest message that the member has read by now.
+    pub read_seq: i64,
+    /// The advance, to be announced, if there was one.
+    pub advance: Option<Advance>,
+}
+
 /// Every query on receipts.
 #[derive(Clone, Debug)]
 pub struct Receipts {
@@ -60,28 +72,38 @@ pub struct Receipts {
 }
 
 impl Receipts {
-    /// Opens the collection and ensures its index.
+    /// Opens the collection and ensures its indexes.
     pub async fn open(database: &Database) -> anyhow::Result<Self> {
         let collection = database.collection(COLLECTION);
         let index = IndexModel::builder()
             .keys(doc! { "conversation_id": 1, "user_id": 1 })
             .options(IndexOptions::builder().unique(true).build())
             .build();
-        mongo::create_indexes(&collection, [index]).await?;
+        mongo::create_indexes(&collection, [index, by_waiting()]).await?;
         Ok(Self { database: database.clone(), collection })
     }
 
-    /// Raises what a member has read, and what has been delivered to him with it, to a message. Returns
-    /// the number up to which he had read before. Repeated or late, it changes nothing.
+    /// Raises what a member has read, and what has been delivered to him with it, to a message, and notes that
+    /// this is to be announced. Repeated or late, it changes nothing.
     pub async fn advance_read(
         &self,
         conversation: ConversationId,
         user: UserId,
-        seq: i64,
-        at: DateTime,
-    ) -> Result<i64, Error> {
-        let higher = doc! {
-            "delivered_seq": seq, "delivered_at": at, "read_seq": seq, "read_at": at,
+        step: &Step,
+    ) -> Result<Raised, Error> {
+        #[derive(Deserialize)]
+        struct Changed {
+            read_seq: i64,
+            #[serde(default)]
+            outbox: Vec<Advance>,
+        }
+        let (seq, at) = step.target();
+        let changed = doc! {
+            "outbox": step.noted(),
+            "read_seq": { "$max": ["$read_seq", seq] },
+            "read_at": { "$max": ["$read_at", at] },
+            "delivered_seq": { "$max": ["$delivered_seq", seq] },
+            "delivered_at": { "$max": ["$delivered_at", at] },
         };
         let mut attempt = 1;
         loop {
@@ -89,14 +111,19 @@ impl Receipts {
                 .collection
                 .find_one_and_update(
                     doc! { "conversation_id": conversation, "user_id": user },
-                    doc! { "$max": &higher },
+                    vec![doc! { "$set": &changed }],
                 )
+                .projection(doc! { "read_seq": 1, "outbox": 1 })
                 .upsert(true)
-                .return_document(ReturnDocument::Before);
+                .return_document(ReturnDocument::After);
             match within(raised).await {
-                Ok(before) => {
-                    let before = before.map(parse).transpose()?;
-                    return Ok(before.map_or(0, |receipt| receipt.read_seq));
+                Ok(after) => {
+                    let Some(after) = after else {
+                        return Ok(Raised { read_seq: 0, advance: None });
+                    };
+                    let Changed { read_seq, outbox } = parse(after)?;
+                    let advance = outbox.into_iter().find(|advance| step.is_of(advance));
+                    return Ok(Raised { read_seq, advance });
                 }
                 Err(error) if error.duplicate_key().is_some() && attempt < UPSERT_ATTEMPTS => {
                     attempt += 1;
@@ -110,7 +137,8 @@ impl Receipts {
     pub async fn read_seq(&self, conversation: ConversationId, user: UserId) -> Result<i64, Error> {
         let filter = doc! { "conversation_id": conversation, "user_id": user };
         let found = within(self.collection.find_one(filter)).await?;
-        Ok(found.map(parse).transpose()?.map_or(0, |receipt| receipt.read_seq))
+        let found: Option<Receipt> = found.map(parse).transpose()?;
+        Ok(found.map_or(0, |receipt| receipt.read_seq))
     }
 
     /// Returns the receipts of all members of several conversations.
@@ -134,7 +162,7 @@ impl Receipts {
     }
 }
 
-fn parse(document: Document) -> Result<Receipt, Error> {
+fn parse<T: DeserializeOwned>(document: Document) -> Result<T, Error> {
     let id = document.get_object_id("_id").map_or_else(|_| "?".to_owned(), ObjectId::to_hex);
     bson::deserialize_from_document(document).map_err(|error| Error::Damaged {
         collection: COLLECTION,

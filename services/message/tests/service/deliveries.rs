@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bson::doc;
+use bson::{Document, doc};
 use chat_kit::id::{ConversationId, MessageId, UserId};
 use chat_proto::v1::{
     CatchUpDeliveredRequest, DeleteMessageRequest, DeliveredAdvanced, Event, GetListStatesRequest,
@@ -12,7 +12,8 @@ use chat_proto::v1::{
 use tonic::{Code, Status};
 
 use crate::support::{
-    Ear, Suite, as_user, assert_failed, listen, make_group, start, start_two, stored_message,
+    Ear, Suite, as_user, assert_failed, eventually, listen, make_group, start, start_two,
+    stored_message,
 };
 
 async fn mark(suite: &Suite, user: UserId, ids: &[&str]) -> Result<Vec<String>, Status> {
@@ -21,6 +22,17 @@ async fn mark(suite: &Suite, user: UserId, ids: &[&str]) -> Result<Vec<String>, 
     let mut delivered = suite.messages().mark_delivered(request).await?.into_inner().message_ids;
     delivered.sort();
     Ok(delivered)
+}
+
+/// Waits until lists show a message, which an answer awaits for a moment alone: by lists it is known what
+/// came meanwhile.
+async fn until_shown(suite: &Suite, conversation: ConversationId, seq: i64) {
+    eventually("the list shows it", async || {
+        let shown = suite.conversation(conversation).await;
+        let last = shown.get_document("last_message").ok();
+        last.is_some_and(|last| last.get_i64("seq").is_ok_and(|shown| shown == seq))
+    })
+    .await;
 }
 
 async fn catch_up(suite: &Suite, user: UserId) -> u32 {
@@ -175,6 +187,7 @@ async fn catching_up_delivers_what_came_meanwhile_in_own_conversations_alone() {
         newest = Some(suite.say(pair.ada, pair.conversation, &number.to_string()).await);
     }
     suite.say(pair.grace, pair.conversation, "an answer").await;
+    until_shown(&suite, pair.conversation, 4).await;
     let mut ear = listen(pair.conversation).await;
     assert_eq!(catch_up(&suite, pair.grace).await, 1);
     let (event, advanced) = hear(&mut ear, pair.grace).await;
@@ -189,6 +202,7 @@ async fn catching_up_delivers_what_came_meanwhile_in_own_conversations_alone() {
     assert_eq!(cursor(&suite, foreign.conversation, pair.grace).await, None);
     assert_eq!(catch_up(&suite, pair.grace).await, 0, "nothing is new");
     suite.say(pair.ada, pair.conversation, "5").await;
+    until_shown(&suite, pair.conversation, 5).await;
     assert_eq!(catch_up(&suite, pair.grace).await, 1);
     assert_next(&mut ear, pair.grace, (3, 5)).await;
 }
@@ -198,6 +212,7 @@ async fn catching_up_leaves_the_order_of_the_list_alone() {
     let suite = start().await;
     let pair = suite.pair().await;
     suite.say(pair.ada, pair.conversation, "1").await;
+    until_shown(&suite, pair.conversation, 1).await;
     let before = suite.conversation(pair.conversation).await;
     assert_eq!(catch_up(&suite, pair.grace).await, 1);
     assert_eq!(suite.conversation(pair.conversation).await, before);
@@ -247,13 +262,60 @@ async fn catching_up_costs_as_many_commands_whatever_there_is_to_deliver() {
         let conversation = suite.open(grace, partner).await;
         suite.say(partner, conversation, "hi").await;
         suite.say(grace, conversation, "hi yourself").await;
+        until_shown(&suite, conversation, 2).await;
     }
     suite.take_commands("");
     assert_eq!(catch_up(&suite, grace).await, 12);
-    let commands = suite.take_commands("receipts");
+    let commands = waited_for(&suite);
     let names: Vec<_> = commands.iter().filter_map(|command| command.keys().next()).collect();
     assert_eq!(names, ["find", "update"]);
     assert_eq!(commands[1].get_array("updates").expect("statements").len(), 12);
     assert_eq!(catch_up(&suite, grace).await, 0);
-    assert_eq!(suite.take_commands("receipts").len(), 1, "nothing is new");
+    assert_eq!(waited_for(&suite).len(), 1, "nothing is new");
+}
+
+/// Returns the commands on receipts since the last call, but for those of relays, and those that take out what
+/// is announced, for which no call waits.
+fn waited_for(suite: &Suite) -> Vec<Document> {
+    let mut commands = suite.take_commands("receipts");
+    commands.retain(|command| {
+        let text = command.to_string();
+        !text.contains("outbox.at") && !text.contains("$pull")
+    });
+    commands
+}
+
+#[tokio::test]
+async fn sender_behind_many_messages_of_others_hears_of_his_own() {
+    let suite = start().await;
+    let (pair, joan) = (suite.pair().await, suite.user().await.0);
+    make_group(&suite, pair.conversation, &[pair.ada, pair.grace, joan]).await;
+    let by = |seq| if seq == 1 { joan } else { pair.ada };
+    let messages: Vec<_> =
+        (1..=150).map(|seq| stored_message(pair.conversation, by(seq), seq)).collect();
+    suite.stored().insert_many(&messages).await.expect("inserted");
+    let mut ear = listen(pair.conversation).await;
+    mark(&suite, pair.grace, &[&messages[149].id.to_string()]).await.expect("it");
+    let (event, advanced) = hear(&mut ear, pair.grace).await;
+    let told: Vec<_> = advanced.messages.iter().map(|told| told.message_id.clone()).collect();
+    assert_eq!(told, [messages[149].id.to_string(), messages[0].id.to_string()]);
+    assert_eq!(event.recipient_ids, [pair.ada.to_string(), joan.to_string()]);
+}
+
+#[tokio::test]
+async fn all_senders_of_a_large_group_hear_of_their_messages() {
+    let suite = start().await;
+    let pair = suite.pair().await;
+    let mut members: Vec<UserId> = (0..300).map(|_| UserId::new()).collect();
+    let messages: Vec<_> = (1..)
+        .zip(&members)
+        .map(|(seq, &sender)| stored_message(pair.conversation, sender, seq))
+        .collect();
+    suite.stored().insert_many(&messages).await.expect("inserted");
+    members.push(pair.grace);
+    make_group(&suite, pair.conversation, &members).await;
+    let mut ear = listen(pair.conversation).await;
+    mark(&suite, pair.grace, &[&messages[299].id.to_string()]).await.expect("it");
+    let (event, advanced) = hear(&mut ear, pair.grace).await;
+    assert_eq!((event.recipient_ids.len(), advanced.messages.len()), (300, 300));
 }

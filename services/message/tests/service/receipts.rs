@@ -1,6 +1,6 @@
 //! Reading on: whom it moves, how far, and who hears of it.
 
-use bson::DateTime;
+use bson::{DateTime, doc};
 use chat_kit::{
     id::{ConversationId, MessageId, UserId},
     time::to_timestamp,
@@ -9,6 +9,7 @@ use chat_proto::v1::{
     Event, MarkReadRequest, MarkReadResponse, ReadAdvanced, ReadMessageSet, ReadNumber, ReadUntil,
     event::Payload, mark_read_request::Target,
 };
+use futures_util::TryStreamExt as _;
 use tonic::{Code, Status};
 
 use crate::support::{
@@ -106,15 +107,25 @@ async fn reading_of_several_senders_is_told_to_each() {
 }
 
 #[tokio::test]
-async fn receipt_names_the_newest_messages_where_there_are_many() {
+async fn reading_of_many_messages_names_them_all_in_parts() {
     let suite = start().await;
     let pair = suite.pair().await;
     suite.seed(&pair, 450).await;
     let mut ear = listen(pair.conversation).await;
     let to_the_end = Target::ConversationId(pair.conversation.to_string());
     assert_eq!(mark(&suite, pair.grace, to_the_end).await.expect("read"), 450);
-    let (_, advanced) = hear(&mut ear, pair.grace).await;
-    assert_eq!(advanced.messages[0].message_ids.len(), 200);
+    let mut named = Vec::new();
+    for (previous, seq) in [(0, 200), (200, 400), (400, 450)] {
+        let (_, advanced) = hear(&mut ear, pair.grace).await;
+        assert_eq!((advanced.previous_seq, advanced.seq), (previous, seq));
+        assert_eq!(advanced.read_at, Some(to_timestamp(at(seq))));
+        let [read] = &advanced.messages[..] else { panic!("one sender") };
+        assert_eq!(read.sender_id, pair.ada.to_string());
+        named.extend(read.message_ids.clone());
+    }
+    let in_order = suite.stored().find(doc! {}).sort(doc! { "seq": 1 }).await.expect("messages");
+    let stored: Vec<_> = in_order.try_collect().await.expect("messages");
+    assert_eq!(named, stored.iter().map(|stored| stored.id.to_string()).collect::<Vec<_>>());
 }
 
 #[tokio::test]

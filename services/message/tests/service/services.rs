@@ -43,6 +43,11 @@ impl Drop for Services {
 
 /// Starts all services, with so many replicas of the message service.
 pub async fn start(replicas: usize) -> Services {
+    start_on(&testing::servers().await.nats_url, replicas, Limits::default()).await
+}
+
+/// Starts all services, with so many replicas of the message service, which have a NATS of their own.
+pub async fn start_on(nats_url: &str, replicas: usize, limits: Limits) -> Services {
     let life = Lifecycle::new();
     let user = start_user(&life).await;
     let conversation_database = database("conversation").await;
@@ -50,9 +55,9 @@ pub async fn start(replicas: usize) -> Services {
     let message_database = database("message").await;
     let (mut messages, commands) = (Vec::new(), Commands::default());
     for _ in 0..replicas {
-        let mongo = message_database.clone();
-        let limits = Limits::default();
-        messages.push(start_message(mongo, conversation.clone(), limits, &commands, &life).await);
+        let mut config = config(&message_database, &conversation, limits.clone()).await;
+        config.nats = Nats::new(nats_url);
+        messages.push(start_message(config, &commands, &life).await);
     }
     Services {
         user,
@@ -81,8 +86,8 @@ pub async fn start_unheard(limits: Limits) -> (Services, TcpListener) {
 
 async fn message_alone(conversation: Upstream, limits: Limits, life: Lifecycle) -> Services {
     let (message_database, commands) = (database("message").await, Commands::default());
-    let mongo = message_database.clone();
-    let message = start_message(mongo, conversation.clone(), limits, &commands, &life).await;
+    let config = config(&message_database, &conversation, limits).await;
+    let message = start_message(config, &commands, &life).await;
     Services {
         user: conversation.clone(),
         conversation,
@@ -110,8 +115,8 @@ pub async fn start_slow_list(limits: Limits) -> (Services, Arc<AtomicUsize>) {
             .serve_with_incoming(TcpIncoming::from(listener)),
     );
     let (message_database, commands) = (database("message").await, Commands::default());
-    let mongo = message_database.clone();
-    let messages = vec![start_message(mongo, behind_it, limits, &commands, &life).await];
+    let config = config(&message_database, &behind_it, limits).await;
+    let messages = vec![start_message(config, &commands, &life).await];
     let services = Services {
         user,
         conversation,
@@ -164,10 +169,20 @@ async fn start_conversation(mongo: Mongo, user: Upstream, life: &Lifecycle) -> U
     upstream
 }
 
+async fn config(mongo: &Mongo, conversation: &Upstream, limits: Limits) -> chat_message::Config {
+    chat_message::Config {
+        grpc: Grpc::default(),
+        stop: Stop::default(),
+        mongo: mongo.clone(),
+        nats: Nats::new(&testing::servers().await.nats_url),
+        telemetry: Telemetry::default(),
+        conversation: conversation.clone(),
+        message: limits,
+    }
+}
+
 async fn start_message(
-    mongo: Mongo,
-    conversation: Upstream,
-    limits: Limits,
+    config: chat_message::Config,
     commands: &Commands,
     life: &Lifecycle,
 ) -> Upstream {
@@ -177,15 +192,6 @@ async fn start_message(
             commands.lock().expect("not poisoned").push(started.command);
         }
     });
-    let config = chat_message::Config {
-        grpc: Grpc::default(),
-        stop: Stop::default(),
-        mongo,
-        nats: Nats::new(&testing::servers().await.nats_url),
-        telemetry: Telemetry::default(),
-        conversation,
-        message: limits,
-    };
     let connected = chat_message::connect(&config, life, Some(observer)).await.expect("connected");
     let (listener, upstream) = bind().await;
     life.spawn("message", async move { connected.serve(listener, &config).await });

@@ -70,6 +70,11 @@ pub async fn start_two() -> Suite {
     suite(services::start(2).await).await
 }
 
+/// Starts the services; the message service has a NATS of its own.
+pub async fn start_on(nats_url: &str, limits: Limits) -> Suite {
+    suite(services::start_on(nats_url, 1, limits).await).await
+}
+
 /// Starts the message service alone: those that it asks are not there.
 pub async fn start_alone() -> Suite {
     suite(services::start_alone().await).await
@@ -152,6 +157,11 @@ impl Suite {
     /// Returns the messages as they are stored.
     pub fn stored(&self) -> Collection<Message> {
         self.own.collection("messages")
+    }
+
+    /// Returns the receipts as they are stored.
+    pub fn receipts(&self) -> Collection<Document> {
+        self.own.collection("receipts")
     }
 
     /// Asserts that a conversation holds so many messages, or all of them do.

@@ -1,7 +1,5 @@
 //! What deliveries ask of `messages`: where messages stand, and the newest of each sender in a stretch.
 
-use std::cmp::Reverse;
-
 use bson::{DateTime, doc};
 use chat_kit::{
     id::{ConversationId, MessageId, UserId},
@@ -13,9 +11,13 @@ use serde::Deserialize;
 
 use super::{COLLECTION, Messages, Place};
 
-/// Newest messages of others in a stretch whose senders are told.
-pub const MOST_DELIVERED: i64 = 100;
-/// Newest messages of a stretch among which those are looked for.
+/// Most senders of a stretch who are told: the others in a large group.
+const MOST_SENDERS: usize = 1000;
+/// Most senders of a stretch where there are many stretches.
+const MOST_SENDERS_OF_MANY: usize = 100;
+/// Senders of all stretches together, as far as those of each allow.
+const MOST_SENDERS_IN_ALL: usize = 50_000;
+/// Newest messages of a stretch whose senders are told.
 const MOST_EXAMINED: i64 = 10_000;
 
 /// A message and where it stands.
@@ -61,7 +63,8 @@ pub struct Held {
     pub conversation_id: ConversationId,
     /// Its last number.
     pub to: i64,
-    /// The newest message of each other sender that is not deleted, the newest first.
+    /// The newest message of each other sender that is not deleted, the newest first: of the newest
+    /// [`MOST_EXAMINED`], and of those who wrote last where there are very many.
     pub of_others: Vec<Place>,
 }
 
@@ -120,6 +123,8 @@ impl Messages {
             { "$gt": ["$seq", "$$after"] },
             { "$lte": ["$seq", "$$to"] },
         ] } };
+        let newest_first =
+            doc! { "$sortArray": { "input": "$of_others", "sortBy": { "seq": -1 } } };
         let told = doc! { "sender_id": { "$ne": reader }, "deleted_at": { "$exists": false } };
         let place = doc! {
             "_id": "$_id", "seq": "$seq", "sender_id": "$sender_id", "created_at": "$created_at",
@@ -135,20 +140,37 @@ impl Messages {
                         { "$match": within_row },
                         { "$sort": { "seq": -1 } },
                         { "$match": told },
-                        { "$limit": MOST_DELIVERED },
                         { "$group": { "_id": "$sender_id", "newest": { "$first": place } } },
                         { "$replaceRoot": { "newRoot": "$newest" } },
                     ],
                     "as": "of_others",
                 } },
-                doc! { "$project": { "conversation_id": 1, "to": 1, "of_others": 1 } },
+                doc! { "$project": {
+                    "conversation_id": 1,
+                    "to": 1,
+                    "of_others": { "$slice": [newest_first, most_senders(stretches.len())] },
+                } },
             ])
             .batch_size(WHOLE)
             .with_type::<Held>();
-        let mut held: Vec<Held> = within(async { found.await?.try_collect().await }).await?;
-        for Held { of_others, .. } in &mut held {
-            of_others.sort_unstable_by_key(|place| Reverse(place.seq));
+        within(async { found.await?.try_collect().await }).await
+    }
+}
+
+/// Returns how many senders of each stretch are told where there are so many.
+fn most_senders(stretches: usize) -> i64 {
+    let most = (MOST_SENDERS_IN_ALL / stretches.max(1)).clamp(MOST_SENDERS_OF_MANY, MOST_SENDERS);
+    i64::try_from(most).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_stretches_share_the_senders_who_are_told() {
+        for (stretches, most) in [(0, 1000), (1, 1000), (50, 1000), (100, 500), (500, 100)] {
+            assert_eq!(most_senders(stretches), most, "{stretches}");
         }
-        Ok(held)
     }
 }

@@ -18,8 +18,8 @@ use crate::error::Error;
 pub const MOST_UNREAD: i64 = 999;
 /// Most messages of a conversation that are looked at for them: somebody's own count as none.
 const MOST_UNREAD_READ: i64 = 2000;
-/// Most messages that a receipt names.
-const MOST_COVERED: i64 = 200;
+/// Most messages that receipts of one reading name.
+const MOST_COVERED: i64 = 10_000;
 
 /// The end of a conversation, or the place of a message in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -64,12 +64,11 @@ impl Messages {
         within(found).await
     }
 
-    /// Returns the messages with the numbers behind `after` up to `to` that others than `reader` wrote,
-    /// in order: of the newest [`MOST_COVERED`] alone.
+    /// Returns the messages with the numbers behind `after` up to `to`, in order: of the newest
+    /// [`MOST_COVERED`] alone.
     pub async fn covered(
         &self,
         conversation: ConversationId,
-        reader: UserId,
         after: i64,
         to: i64,
     ) -> Result<Vec<Place>, MongoError> {
@@ -81,8 +80,7 @@ impl Messages {
             .projection(place())
             .batch_size(WHOLE)
             .hint(Hint::Name(SEQ_INDEX.to_owned()));
-        let found: Vec<Place> = within(async { found.await?.try_collect().await }).await?;
-        Ok(found.into_iter().filter(|place| place.sender_id != reader).collect())
+        within(async { found.await?.try_collect().await }).await
     }
 
     /// Counts what a user has not read: messages of others behind the given numbers that he can see.

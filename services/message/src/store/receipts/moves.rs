@@ -1,6 +1,6 @@
 //! Moving what has been delivered to somebody in several conversations, with one command.
 
-use bson::{DateTime, Document, doc};
+use bson::{Document, doc};
 use chat_kit::{
     id::{ConversationId, UserId},
     mongo::{MongoError, within},
@@ -8,10 +8,7 @@ use chat_kit::{
 use mongodb::error::{ErrorKind, WriteConcernError, WriteError, WriteFailure};
 use serde::Deserialize;
 
-use super::{COLLECTION, Receipts};
-
-/// Code of a write that a unique index refused.
-const DUPLICATE_KEY: i32 = 11000;
+use super::{COLLECTION, Receipts, outbox::Step};
 
 /// How far a delivery goes, and from where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,9 +17,9 @@ pub struct Move {
     pub conversation_id: ConversationId,
     /// Number up to which everything had been delivered, as it was read.
     pub from: i64,
-    /// Number of the message that has been delivered, and when it was stored; none where all that was looked
-    /// at is his own or deleted.
-    pub to: Option<(i64, DateTime)>,
+    /// The step to the message that has been delivered; none where all that was looked at is his own or
+    /// deleted.
+    pub to: Option<Step>,
     /// Number of the last message that was looked at.
     pub examined: i64,
 }
@@ -30,18 +27,24 @@ pub struct Move {
 /// What MongoDB answers to a command of several updates.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Updated {
+struct Answer {
     #[serde(default)]
-    write_errors: Vec<Refused>,
+    write_errors: Vec<Failure>,
     write_concern_error: Option<WriteConcernError>,
 }
 
 /// A statement that failed.
 #[derive(Deserialize)]
-struct Refused {
+struct Failure {
     index: usize,
     #[serde(flatten)]
     error: WriteError,
+}
+
+/// What became of several updates.
+pub(super) struct Updated {
+    /// The places of those that MongoDB refused, and why; the others are made.
+    pub refused: Vec<(usize, MongoError)>,
 }
 
 impl Receipts {
@@ -54,15 +57,12 @@ impl Receipts {
     ) -> Result<Vec<bool>, MongoError> {
         let statements: Vec<Document> = moves.iter().map(|one| statement(user, one)).collect();
         let updated = self.update(statements).await?;
-        if let Some(error) = updated.write_concern_error {
-            return Err(driver(WriteFailure::WriteConcernError(error)));
-        }
         let mut outcomes = vec![true; moves.len()];
-        for Refused { index, error } in updated.write_errors {
-            if error.code != DUPLICATE_KEY {
-                return Err(driver(WriteFailure::WriteError(error)));
+        for (place, error) in updated.refused {
+            if error.duplicate_key().is_none() {
+                return Err(error);
             }
-            if let Some(has_moved) = outcomes.get_mut(index) {
+            if let Some(has_moved) = outcomes.get_mut(place) {
                 *has_moved = false;
             }
         }
@@ -71,16 +71,25 @@ impl Receipts {
 
     /// The driver has no call for several updates of one collection. It repeats no command that it is handed
     /// like this; whoever delivers does.
-    async fn update(&self, statements: Vec<Document>) -> Result<Updated, MongoError> {
+    pub(super) async fn update(&self, statements: Vec<Document>) -> Result<Updated, MongoError> {
         let mut command = doc! { "update": COLLECTION, "updates": statements, "ordered": false };
-        within(async {
+        let answer: Answer = within(async {
             if let Some(concern) = self.database.write_concern() {
                 command.insert("writeConcern", bson::serialize_to_document(concern)?);
             }
             let answer = self.database.run_command(command).await?;
             Ok(bson::deserialize_from_document(answer)?)
         })
-        .await
+        .await?;
+        if let Some(error) = answer.write_concern_error {
+            return Err(driver(WriteFailure::WriteConcernError(error)));
+        }
+        let failures = answer.write_errors.into_iter();
+        let refused = failures.map(|Failure { index, error }| {
+            let error = driver(WriteFailure::WriteError(error));
+            (index, error)
+        });
+        Ok(Updated { refused: refused.collect() })
     }
 }
 
@@ -91,15 +100,18 @@ fn statement(user: UserId, one: &Move) -> Document {
     } else {
         doc! { "$eq": one.from }
     };
-    let mut higher = doc! { "examined_seq": one.examined };
-    if let Some((seq, at)) = one.to {
-        higher.extend(doc! { "delivered_seq": seq, "delivered_at": at });
+    let mut changed = doc! { "examined_seq": { "$max": ["$examined_seq", one.examined] } };
+    if let Some(step) = one.to {
+        let (seq, at) = step.target();
+        changed.extend(doc! {
+            "delivered_seq": seq, "delivered_at": at, "outbox": step.noted(),
+        });
     }
     doc! {
         "q": {
             "conversation_id": one.conversation_id, "user_id": user, "delivered_seq": from,
         },
-        "u": { "$max": higher },
+        "u": [{ "$set": changed }],
         "upsert": true,
     }
 }
