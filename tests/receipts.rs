@@ -2,7 +2,10 @@
 //! whichever gateway.
 
 use chat_e2e::socket::{Receiver, Sender};
+use chat_kit::{config::Nats, nats, nats::Publisher, time::to_timestamp};
 use chat_local::testing;
+use chat_proto::v1::{self as pb, event::Payload};
+use mongodb::bson::{DateTime, oid::ObjectId};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -330,4 +333,105 @@ async fn reading_while_nats_is_dead_is_heard_by_the_connected_sender_once_it_is_
     assert_eq!(own.expect("message-sent").await["_id"], next["_id"]);
     assert_eq!(phone.expect("message").await["_id"], next["_id"]);
     assert_eq!(reader.expect("receive-message").await["_id"], next["_id"]);
+}
+
+/// Publishes what a replica says of receipts, in this order.
+async fn publish(recipients: &[&Person], payloads: Vec<Payload>) {
+    let config = Nats::new(&testing::servers().await.nats_url);
+    let client = nats::connect(&config, "test").await.expect("nats");
+    let publisher = Publisher::new(client, &config).await.expect("a stream");
+    for payload in payloads {
+        let event = pb::Event {
+            id: ObjectId::new().to_hex(),
+            recipient_ids: recipients.iter().map(|person| person.id.clone()).collect(),
+            payload: Some(payload),
+            ..Default::default()
+        };
+        publisher.publish(&event, "test").await.expect("published");
+    }
+}
+
+/// Returns a time of its own for each number.
+fn stored_at(seq: i64) -> DateTime {
+    DateTime::from_millis(1_769_847_330_000 + seq)
+}
+
+fn is_of(seq: i64, time: &Value) -> bool {
+    text(time).ends_with(&format!("{seq:03}Z"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reading_that_is_heard_late_takes_no_tick_back_and_names_its_messages() {
+    let suite = testing::suite(|_| {}).await;
+    let [a, b] = [suite.gateways[0], suite.gateways[1]];
+    let (ada, grace) = (Person::new(a).await, Person::new(b).await);
+    let conversation = ada.open(&grace).await;
+    let (mut own, mut reader) =
+        (ada.listen(a, "electron").await, grace.listen(b, "electron").await);
+    let (mut phone, mut new) = (ada.listen(b, "flutter").await, ada.listen(a, "unified").await);
+    for listener in [&mut own, &mut reader] {
+        listener.expect("connected").await;
+    }
+    let read = |previous_seq: i64, seq: i64| {
+        let ids = (previous_seq + 1..=seq).map(|seq| format!("m{seq}")).collect();
+        Payload::ReadAdvanced(pb::ReadAdvanced {
+            conversation_id: conversation.clone(),
+            user_id: grace.id.clone(),
+            seq,
+            read_at: Some(to_timestamp(stored_at(seq))),
+            advanced_at: Some(to_timestamp(stored_at(seq))),
+            previous_seq,
+            messages: vec![pb::ReadMessages { sender_id: ada.id.clone(), message_ids: ids }],
+        })
+    };
+    publish(&[&ada, &grace], vec![read(3, 5), read(0, 3), read(5, 6)]).await;
+    for ids in [&["m4", "m5"][..], &["m1", "m2", "m3"], &["m6"]] {
+        assert_eq!(own.expect("messages:read-receipt").await["messageIds"], json!(ids));
+    }
+    for seq in [5, 6] {
+        let tick = phone.expect("read_up_to").await;
+        assert!(is_of(seq, &tick["at"]), "{tick}");
+        assert_eq!(new.expect("receipt:read").await["seq"], seq);
+        reader.expect("messages-read").await;
+    }
+    let next = ada.send(&conversation, "next").await;
+    assert_eq!(reader.expect("receive-message").await["_id"], next["_id"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn delivery_that_is_heard_late_is_told_to_those_alone_who_know_of_no_later_one() {
+    let suite = testing::suite(|_| {}).await;
+    let [a, b] = [suite.gateways[0], suite.gateways[1]];
+    let (ada, grace, joan) = (Person::new(a).await, Person::new(b).await, Person::new(a).await);
+    let group = ada.group(&[&grace, &joan]).await;
+    let (mut phone, mut new) = (ada.listen(a, "flutter").await, ada.listen(b, "unified").await);
+    let mut third = joan.listen(b, "flutter").await;
+    let delivered = |(previous_seq, seq): (i64, i64), of: &[(&Person, i64)]| {
+        let messages = of.iter().map(|(person, seq)| pb::DeliveredMessage {
+            sender_id: person.id.clone(),
+            message_id: format!("m{seq}"),
+            created_at: Some(to_timestamp(stored_at(*seq))),
+        });
+        Payload::DeliveredAdvanced(pb::DeliveredAdvanced {
+            conversation_id: group.clone(),
+            user_id: grace.id.clone(),
+            seq,
+            delivered_at: Some(to_timestamp(stored_at(seq))),
+            advanced_at: Some(to_timestamp(stored_at(seq))),
+            previous_seq,
+            messages: messages.collect(),
+        })
+    };
+    publish(&[&ada], vec![delivered((3, 5), &[(&ada, 5)])]).await;
+    let late = delivered((0, 3), &[(&ada, 3), (&joan, 2)]);
+    publish(&[&ada, &joan], vec![late, delivered((5, 7), &[(&joan, 7), (&ada, 6)])]).await;
+    for id in ["m5", "m6"] {
+        assert_next(&mut phone, "delivered", json!({ "messageId": id })).await;
+    }
+    for seq in [5, 7] {
+        assert_next(&mut new, "receipt:delivered", json!({ "seq": seq })).await;
+    }
+    for id in ["m2", "m7"] {
+        assert_next(&mut third, "delivered", json!({ "messageId": id })).await;
+    }
 }

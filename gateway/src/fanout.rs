@@ -4,6 +4,7 @@
 mod calls;
 mod cause;
 mod change;
+mod cursors;
 mod emit;
 mod entry;
 mod gap;
@@ -48,6 +49,7 @@ use crate::{
 };
 use calls::Steps;
 use cause::Cause;
+use cursors::Cursors;
 use entry::{Entry, Pending, make_room};
 use gap::MOST_CALLS;
 use latest::Latest;
@@ -90,6 +92,7 @@ struct Fanout {
     settled: Settled,
     seen: Seen,
     latest: Latest,
+    cursors: Cursors,
     typing: Typing,
     steps: Steps,
     notices: Notices,
@@ -133,6 +136,7 @@ pub async fn run(
         settled: Settled::default(),
         seen: Seen::default(),
         latest: Latest::default(),
+        cursors: Cursors::default(),
         typing: Typing::default(),
         steps: Steps::default(),
         notices: Notices::default(),

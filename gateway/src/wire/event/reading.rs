@@ -55,6 +55,21 @@ impl<'a> ReadAdvanced<'a> {
         Ok(frames)
     }
 
+    /// Returns what a socket hears that has been told of a later reading: which of one's own messages somebody
+    /// has read, which the later one did not say.
+    pub fn late_frames(
+        &self,
+        user_id: UserId,
+        dialect: Dialect,
+    ) -> serde_json::Result<Vec<Frame<'_>>> {
+        let user_id = user_id.to_string();
+        let hears = matches!(dialect, Dialect::Electron | Dialect::Undeclared);
+        if !hears || user_id == self.event.user_id {
+            return Ok(Vec::new());
+        }
+        Ok(self.receipt(&user_id)?.into_iter().collect())
+    }
+
     fn up_to(&self) -> serde_json::Result<&RawValue> {
         let pb::ReadAdvanced { conversation_id, user_id, read_at, .. } = self.event;
         encoded(&self.up_to, || {
@@ -221,6 +236,25 @@ mod tests {
         ] {
             let heard = heard(&event, user, dialect);
             assert_eq!(heard.iter().collect::<Vec<_>>(), expected, "{dialect:?}");
+        }
+    }
+
+    #[test]
+    fn of_a_late_reading_only_the_messages_are_told_and_to_their_senders_alone() {
+        let (reader, sender) = (UserId::new(), UserId::new());
+        let event = event(reader, sender);
+        let event = ReadAdvanced::new(&event);
+        for (user, dialect, names) in [
+            (sender, Dialect::Flutter, vec![]),
+            (sender, Dialect::Unified, vec![]),
+            (sender, Dialect::Electron, vec!["messages:read-receipt"]),
+            (sender, Dialect::Undeclared, vec!["messages:read-receipt"]),
+            (UserId::new(), Dialect::Undeclared, vec![]),
+            (reader, Dialect::Undeclared, vec![]),
+        ] {
+            let frames = event.late_frames(user, dialect).expect("encodable");
+            let heard: Vec<_> = frames.into_iter().map(|(name, _)| name).collect();
+            assert_eq!(heard, names, "{dialect:?}");
         }
     }
 
