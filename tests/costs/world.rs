@@ -27,7 +27,7 @@ pub const WORD: &str = "treasure";
 /// Users of each world whom nothing connects with its caller at first.
 const STRANGERS: usize = 1200;
 /// The services whose documents have an outbox, and the collections.
-const OUTBOXES: [(&str, &str); 6] = [
+const OUTBOXES: [(&str, &str); 7] = [
     ("user", "users"),
     ("user", "presences"),
     ("conversation", "conversations"),
