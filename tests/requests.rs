@@ -81,6 +81,14 @@ async fn request_is_heard_accepted_and_written_into() {
     }
     unified.expect("request:accepted").await;
 
+    // A request for what is there already changes nothing, and old clients show it all the same.
+    let again = ask(&one, &other.phone).await;
+    assert_eq!((text(&again["_id"]), &again["status"]), (&*id, &json!("active")));
+    for ear in &mut ears {
+        let heard = ear.expect("chat_request").await;
+        assert_eq!((text(&heard["_id"]), &heard["status"]), (&*id, &json!("active")));
+    }
+
     let (status, answer) =
         other.request(Method::POST, &format!("/chat-requests/{id}/decline"), json!({})).await;
     assert_eq!((status, &answer["error"]), (StatusCode::CONFLICT, &json!("not_pending")));

@@ -20,7 +20,10 @@ use serde::{Deserialize, Serialize};
 use self::note::{Note, Notes};
 use crate::{
     convert,
-    store::{self, conversations::Conversation},
+    store::{
+        self,
+        conversations::{Conversation, ConversationStatus},
+    },
 };
 
 /// What changed in a conversation, and whom it concerns.
@@ -147,6 +150,7 @@ fn payload(
                 requester_id: actor_id,
                 recipient_id: other.map(UserId::to_string).unwrap_or_default(),
                 created_at: Some(to_timestamp(conversation.created_at)),
+                is_active: conversation.status == ConversationStatus::Active,
             })
         }
         ChangeKind::RequestAccepted => Payload::RequestAccepted(pb::RequestAccepted {

@@ -43,6 +43,10 @@ impl<'a> Notice<'a> {
     pub fn frame(&self, dialect: Dialect, user_id: &str) -> serde_json::Result<Option<Frame<'_>>> {
         let frame = match dialect {
             Dialect::Unified => {
+                if matches!(self.payload, Payload::RequestCreated(request) if request.is_active) {
+                    // There is nothing to answer.
+                    return Ok(None);
+                }
                 let name = unified_name(self.payload);
                 let body = encoded(&self.unified, || unified_body(self.payload))?;
                 name.map(|name| (name, Cow::Borrowed(body)))
@@ -144,7 +148,7 @@ fn old_request(request: &pb::RequestCreated) -> Value {
         id: &request.conversation_id,
         from: &request.requester_id,
         to: &request.recipient_id,
-        status: "pending",
+        status: if request.is_active { "active" } else { "pending" },
         created_at: iso(request.created_at.as_ref()),
     })
 }
@@ -313,6 +317,7 @@ mod tests {
             requester_id: ADA.to_owned(),
             recipient_id: GRACE.to_owned(),
             created_at: Some(prost_types::Timestamp { seconds: 1, nanos: 5_000_000 }),
+            is_active: false,
         });
         for dialect in [Dialect::Electron, Dialect::Flutter, Dialect::Undeclared] {
             assert_eq!(heard(&payload, dialect, ADA), None);

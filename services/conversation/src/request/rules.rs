@@ -14,16 +14,19 @@ use crate::{
 pub(crate) enum Step {
     /// Pending again, by who asks now.
     Ask,
+    /// As it is, and the other side hears that it was asked.
+    Remind,
     /// Active.
     Accept,
     /// Declined.
     Decline,
 }
 
-/// A refusal may be followed by another request, a block by none.
+/// A refusal may be followed by another request, a block by none. Old clients expect that a request is heard
+/// whatever the conversation is.
 pub(super) fn ask(found: &Conversation, _: UserId) -> Result<Option<Step>, Error> {
     match found.status {
-        ConversationStatus::Active | ConversationStatus::Pending => Ok(None),
+        ConversationStatus::Active | ConversationStatus::Pending => Ok(Some(Step::Remind)),
         ConversationStatus::Declined => Ok(Some(Step::Ask)),
         ConversationStatus::Blocked => Err(Error::NotActive(found.status)),
     }
@@ -110,11 +113,11 @@ mod tests {
     fn every_step_from_every_state() {
         let (asks, asked) = (UserId::new(), UserId::new());
         for (status, by_who_asked, by_the_other) in [
-            ("active", ["as it is", "as it is", "not_pending", "as it is"], None),
+            ("active", ["Remind", "as it is", "not_pending", "as it is"], None),
             (
                 "pending",
-                ["as it is", "forbidden", "Decline", "as it is"],
-                Some(["as it is", "Accept", "Decline", "Accept"]),
+                ["Remind", "forbidden", "Decline", "as it is"],
+                Some(["Remind", "Accept", "Decline", "Accept"]),
             ),
             ("declined", ["Ask", "not_pending", "as it is", "forbidden"], None),
             ("blocked", ["forbidden", "not_pending", "not_pending", "forbidden"], None),

@@ -92,13 +92,15 @@ impl Requests {
             "_id": found.id, "status": found.status.as_str(), "requested_by": found.requested_by,
         };
         let change = match step {
-            Step::Ask => Change::new(ChangeKind::RequestCreated, by),
+            Step::Ask | Step::Remind => Change::new(ChangeKind::RequestCreated, by),
             Step::Accept => answer(ChangeKind::RequestAccepted, by, found),
             Step::Decline => answer(ChangeKind::RequestDeclined, by, found),
         };
         let mut fields = step.fields(by, now);
-        // Clocks of two replicas differ; the order of lists goes by what is stored.
-        fields.insert("updated_at", doc! { "$max": ["$updated_at", now] });
+        if step != Step::Remind {
+            // Clocks of two replicas differ; the order of lists goes by what is stored.
+            fields.insert("updated_at", doc! { "$max": ["$updated_at", now] });
+        }
         fields.insert("outbox", Entry::new(change, now).appended());
         let update = self
             .documents
@@ -148,6 +150,7 @@ impl Step {
                 "hidden_for": [],
             },
             Self::Decline => doc! { "status": ConversationStatus::Declined.as_str() },
+            Self::Remind => doc! {},
         }
     }
 }
