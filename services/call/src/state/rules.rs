@@ -40,8 +40,10 @@ impl Call {
         if self.role(by.user_id)? != Role::Callee {
             return Err(Error::NotTheCallee);
         }
+        // One that stands by may be another window of the same session.
+        let is_bound = self.callee.bound.as_ref().is_some_and(|bound| bound.id == by.socket_id);
         match self.state {
-            State::Answered if self.callee.has(&by.socket_id) => Ok(None),
+            State::Answered if is_bound => Ok(None),
             State::Answered => Err(Error::AlreadyAnswered),
             State::Ended => Err(Error::Ended),
             State::Ringing if self.is_over(now) => Err(Error::Ended),
