@@ -94,21 +94,21 @@ async fn hang_ups_that_come_in_a_group_are_dropped_and_the_call_lives() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_other_hang_up_takes_effect_at_once() {
     let mut scene = mobile(true).await;
-    let (caller, callee) = (scene.caller.id.clone(), scene.callee.id.clone());
+    let (one, other) = (scene.caller.id.clone(), scene.callee.id.clone());
     for (placed, answered, what) in [(50, 40, "one after 50 seconds"), (60, 3, "one of a new call")]
     {
         let id = talk_since(&mut scene, placed, answered).await;
         hang_up(&mut scene.other, &id).await;
-        over_at_once(&mut scene, &id, &callee, what).await;
+        over_at_once(&mut scene, &id, &other, what).await;
     }
     let id = talk_since(&mut scene, 60, 50).await;
     hang_up(&mut scene.one, &id).await;
-    over_at_once(&mut scene, &id, &caller, "one of the caller").await;
+    over_at_once(&mut scene, &id, &one, "one of the caller").await;
 
     // The desktop client has no such screens.
     let id = talk_since(&mut scene, 60, 50).await;
     scene.other.accepted("call_end", json!({ "callId": id })).await;
-    over_at_once(&mut scene, &id, &callee, "one by the older name").await;
+    over_at_once(&mut scene, &id, &other, "one by the older name").await;
     scene.other.accepted("call_end", json!({ "callId": id })).await;
     scene.one.expect_nothing(AT_ONCE / 4).await;
 }

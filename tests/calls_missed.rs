@@ -78,10 +78,10 @@ async fn caller_who_comes_back_while_it_rings_hears_that_it_does() {
 #[tokio::test(flavor = "multi_thread")]
 async fn callee_who_connects_while_it_rings_hears_of_it_once() {
     let suite = testing::suite(|_| {}).await;
-    let (caller, callee) =
-        (Person::new(suite.gateways[0]).await, Person::new(suite.gateways[1]).await);
-    caller.open(&callee).await;
-    let mut one = Line::open(&caller, suite.gateways[0]).await;
+    let ada = Person::new(suite.gateways[0]).await;
+    let callee = Person::new(suite.gateways[1]).await;
+    ada.open(&callee).await;
+    let mut one = Line::open(&ada, suite.gateways[0]).await;
     let id = invite(&mut one, &callee).await;
     assert_eq!(one.expect("call:ringing").await["callId"], id);
     for (number, client_type) in ["", "flutter"].into_iter().enumerate() {

@@ -50,7 +50,8 @@ use crate::{
 use departure::Departure;
 
 pub use calls::{
-    Bound, Line, hold_if_free as hold_for_call_if_free, note_rung, renew as renew_calls,
+    Bound, Line, came_after_answer, hold_if_free as hold_for_call_if_free, note_rung,
+    renew as renew_calls,
 };
 pub use peer::Peer;
 pub use sessions::watch;

@@ -14,7 +14,7 @@ pub(super) use self::steps::Steps;
 use self::steps::{Held, Late, rings_until};
 use super::Fanout;
 use crate::{
-    socket::{Peer, hold_for_call_if_free, note_rung},
+    socket::{Peer, came_after_answer, hold_for_call_if_free, note_rung},
     wire::event::{CallNews, News},
 };
 
@@ -113,16 +113,18 @@ impl Fanout {
         let Sides { caller, callee } = self.sides(call, recipients);
         let answering = ObjectId::parse_str(&answered.socket_id).ok();
         let call_id = &call.id;
-        // The answering socket, or one that has come in its place: that device goes on.
+        // The answering socket, or one that has come in its place: that device goes on. One of the same
+        // session that was there before is another window.
         let (answering, others): (Vec<Peer>, Vec<Peer>) = callee.into_iter().partition(|peer| {
             let id = peer.origin_id();
-            Some(id) == answering || self.state.calls.holds(id, call_id)
+            let is_its_place = self.state.calls.holds(id, call_id) && came_after_answer(peer, call);
+            Some(id) == answering || is_its_place
         });
         if before.ringing {
             tell(&caller, News::Ringing(call));
         }
         tell(&caller, News::Answer(call, &answered.sdp));
-        tell(&others, News::AnsweredElsewhere { call_id });
+        tell(&others, News::AnsweredElsewhere(call));
         for candidate in &answered.callee_candidates {
             tell(&caller, News::Candidate { call_id, user_id: &call.callee_id, candidate });
         }

@@ -17,7 +17,11 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-pub use self::{arrival::Arrival, bound::Bound, line::Line};
+pub use self::{
+    arrival::Arrival,
+    bound::Bound,
+    line::{Line, came_after_answer},
+};
 use super::{Peer, queue::Job};
 use crate::{
     error::ApiError,

@@ -47,13 +47,21 @@ struct Known {
     has_rung: bool,
     /// Whether its beginning was heard of and all since then: what follows will be heard, too.
     has_begun: bool,
-    /// Whether candidates wait no longer, though no answer was heard.
-    lets_through: bool,
-    is_answered: bool,
-    is_over: bool,
+    progress: Progress,
     /// Since when candidates wait.
     held_since: Option<Instant>,
     held: Vec<Held>,
+}
+
+/// How far a call is known to be.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Progress {
+    #[default]
+    Unanswered,
+    /// Candidates wait no longer, though no answer was heard.
+    LetsThrough,
+    Answered,
+    Over,
 }
 
 /// A candidate that waits, and who hears it.
@@ -110,7 +118,7 @@ impl Steps {
         }
         known.has_begun = true;
         let is_first = !std::mem::replace(&mut known.has_rung, true);
-        is_first && !known.is_answered && !known.is_over
+        is_first && known.progress < Progress::Answered
     }
 
     /// Lets a call wait until [`Steps::take_late`]; gives it back where too many do.
@@ -127,7 +135,7 @@ impl Steps {
         let mut late = std::mem::take(&mut self.late);
         late.retain(|Late { placed, .. }| {
             let id = placed.call.as_ref().map(|call| call.id.as_str()).unwrap_or_default();
-            let goes_on = |known: &Known| known.is_answered || known.is_over;
+            let goes_on = |known: &Known| known.progress >= Progress::Answered;
             rings_until(placed) > now && !self.known.get(id).is_some_and(goes_on)
         });
         late
@@ -136,16 +144,17 @@ impl Steps {
     /// Notes the answer; says what comes before it, and nothing where it is no news.
     pub(super) fn answer(&mut self, call: &pb::Call) -> Option<Before> {
         let known = self.entry(&call.id);
-        if known.is_over || std::mem::replace(&mut known.is_answered, true) {
+        if known.progress >= Progress::Answered {
             return None;
         }
+        known.progress = Progress::Answered;
         Some(known.before(call))
     }
 
     /// Notes the end; says what comes before it, and nothing where it is no news.
     pub(super) fn end(&mut self, call: &pb::Call) -> Option<Before> {
         let known = self.entry(&call.id);
-        if std::mem::replace(&mut known.is_over, true) {
+        if std::mem::replace(&mut known.progress, Progress::Over) == Progress::Over {
             return None;
         }
         let (before, dropped) = (known.before(call), std::mem::take(&mut known.held));
@@ -157,10 +166,10 @@ impl Steps {
     pub(super) fn admit(&mut self, candidate: Held, now: Instant) -> Option<Held> {
         let (is_full, call_id) = (self.held >= MOST_HELD, candidate.added.call_id.clone());
         let known = self.entry(&call_id);
-        if known.is_over {
+        if known.progress == Progress::Over {
             return None;
         }
-        if known.is_answered || known.lets_through || is_full {
+        if known.progress >= Progress::LetsThrough || is_full {
             return Some(candidate);
         }
         let is_first = known.held.is_empty();
@@ -197,7 +206,7 @@ impl Steps {
             if !is_long && (known.has_begun || is_replaying) {
                 self.waits.push_back((now + HOLD, call_id));
             } else {
-                known.lets_through = true;
+                known.progress = Progress::LetsThrough;
                 due.extend(self.take_held(&call_id));
             }
         }

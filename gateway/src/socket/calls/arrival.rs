@@ -136,8 +136,13 @@ mod tests {
     use super::*;
 
     fn call(state: pb::CallState) -> pb::Call {
-        let (id, caller_id, callee_id) = ("c".to_owned(), "ada".to_owned(), "bob".to_owned());
-        pb::Call { id, caller_id, callee_id, state: state.into(), ..Default::default() }
+        pb::Call {
+            id: "c".to_owned(),
+            caller_id: "ada".to_owned(),
+            callee_id: "bob".to_owned(),
+            state: state.into(),
+            ..Default::default()
+        }
     }
 
     fn names(missed_call: pb::MissedCall, user_id: &str) -> Vec<String> {

@@ -3,6 +3,9 @@
 
 use std::collections::VecDeque;
 
+use bson::DateTime;
+use chat_kit::time::{before, from_timestamp};
+use chat_proto::v1 as pb;
 use parking_lot::Mutex;
 use serde_json::value::RawValue;
 
@@ -54,18 +57,18 @@ enum Stage {
 enum Step {
     /// One that is told once, as are those before it.
     To(Stage),
-    /// An answer on another device.
+    /// An answer on another device, or on a socket in whose place this one has come.
     Elsewhere,
     /// One more candidate: told again, it does no harm.
     Candidate,
 }
 
 impl Step {
-    fn of(news: News<'_>) -> Self {
+    fn of(news: News<'_>, peer: &Peer) -> Self {
         match news {
             News::Incoming(..) | News::Ringing(_) => Self::To(Stage::Placed),
-            News::Answer(..) => Self::To(Stage::Answered),
-            News::AnsweredElsewhere { .. } => Self::Elsewhere,
+            News::AnsweredElsewhere(call) if came_after_answer(peer, call) => Self::Elsewhere,
+            News::Answer(..) | News::AnsweredElsewhere(_) => Self::To(Stage::Answered),
             News::Candidate { .. } => Self::Candidate,
             News::Declined { .. } | News::Ended { .. } => Self::To(Stage::Over),
         }
@@ -96,12 +99,12 @@ impl Line {
         let mut heard = self.heard.lock();
         match &mut heard.waiting {
             None => {
-                if heard.is_new(news.news().call_id(), Step::of(news.news())) {
+                if heard.is_new(news.news().call_id(), Step::of(news.news(), peer)) {
                     peer.emit(name, body);
                 }
             }
             Some(waiting) if waiting.len() < MOST_WAITING => {
-                waiting.push(Waiting::of(news, name, body));
+                waiting.push(Waiting::of(news, peer, name, body));
             }
             Some(_) => {
                 drop(heard);
@@ -117,13 +120,22 @@ impl Line {
         for news in missed {
             let news = CallNews::new(*news);
             let Some((name, body)) = encoded(peer, &news) else { return };
-            told.push(Waiting::of(&news, name, body));
+            told.push(Waiting::of(&news, peer, name, body));
         }
         let mut heard = self.heard.lock();
         for Waiting { name, body, .. } in heard.open(told, needed_by) {
             peer.emit(name, &body);
         }
     }
+}
+
+/// Says whether a socket came after a call was answered. One that did not has not come in the place of the
+/// one that answered, which was there then.
+#[must_use]
+pub fn came_after_answer(peer: &Peer, call: &pb::Call) -> bool {
+    let now = DateTime::now();
+    let came_at = before(now, peer.connected_at().elapsed());
+    call.answered_at.as_ref().is_none_or(|answered_at| came_at > from_timestamp(answered_at))
 }
 
 /// Encodes news for a socket, which is cut where that fails.
@@ -174,9 +186,9 @@ impl Heard {
 }
 
 impl Waiting {
-    fn of(news: &CallNews<'_>, name: &'static str, body: &RawValue) -> Self {
+    fn of(news: &CallNews<'_>, peer: &Peer, name: &'static str, body: &RawValue) -> Self {
         let call_id = news.news().call_id().to_owned();
-        Self { call_id, step: Step::of(news.news()), name, body: body.to_owned() }
+        Self { call_id, step: Step::of(news.news(), peer), name, body: body.to_owned() }
     }
 
     /// Says whether it is meant for a socket that a call needs, or none does. While it waited that was not
@@ -197,6 +209,7 @@ impl Waiting {
 
 #[cfg(test)]
 mod tests {
+    use chat_kit::time::after;
     use serde_json::value::to_raw_value;
 
     use super::*;
@@ -253,6 +266,20 @@ mod tests {
         assert_eq!(opened(waiting(), vec![], Some("a")), "c ");
         assert_eq!(opened(waiting(), vec![], Some("b")), "elsewhere ");
         assert_eq!(opened(waiting(), vec![], None), "elsewhere ");
+    }
+
+    #[test]
+    fn socket_that_was_there_before_the_answer_is_in_nobodys_place() {
+        let peer = Peer::test(chat_kit::id::UserId::new(), std::time::SystemTime::now());
+        let answered = |at: DateTime| {
+            let answered_at = Some(chat_kit::time::to_timestamp(at));
+            pb::Call { answered_at, ..Default::default() }
+        };
+        let minute = std::time::Duration::from_mins(1);
+        let (old, late) = (before(DateTime::now(), minute), after(DateTime::now(), minute));
+        for (at, step) in [(old, Step::Elsewhere), (late, ANSWERED)] {
+            assert_eq!(Step::of(News::AnsweredElsewhere(&answered(at)), &peer), step);
+        }
     }
 
     #[test]

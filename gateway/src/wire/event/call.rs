@@ -27,10 +27,7 @@ pub enum News<'a> {
     /// To the caller: the callee has answered, with this description.
     Answer(&'a pb::Call, &'a str),
     /// To the callee's other devices: one has answered.
-    AnsweredElsewhere {
-        /// The call.
-        call_id: &'a str,
-    },
+    AnsweredElsewhere(&'a pb::Call),
     /// The other side can be reached in one more way.
     Candidate {
         /// The call.
@@ -217,9 +214,11 @@ impl<'a> News<'a> {
     #[must_use]
     pub fn call_id(&self) -> &'a str {
         match *self {
-            Self::Incoming(call, _) | Self::Ringing(call) | Self::Answer(call, _) => &call.id,
-            Self::AnsweredElsewhere { call_id }
-            | Self::Candidate { call_id, .. }
+            Self::Incoming(call, _)
+            | Self::Ringing(call)
+            | Self::Answer(call, _)
+            | Self::AnsweredElsewhere(call) => &call.id,
+            Self::Candidate { call_id, .. }
             | Self::Declined { call_id, .. }
             | Self::Ended { call_id, .. } => call_id,
         }
@@ -232,7 +231,7 @@ impl<'a> News<'a> {
             Self::Answer(..) => "call:answer",
             Self::Candidate { .. } => "call:candidate",
             Self::Declined { .. } => "call:declined",
-            Self::AnsweredElsewhere { .. } | Self::Ended { .. } => "call:ended",
+            Self::AnsweredElsewhere(_) | Self::Ended { .. } => "call:ended",
         }
     }
 
@@ -257,8 +256,8 @@ impl<'a> News<'a> {
             Self::Declined { call_id, user_id } => {
                 to_raw_value(&Declined { call_id, from: user_id })
             }
-            Self::AnsweredElsewhere { call_id } => {
-                to_raw_value(&Over { call_id, by: ANSWERED_ELSEWHERE })
+            Self::AnsweredElsewhere(call) => {
+                to_raw_value(&Over { call_id: &call.id, by: ANSWERED_ELSEWHERE })
             }
             Self::Ended { call_id, by } => to_raw_value(&Over { call_id, by }),
         }
@@ -287,8 +286,8 @@ impl<'a> News<'a> {
             Self::Declined { call_id, user_id } => {
                 to_raw_value(&UnifiedDeclined { call_id, user_id })
             }
-            Self::AnsweredElsewhere { call_id } => {
-                to_raw_value(&Over { call_id, by: ANSWERED_ELSEWHERE })
+            Self::AnsweredElsewhere(call) => {
+                to_raw_value(&Over { call_id: &call.id, by: ANSWERED_ELSEWHERE })
             }
             Self::Ended { call_id, by } => to_raw_value(&Over { call_id, by }),
         }
@@ -339,7 +338,7 @@ mod tests {
                 json!({ "callId": "c", "userId": "b", "sdp": described, "kind": "video" }),
             ),
             (
-                News::AnsweredElsewhere { call_id },
+                News::AnsweredElsewhere(&call),
                 "call:ended",
                 json!({ "callId": "c", "by": "answered_elsewhere" }),
                 json!({ "callId": "c", "by": "answered_elsewhere" }),
