@@ -43,7 +43,7 @@ impl Service {
         now: DateTime,
     ) -> Result<Attached, Error> {
         let spans = self.spans();
-        let rule = |call: &Call| call.attach(by, spans, now);
+        let rule = |call: &Call| call.attach(by, may_repeat, spans, now);
         let Some(call) = self.change_live(by.user_id, now, rule).await? else {
             return Ok(Attached { call: None, missed: self.missed_end(by, now).await? });
         };

@@ -124,20 +124,27 @@ async fn either_side_declines_and_either_asks_again() {
 }
 
 #[tokio::test]
-async fn second_request_returns_what_is_there_and_announces_nothing() {
+async fn second_request_returns_what_is_there_and_is_heard_all_the_same() {
     let suite = start().await;
     let (ada, grace, asked) = asked(&suite).await;
     let client = &suite.conversations;
-    suite.stored().update_one(doc! {}, doc! { "$unset": { "outbox": 1 } }).await.expect("a change");
+    let mut ear = Ear::open().await;
     for (user, other) in [(ada, grace), (grace, ada)] {
         let found = ask(client, user, &other.to_string()).await.expect("as it is");
         assert_eq!(found, asked);
+        loop {
+            let Payload::RequestCreated(heard) = heard(&mut ear, &asked.id).await else { panic!() };
+            if heard.requester_id == user.to_string() {
+                assert!(!heard.is_active && heard.recipient_id == other.to_string());
+                break;
+            }
+        }
     }
     suite.set_status(&asked.id, "active").await;
     let found = ask(client, grace, &ada.to_string()).await.expect("as it is");
     assert_eq!(found.status(), ConversationStatus::Active);
-    let stored = suite.document(&asked.id).await;
-    assert!(!stored.contains_key("outbox"), "{stored}");
+    let Payload::RequestCreated(heard) = heard(&mut ear, &asked.id).await else { panic!() };
+    assert!(heard.is_active && heard.requester_id == grace.to_string());
 }
 
 #[tokio::test]

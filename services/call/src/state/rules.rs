@@ -124,10 +124,13 @@ impl Call {
         }
     }
 
-    /// A socket of a party has come. It takes over from one of its session that has left, or stands by.
+    /// A socket of a party has come. It takes over from one of its session that has left, or stands by. Where
+    /// nobody knows since when that one has heard nothing, a client that must hear nothing twice counts as one
+    /// that has heard all.
     pub(crate) fn attach(
         &self,
         by: &Party,
+        may_repeat: bool,
         spans: Spans,
         now: DateTime,
     ) -> Result<Option<Step>, Error> {
@@ -139,7 +142,7 @@ impl Call {
         if side.has(&by.socket_id) || self.is_over(now) {
             return Ok(None);
         }
-        let unnoticed = before(now, UNNOTICED);
+        let unnoticed = if may_repeat { before(now, UNNOTICED) } else { now };
         let socket = Socket {
             unheard_since: Some(bound.left_at.unwrap_or(unnoticed)),
             ..Socket::held(&by.socket_id, after(now, spans.lease))

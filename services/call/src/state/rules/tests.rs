@@ -288,7 +288,7 @@ fn answered_call_ends_when_it_has_gone_on_for_too_long() {
     assert_eq!(call.due(at(800.0)), Some(end(EndReason::Disconnect, None)));
     call.caller.bound = Some(Socket { is_detached: true, ..Socket::held(CALLER, at(1000.0)) });
     let back = party(call.caller.user_id, "a2");
-    assert_eq!(call.attach(&back, SPANS, at(800.0)).expect("it is over"), None);
+    assert_eq!(call.attach(&back, true, SPANS, at(800.0)).expect("it is over"), None);
 }
 
 #[test]
@@ -316,15 +316,18 @@ fn socket_of_the_session_takes_over_within_the_grace() {
     for now in [15.9, 16.0] {
         let held = Socket::held("b2", at(now + 10.0));
         let socket = Socket { unheard_since: Some(left_at), ..held };
-        let step = call.attach(&new, SPANS, at(now)).expect("a step");
+        let step = call.attach(&new, true, SPANS, at(now)).expect("a step");
         assert_eq!(step, Some(Step::Bind { role: Role::Callee, socket }));
     }
     let over = ended();
-    assert_eq!(over.attach(&party(over.callee.user_id, "b2"), SPANS, at(9.0)).expect("over"), None);
+    assert_eq!(
+        over.attach(&party(over.callee.user_id, "b2"), true, SPANS, at(9.0)).expect("over"),
+        None
+    );
     let stranger = Party { session: Some(session("t")), ..new.clone() };
-    assert_eq!(call.attach(&stranger, SPANS, at(7.0)).expect("another session"), None);
+    assert_eq!(call.attach(&stranger, true, SPANS, at(7.0)).expect("another session"), None);
     let stranger = Party { session: None, ..new };
-    assert_eq!(call.attach(&stranger, SPANS, at(7.0)).expect("no session"), None);
+    assert_eq!(call.attach(&stranger, true, SPANS, at(7.0)).expect("no session"), None);
 }
 
 #[test]
@@ -333,7 +336,7 @@ fn socket_that_comes_early_stands_by() {
     let callee = call.callee.user_id;
     let unnoticed = before(at(6.0), UNNOTICED);
     let socket = Socket { unheard_since: Some(unnoticed), ..Socket::held("b2", at(16.0)) };
-    let step = call.attach(&party(callee, "b2"), SPANS, at(6.0)).expect("a step");
+    let step = call.attach(&party(callee, "b2"), true, SPANS, at(6.0)).expect("a step");
     assert_eq!(step, Some(Step::StandBy { role: Role::Callee, socket: socket.clone() }));
     call.callee.standby = Some(socket.clone());
     // It acts like the bound one.
@@ -359,6 +362,6 @@ fn idle_device_of_a_party_is_nothing_to_the_call() {
     let ringing = ringing();
     let callee = ringing.callee.user_id;
     assert_eq!(ringing.detach(callee, "idle", SPANS, at(6.0)).expect("nothing"), None);
-    let attached = ringing.attach(&party(callee, "idle"), SPANS, at(6.0));
+    let attached = ringing.attach(&party(callee, "idle"), true, SPANS, at(6.0));
     assert_eq!(attached.expect("nothing"), None, "who has not answered is bound to nothing");
 }

@@ -4,13 +4,13 @@ use super::*;
 
 /// What a new socket of a party has missed, at a second, once the call has taken note of it.
 fn told(call: &Call, by: &Party, now: f64) -> Option<Missed> {
-    noted(call, by, now).missed(by, false, at(now))
+    noted(call, by, true, now).missed(by, false, at(now))
 }
 
-/// A call that has taken note of a new socket.
-fn noted(call: &Call, by: &Party, now: f64) -> Call {
+/// A call that has taken note of a new socket, whose client may hear something twice or not.
+fn noted(call: &Call, by: &Party, may_repeat: bool, now: f64) -> Call {
     let mut call = call.clone();
-    match call.attach(by, SPANS, at(now)).expect("a party") {
+    match call.attach(by, may_repeat, SPANS, at(now)).expect("a party") {
         Some(Step::Bind { role: Role::Caller, socket }) => call.caller.bound = Some(socket),
         Some(Step::Bind { role: Role::Callee, socket }) => call.callee.bound = Some(socket),
         Some(Step::StandBy { role: Role::Caller, socket }) => call.caller.standby = Some(socket),
@@ -58,7 +58,7 @@ fn caller_who_left_before_the_answer_or_just_after_it_is_told_of_it() {
         call.caller.bound = Some(gone(CALLER, at(left)));
         let back = party(call.caller.user_id, "a2");
         assert_eq!(told(&call, &back, 9.0), Some(expected), "{left}");
-        let again = noted(&call, &back, 9.0);
+        let again = noted(&call, &back, true, 9.0);
         assert_eq!(told(&again, &back, 60.0), Some(expected), "{left}, asked again");
     }
 }
@@ -69,6 +69,16 @@ fn caller_who_may_be_gone_unnoticed_is_told_of_the_answer() {
     let back = party(call.caller.user_id, "a2");
     assert_eq!(told(&call, &back, 51.0), Some(Missed::Answer));
     assert_eq!(told(&call, &back, 51.1), Some(Missed::Candidates));
+}
+
+#[test]
+fn old_client_is_told_of_an_answer_again_only_where_that_just_came() {
+    let call = answered(5.0);
+    let back = party(call.caller.user_id, "a2");
+    for (now, expected) in [(5.9, Missed::Answer), (6.1, Missed::Candidates)] {
+        let noted = noted(&call, &back, false, now);
+        assert_eq!(noted.missed(&back, false, at(now)), Some(expected), "{now}");
+    }
 }
 
 #[test]
