@@ -127,7 +127,10 @@ async fn log_in_as_before(databases: &Databases, world: &World) {
 /// Has the socket of a call go, and another take its place; both parties go in the end.
 async fn lose_sockets(suite: &TestSuite, world: &World, meter: &Meter) {
     let mut lines = Lines::open(suite, world).await;
+    // Where an old client has rung is noted.
+    let _old = world.peer.listen(suite.gateways[1], "flutter").await;
     lines.make_all(&sockets::rings_and_is_taken(world)).await;
+    called(meter, "CallService/NoteRung").await;
     called(meter, "CallService/RenewCalls").await;
     lines.reconnect(world).await;
     called(meter, "CallService/DetachSocket").await;
