@@ -234,10 +234,12 @@ async fn what_a_crash_left_undone_is_done_by_the_next_call() {
     let (ada, grace, conversation) = suite.pair().await;
     let client = &suite.conversations;
     block(client, ada, grace).await.expect("blocked");
-    // The process died between the block and its conversation.
-    let forget = doc! { "$unset": { "block_ids": "", "status_before_block": "" } };
+    // The process died between the block and its conversation. In one write: the announcement of the block
+    // puts right what it meets, too.
+    let forget = doc! {
+        "$unset": { "block_ids": "", "status_before_block": "" }, "$set": { "status": "active" },
+    };
     suite.stored().update_one(doc! {}, forget).await.expect("forgotten");
-    suite.set_status(&conversation.id, "active").await;
     block(client, ada, grace).await.expect("blocked");
     assert_eq!(stored(&suite, &conversation.id).await, (1, "blocked".to_owned()));
     // The process died between the lifting and the conversation.
