@@ -142,7 +142,7 @@ impl Call {
         if side.has(&by.socket_id) || self.is_over(now) {
             return Ok(None);
         }
-        let unnoticed = if may_repeat { before(now, UNNOTICED) } else { now };
+        let unnoticed = if may_repeat { before(now, UNNOTICED) } else { after(now, UNCERTAIN) };
         let socket = Socket {
             unheard_since: Some(bound.left_at.unwrap_or(unnoticed)),
             ..Socket::held(&by.socket_id, after(now, spans.lease))
