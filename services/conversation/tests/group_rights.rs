@@ -99,6 +99,9 @@ async fn only_admins_change_a_group() {
     }
     let blank = club.update(ada, |change| change.name = Some(" ".to_owned())).await;
     assert_failed(blank, Code::InvalidArgument, "validation_error");
+    let script = "javascript:alert(1)".to_owned();
+    let opened = club.update(ada, |change| change.avatar_url = Some(script)).await;
+    assert_failed(opened, Code::InvalidArgument, "validation_error");
     assert_eq!(club.get(ada).await.expect("a group").group.expect("a group").name, "Chess");
 }
 

@@ -14,6 +14,7 @@ pub mod mongo;
 pub mod nats;
 pub mod outbox;
 pub mod phone;
+pub mod picture;
 pub mod process;
 pub mod server;
 pub mod session;

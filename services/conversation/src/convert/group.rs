@@ -3,6 +3,7 @@
 use bson::DateTime;
 use chat_kit::{
     id::{ConversationId, UserId},
+    picture,
     time::{from_timestamp, to_timestamp},
 };
 use chat_proto::v1 as pb;
@@ -87,7 +88,9 @@ fn description(text: Option<String>, limits: &Limits) -> Result<Option<String>, 
 }
 
 fn avatar_url(text: Option<String>) -> Result<Option<String>, Error> {
-    text.map(|text| limited("avatar_url", text.trim(), LONGEST_URL)).transpose()
+    let Some(text) = text else { return Ok(None) };
+    let url = limited("avatar_url", text.trim(), LONGEST_URL)?;
+    if picture::is_url(&url) { Ok(Some(url)) } else { Err(Error::Invalid("avatar_url")) }
 }
 
 fn limited(field: &'static str, text: &str, most: usize) -> Result<String, Error> {

@@ -1,6 +1,7 @@
 //! What somebody wants to change in his profile, checked.
 
 use bson::DateTime;
+use chat_kit::picture;
 use chat_proto::v1 as pb;
 
 use crate::{
@@ -57,18 +58,9 @@ fn edit(field: &'static str, text: Option<String>, most: usize) -> Result<Edit<S
 fn avatar_url(text: Option<String>, most: usize) -> Result<Edit<String>, Error> {
     let edit = edit("avatar_url", text, most)?;
     match &edit {
-        Edit::Set(url) if !is_url_of_picture(url) => Err(Error::InvalidAvatarUrl),
+        Edit::Set(url) if !picture::is_url(url) => Err(Error::InvalidAvatarUrl),
         _ => Ok(edit),
     }
-}
-
-/// Says whether a text is a web address or a path: everybody's client opens it.
-fn is_url_of_picture(text: &str) -> bool {
-    let is_letter = |letter: char| !letter.is_control() && !letter.is_whitespace();
-    let before_path = text.split(['/', '?', '#']).next().unwrap_or_default();
-    let scheme = before_path.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
-    text.chars().all(is_letter)
-        && scheme.is_none_or(|scheme| ["http", "https"].contains(&scheme.as_str()))
 }
 
 fn date_of_birth(text: Option<String>) -> Result<Edit<DateTime>, Error> {
