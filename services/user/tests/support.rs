@@ -59,6 +59,8 @@ pub struct Suite {
     pub users: UserServiceClient<Channel>,
     pub conversations: ConversationServiceClient<Channel>,
     pub database: Database,
+    /// That of the conversation service.
+    pub of_conversations: Database,
     commands: Arc<Mutex<Vec<Document>>>,
     hold: Arc<Mutex<Option<Hold>>>,
     config: Config,
@@ -80,7 +82,7 @@ pub async fn start() -> Suite {
 pub async fn start_with(presence: Presence) -> Suite {
     let (listener, upstream) = bind().await;
     let life = Lifecycle::new();
-    let conversation = start_conversation(upstream.clone(), &life).await;
+    let (conversation, of_conversations) = start_conversation(upstream.clone(), &life).await;
     let config = config(conversation.clone(), presence).await;
     let commands = Arc::new(Mutex::new(Vec::new()));
     let hold: Arc<Mutex<Option<Hold>>> = Arc::default();
@@ -101,6 +103,7 @@ pub async fn start_with(presence: Presence) -> Suite {
         users: UserServiceClient::new(channel(&upstream)),
         conversations: ConversationServiceClient::new(channel(&conversation)),
         database,
+        of_conversations,
         commands,
         hold,
         config,
@@ -125,7 +128,7 @@ async fn serve(
     tokio::spawn(async move { service.serve(listener, &config, &life).await });
 }
 
-async fn start_conversation(user: Upstream, life: &Lifecycle) -> Upstream {
+async fn start_conversation(user: Upstream, life: &Lifecycle) -> (Upstream, Database) {
     let config = chat_conversation::Config {
         grpc: Grpc::default(),
         stop: Stop::default(),
@@ -140,10 +143,11 @@ async fn start_conversation(user: Upstream, life: &Lifecycle) -> Upstream {
     };
     let service = chat_conversation::Service::connect(&config, life, None).await;
     let service = service.expect("the service connects");
+    let database = mongo::connect(&config.mongo, "test", None).await.expect("mongodb answers");
     let (listener, upstream) = bind().await;
     let life = life.clone();
     tokio::spawn(async move { service.serve(listener, &config, &life).await });
-    upstream
+    (upstream, database)
 }
 
 async fn mongo_config(service: &str) -> Mongo {
