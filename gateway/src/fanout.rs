@@ -24,6 +24,7 @@ use std::{
     time::Duration,
 };
 
+use anyhow::Context as _;
 use async_nats::Subscriber;
 use chat_kit::{
     id::{ConversationId, UserId},
@@ -105,6 +106,19 @@ struct Fanout {
     filled: mpsc::Sender<Filled>,
 }
 
+/// What is to be taken in next.
+enum Next {
+    Event(async_nats::Message),
+    Replayed(Replayed),
+    Filled(Filled),
+    /// A message has waited long enough for those before it.
+    EndOfWait,
+    /// Somebody has not said for long enough that he types.
+    EndOfTyping,
+    /// A candidate of a call has waited long enough for the answer.
+    EndOfHold,
+}
+
 /// Where events come from.
 pub struct Source {
     /// The plain subscription to all events that are kept.
@@ -150,40 +164,22 @@ pub async fn run(
         let timer = fanout.timers.front().map(|(at, _)| *at);
         let silence = fanout.typing.next_end();
         let hold = fanout.steps.next_wait();
-        tokio::select! {
-            event = events.next() => match event {
-                Some(event) => {
-                    fanout.settled.note(replays.are_due(), Instant::now());
-                    fanout.hear(&event, Way::Live);
-                }
-                None => anyhow::bail!("the subscription to events ended"),
-            },
-            event = live.next() => match event {
-                Some(event) => fanout.hear(&event, Way::Live),
-                None => anyhow::bail!("the subscription to live events ended"),
-            },
-            replayed = replays.next() => {
-                fanout.state.typists.doubt();
-                // What a replay brought may have been all that came since the interruption.
-                fanout.settled.note(true, Instant::now());
-                fanout.settled.note(replays.are_due(), Instant::now());
-                fanout.hear_again(replayed);
+        let next = tokio::select! {
+            event = events.next() => Next::Event(event.context("the subscription to events ended")?),
+            event = live.next() => {
+                Next::Event(event.context("the subscription to live events ended")?)
             }
-            Some(filled) = fills.recv() => {
-                fanout.settled.note(replays.are_due(), Instant::now());
-                fanout.close_gap(filled);
-            }
-            () = sleep_until(timer) => {
-                fanout.settled.note(replays.are_due(), Instant::now());
-                fanout.end_wait();
-            }
-            () = sleep_until(silence) => fanout.end_silent_typing(),
-            () = sleep_until(hold) => {
-                fanout.settled.note(replays.are_due(), Instant::now());
-                fanout.end_holds();
-            }
+            replayed = replays.next() => Next::Replayed(replayed),
+            Some(filled) = fills.recv() => Next::Filled(filled),
+            () = sleep_until(timer) => Next::EndOfWait,
+            () = sleep_until(silence) => Next::EndOfTyping,
+            () = sleep_until(hold) => Next::EndOfHold,
             () = stop.cancelled() => return Ok(()),
-        }
+        };
+        // What a replay brings may be all that has come since the interruption.
+        let has_replayed = matches!(next, Next::Replayed(_));
+        fanout.settled.note(replays.are_due(), has_replayed, Instant::now());
+        fanout.take_in(next);
         fanout.count();
     }
 }
@@ -196,6 +192,17 @@ async fn sleep_until(timer: Option<Instant>) {
 }
 
 impl Fanout {
+    fn take_in(&mut self, next: Next) {
+        match next {
+            Next::Event(event) => self.hear(&event, Way::Live),
+            Next::Replayed(replayed) => self.hear_again(replayed),
+            Next::Filled(filled) => self.close_gap(filled),
+            Next::EndOfWait => self.end_wait(),
+            Next::EndOfTyping => self.end_silent_typing(),
+            Next::EndOfHold => self.end_holds(),
+        }
+    }
+
     fn hear(&mut self, message: &async_nats::Message, way: Way) {
         let cause = Cause::of(message.headers.as_ref());
         let _span = telemetry::request_span(cause.request_id()).entered();
@@ -265,6 +272,7 @@ impl Fanout {
     }
 
     fn hear_again(&mut self, replayed: Replayed) {
+        self.state.typists.doubt();
         match replayed {
             Replayed::Event(event) => self.hear(&event, Way::Again),
             Replayed::End(Reach::Whole) => {

@@ -35,8 +35,7 @@ impl Notices {
 impl Fanout {
     /// Emits a notice, behind those of a replay that is under way.
     pub(super) fn hear_notice(&mut self, payload: Payload, recipients: Arc<[UserId]>, way: Way) {
-        let waits = way == Way::Live && self.settled.is_replaying();
-        if !waits || Notice::new(&payload).is_none() {
+        if way == Way::Again || !self.settled.is_replaying() {
             return self.notify(&payload, &recipients);
         }
         if self.notices.0.len() == MOST_WAITING {

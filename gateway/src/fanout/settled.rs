@@ -34,9 +34,10 @@ struct Doubt {
 }
 
 impl Settled {
-    /// Takes in whether a replay is due or under way.
-    pub(super) fn note(&mut self, is_replaying: bool, now: Instant) {
-        if is_replaying {
+    /// Takes in whether a replay is due or under way, and whether one has just brought something, its end
+    /// among it.
+    pub(super) fn note(&mut self, is_replaying: bool, has_replayed: bool, now: Instant) {
+        if is_replaying || has_replayed {
             let since = match self.doubt(now) {
                 Some(doubt) => doubt.since,
                 None => before(DateTime::now(), LONGEST_SILENCE),
@@ -114,10 +115,10 @@ mod tests {
         let (mut settled, begun) = (Settled::default(), Instant::now());
         let now = DateTime::now().timestamp_millis();
         let (first, old) = (message(1, now, None), message(7, now, Some(now - 60_000)));
-        settled.note(true, begun);
+        settled.note(true, false, begun);
         assert!(settled.is_replaying() && !settled.has(&old, begun));
         assert!(settled.has(&first, begun), "there is nothing before it");
-        settled.note(false, begun + DOUBT / 2);
+        settled.note(false, false, begun + DOUBT / 2);
         assert!(!settled.is_replaying() && !settled.has(&old, begun + DOUBT / 2));
         assert!(settled.has(&old, begun + DOUBT));
     }
@@ -128,8 +129,8 @@ mod tests {
         let now = DateTime::now().timestamp_millis();
         let message = |age| message(5, now - age, Some(now - 200_000));
         assert!(settled.is_over(&message(20_000), begun) && !settled.is_over(&message(0), begun));
-        settled.note(true, begun);
-        settled.note(false, begun);
+        settled.note(false, true, begun);
+        assert!(!settled.is_replaying(), "its end was all that it brought");
         assert!(!settled.is_over(&message(20_000), begun), "a relay may announce it yet");
         assert!(settled.is_over(&message(100_000), begun));
         assert!(settled.is_over(&message(20_000), begun + DOUBT));
