@@ -10,7 +10,7 @@ use futures_util::StreamExt as _;
 use mongodb::bson::{DateTime, doc};
 use prost::Message as _;
 
-use crate::harness::{PATIENCE, Person, eventually, text};
+use crate::harness::{PATIENCE, Person, eventually, stored, text};
 
 /// Waits for the announcement of a message.
 async fn announcement(events: &mut async_nats::Subscriber, message_id: &str) -> pb::Event {
@@ -38,13 +38,7 @@ async fn relay_announces_what_a_dead_process_left_behind() {
     let id = text(&message["_id"]).to_owned();
 
     // What is left when a process is killed between commit and announcement.
-    let client = mongodb::Client::with_options(
-        mongodb::options::ClientOptions::parse(&servers.mongodb_uri).await.expect("a uri"),
-    )
-    .expect("a client");
-    let messages = client
-        .database(&suite.database("message"))
-        .collection::<mongodb::bson::Document>("messages");
+    let messages = stored(&servers.mongodb_uri, &suite, "message", "messages").await;
     let connection = nats::connect(&Nats::new(&servers.nats_url), "test").await.expect("nats");
     let mut events = nats::subscribe(&connection, subject::LOG_WILDCARD).await.expect("events");
     let event_id = format!("{id}:created:0");

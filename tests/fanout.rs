@@ -10,7 +10,7 @@ use chat_proto::v1::{self as pb, event::Payload};
 use mongodb::bson::{Bson, DateTime, Document, doc, oid::ObjectId};
 use serde_json::json;
 
-use crate::harness::{Person, text};
+use crate::harness::{Person, stored, text};
 
 struct Scene {
     suite: TestSuite,
@@ -34,7 +34,7 @@ async fn scene() -> Scene {
 
 impl Scene {
     async fn messages(&self) -> mongodb::Collection<Document> {
-        messages(&testing::servers().await.mongodb_uri, &self.suite).await
+        stored(&testing::servers().await.mongodb_uri, &self.suite, "message", "messages").await
     }
 
     /// Publishes an event of a message that is stored nowhere.
@@ -105,13 +105,6 @@ pub async fn announce(
         ..Default::default()
     };
     publisher.publish(&event, "test").await.expect("published");
-}
-
-/// Returns the messages of a suite, as they are stored.
-pub async fn messages(mongodb_uri: &str, suite: &TestSuite) -> mongodb::Collection<Document> {
-    let options = mongodb::options::ClientOptions::parse(mongodb_uri).await.expect("a uri");
-    let client = mongodb::Client::with_options(options).expect("a client");
-    client.database(&suite.database("message")).collection("messages")
 }
 
 /// Describes a message as it is stored.

@@ -20,7 +20,7 @@ use serde_json::json;
 
 use crate::{
     fanout,
-    harness::{Person, eventually, text},
+    harness::{Person, eventually, stored, text},
     proxy::Proxy,
 };
 
@@ -192,7 +192,7 @@ async fn old_message_that_the_relay_announces_after_an_interruption_is_heard_in_
     let mut message = fanout::message(&scene.writer, conversation, 5);
     message.insert("created_at", DateTime::from_millis(old));
     message.insert("outbox", [fanout::announcement_to_come()]);
-    let messages = fanout::messages(&scene.servers.mongodb_uri, &scene.suite).await;
+    let messages = stored(&scene.servers.mongodb_uri, &scene.suite, "message", "messages").await;
     messages.insert_one(message).await.expect("stored");
     scene.announce((conversation, 6), now, old).await;
     for seq in [5, 6] {

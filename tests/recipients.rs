@@ -6,12 +6,11 @@ use chat_local::testing::{self, TestSuite};
 use mongodb::{
     Collection,
     bson::{Document, doc},
-    options::ClientOptions,
 };
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::harness::{Person, eventually, new_phone, text};
+use crate::harness::{Person, eventually, new_phone, stored, text};
 
 const START: [&str; 2] = ["/api/conversations/contacts/start-chat", "/contacts/start-chat"];
 const ASK: [&str; 2] = ["/api/conversations/chat-requests", "/chat-requests"];
@@ -19,10 +18,7 @@ const SEND: [&str; 2] = ["/api/messages", "/messages"];
 
 /// Returns the collection of profiles.
 async fn profiles(suite: &TestSuite) -> Collection<Document> {
-    let uri = &testing::servers().await.mongodb_uri;
-    let options = ClientOptions::parse(uri).await.expect("a uri");
-    let client = mongodb::Client::with_options(options).expect("a client");
-    client.database(&suite.database("user")).collection("users")
+    stored(&testing::servers().await.mongodb_uri, suite, "user", "users").await
 }
 
 /// Makes somebody with an e-mail address, as an import stores it; returns it, too.

@@ -8,7 +8,7 @@ mod metrics;
 use std::{net::SocketAddr, sync::LazyLock};
 
 use chat_e2e::{
-    harness::{PATIENCE, Person, text},
+    harness::{PATIENCE, Person, stored, text},
     socket::{self, Heard, Receiver, Sender},
 };
 use chat_kit::{
@@ -236,9 +236,7 @@ fn what_the_relay_announces_is_a_trace_up_to_the_emission() {
             "created_at": now, "previous_created_at": now, "outbox": [entry],
         };
         let uri = &testing::servers().await.mongodb_uri;
-        let options = mongodb::options::ClientOptions::parse(uri).await.expect("a uri");
-        let client = mongodb::Client::with_options(options).expect("a client");
-        let messages = client.database(&scene.suite.database("message")).collection("messages");
+        let messages = stored(uri, &scene.suite, "message", "messages").await;
         messages.insert_one(left).await.expect("stored");
         assert_eq!(text(&pair.listener.expect("message:created").await["content"]), "2");
 

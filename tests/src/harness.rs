@@ -6,6 +6,8 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use chat_local::testing::TestSuite;
+use mongodb::{Collection, bson::Document, options::ClientOptions};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -124,6 +126,18 @@ pub fn new_phone() -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     format!("+1{:09}{number:04}", now.as_micros() % 1_000_000_000)
+}
+
+/// Returns a collection of one of a suite's services, as it is stored.
+pub async fn stored(
+    mongodb_uri: &str,
+    suite: &TestSuite,
+    service: &str,
+    collection: &str,
+) -> Collection<Document> {
+    let options = ClientOptions::parse(mongodb_uri).await.expect("a uri");
+    let client = mongodb::Client::with_options(options).expect("a client");
+    client.database(&suite.database(service)).collection(collection)
 }
 
 /// Waits until something is so.

@@ -17,8 +17,8 @@ impl Service {
     }
 
     /// Hides a conversation from a member until its next message, and what was said in it for good; he alone
-    /// hears of it. Returns how many messages he does not see any more. One guarded write: a message that is recorded at
-    /// the same time is either hidden with the others or brings the conversation back.
+    /// hears of it. Returns how many messages he does not see any more. One guarded write: a message that is
+    /// recorded at the same time is either hidden with the others or brings the conversation back.
     pub(crate) async fn clear(&self, user: UserId, id: ConversationId) -> Result<i64, Error> {
         let stored = self.store.conversations();
         if let Some(before) = stored.clear(id, user, DateTime::now()).await? {
