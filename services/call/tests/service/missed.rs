@@ -183,12 +183,14 @@ async fn candidates_of_the_other_side_are_kept_for_who_comes_back() {
     // One that stands by hears of them, too.
     let standing_by = suite.attach_by(1, &grace.again(), false).await.missed;
     assert_eq!(standing_by.expect("candidates").candidates, missed.candidates);
-    // The caller's other side has added none. That he has heard the answer is not certain.
-    let standing_by = suite.attach_by(1, &ada.again(), false).await.missed;
+    // The caller's other side has added none. That he has heard the answer is not certain: it is told again
+    // to those alone who may hear it twice.
+    let standing_by = suite.attach_by(1, &ada.again(), true).await.missed;
     assert_eq!(told(&standing_by.expect("the answer")), (ANSWER, vec![]));
+    assert_eq!(suite.attach_by(1, &ada.again(), false).await.missed, None);
     let answered_at = DateTime::from_millis(DateTime::now().timestamp_millis() - 60_000);
     suite.alter(&id, doc! { "$set": { "answered_at": answered_at } }).await;
-    assert_eq!(suite.attach_by(1, &ada.again(), false).await.missed, None);
+    assert_eq!(suite.attach_by(1, &ada.again(), true).await.missed, None);
 }
 
 #[tokio::test]
