@@ -207,6 +207,7 @@ async fn call_ends_for_all_when_a_bound_socket_stays_away() {
     let elsewhere = again(&scene.callee, &scene.suite).await;
     drop(scene.other);
     let mut stranger = Line::open(&elsewhere, scene.suite.gateways[1]).await;
+    assert_eq!(stranger.expect("call:ended").await, ended(&id, "answered_elsewhere"));
     for line in [&mut scene.one, &mut idle, &mut stranger] {
         assert_eq!(line.expect("call:ended").await, ended(&id, "disconnect"));
     }

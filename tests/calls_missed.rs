@@ -125,6 +125,24 @@ async fn device_on_which_it_has_rung_does_not_ring_again_when_it_comes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn device_that_was_away_when_another_answered_hears_so_when_it_comes_back() {
+    let mut scene = scene(testing::suite(|_| {}).await).await;
+    let [first, second] = [scene.suite.gateways[0], scene.suite.gateways[1]];
+    let elsewhere = again(&scene.callee, &scene.suite).await;
+    let tablet = Line::open(&elsewhere, first).await;
+    let id = scene.talk().await;
+    drop(tablet);
+    for (gateway, client_type) in [(second, "electron"), (first, "flutter"), (second, "unified")] {
+        let mut back = Line::open_as(client_type, &elsewhere, gateway).await;
+        assert_eq!(back.expect("call:ended").await, ended(&id, "answered_elsewhere"));
+        back.expect_nothing(MOMENT).await;
+    }
+    // The call goes on.
+    scene.one.accepted("call:candidate", candidate(&id, "1")).await;
+    expect_candidates(&mut scene.other, &["1"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn end_of_a_call_is_heard_by_whoever_comes_back() {
     let mut scene = scene(testing::suite(|_| {}).await).await;
     let id = scene.talk().await;

@@ -23,6 +23,10 @@ impl Service {
         let calls = self.store.calls();
         match missed {
             Missed::End => return Ok(Some(end(call.clone()))),
+            Missed::Elsewhere => {
+                let call = Some(call.clone().into());
+                return Ok(Some(pb::MissedCall { call, ..pb::MissedCall::default() }));
+            }
             Missed::Ring if !may_repeat && !calls.ring_on(&call.id, by).await? => return Ok(None),
             Missed::Ring | Missed::Answer | Missed::Candidates => {}
         }
@@ -54,7 +58,7 @@ fn signals(mut call: Call, other: Role, missed: Missed) -> Option<pb::MissedCall
     let sdp = match missed {
         Missed::Ring => call.offer.take(),
         Missed::Answer => call.answer.take(),
-        Missed::Candidates | Missed::End => None,
+        Missed::Candidates | Missed::Elsewhere | Missed::End => None,
     };
     let side = match other {
         Role::Caller => &mut call.caller,

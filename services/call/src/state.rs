@@ -288,6 +288,8 @@ pub(crate) enum Missed {
     Answer,
     /// Candidates of the other side, if there are any.
     Candidates,
+    /// That another device of its user has answered.
+    Elsewhere,
     /// That it is over.
     End,
 }

@@ -117,6 +117,7 @@ fn missed<'a>(attached: &'a pb::AttachSocketResponse, user_id: &str) -> Vec<News
             vec![News::Declined { call_id, user_id: by }]
         }
         pb::CallState::Ended => vec![News::Ended { call_id, by }],
+        pb::CallState::Answered if attached.call.is_none() => vec![News::AnsweredElsewhere(call)],
         pb::CallState::Answered | pb::CallState::Unspecified => {
             let is_caller = call.caller_id == user_id;
             let other = if is_caller { &call.callee_id } else { &call.caller_id };
@@ -145,15 +146,18 @@ mod tests {
         }
     }
 
-    fn names(missed_call: pb::MissedCall, user_id: &str) -> Vec<String> {
-        let attached = pb::AttachSocketResponse { call: None, missed: Some(missed_call) };
+    /// Names what a user hears of a call that his socket is needed by, or not.
+    fn names(missed_call: pb::MissedCall, user_id: &str, is_needed: bool) -> Vec<String> {
+        let call = missed_call.call.clone().filter(|_| is_needed);
+        let attached = pb::AttachSocketResponse { call, missed: Some(missed_call) };
         let named = |news: &News<'_>| match news {
             News::Incoming(_, sdp) => format!("incoming {sdp}"),
             News::Answer(_, sdp) => format!("answer {sdp}"),
             News::Candidate { user_id, candidate, .. } => format!("{candidate} of {user_id}"),
+            News::AnsweredElsewhere(_) => "elsewhere".to_owned(),
             News::Declined { user_id, .. } => format!("declined by {user_id}"),
             News::Ended { by, .. } => format!("ended by {by}"),
-            other => panic!("{other:?}"),
+            News::Ringing(_) => "ringing".to_owned(),
         };
         missed(&attached, user_id).iter().map(named).collect()
     }
@@ -165,17 +169,18 @@ mod tests {
             let candidates = vec!["one".to_owned(), "two".to_owned()];
             pb::MissedCall { call: Some(call), sdp: sdp.to_owned(), candidates, by: by.to_owned() }
         };
-        assert_eq!(names(of(call(Ringing), "offer", ""), "bob"), ["incoming offer"]);
-        let heard = names(of(call(Answered), "answer", ""), "ada");
+        assert_eq!(names(of(call(Ringing), "offer", ""), "bob", false), ["incoming offer"]);
+        let heard = names(of(call(Answered), "answer", ""), "ada", true);
         assert_eq!(heard, ["answer answer", "one of bob", "two of bob"]);
-        let heard = names(of(call(Answered), "", ""), "ada");
+        let heard = names(of(call(Answered), "", ""), "ada", true);
         assert_eq!(heard, ["one of bob", "two of bob"], "he has heard the answer");
-        let heard = names(of(call(Answered), "", ""), "bob");
+        let heard = names(of(call(Answered), "", ""), "bob", true);
         assert_eq!(heard, ["one of ada", "two of ada"]);
-        assert_eq!(names(of(call(Ended), "", "timeout"), "bob"), ["ended by timeout"]);
+        assert_eq!(names(of(call(Answered), "", ""), "bob", false), ["elsewhere"]);
+        assert_eq!(names(of(call(Ended), "", "timeout"), "bob", false), ["ended by timeout"]);
         let reason = pb::CallEndReason::Declined.into();
         let declined = pb::Call { end_reason: reason, ..call(Ended) };
-        assert_eq!(names(of(declined, "", "bob"), "ada"), ["declined by bob"]);
+        assert_eq!(names(of(declined, "", "bob"), "ada", false), ["declined by bob"]);
     }
 
     #[test]

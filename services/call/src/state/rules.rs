@@ -192,6 +192,10 @@ impl Call {
                 let has_rung = self.callee.rung.iter().any(|rung| rung.is_of_another_socket(by));
                 (may_repeat || !has_rung).then_some(Missed::Ring)
             }
+            (State::Answered, Role::Callee) if self.callee.session != by.session => {
+                let is_shown = self.answered_at.is_some_and(|at| at > before(now, SHOWN));
+                is_shown.then_some(Missed::Elsewhere)
+            }
             (State::Answered, _) => {
                 let since = self.side(role).socket(&by.socket_id)?.unheard_since?;
                 let is_unheard = self.answered_at.is_some_and(|at| at >= before(since, UNCERTAIN));

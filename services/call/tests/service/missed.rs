@@ -69,7 +69,14 @@ async fn device_that_comes_while_it_rings_hears_so_once_a_session() {
         assert_eq!(suite.attach_by(0, other, true).await.missed, None);
     }
     suite.answer(0, &grace, &id).await.expect("answered");
-    assert_eq!(suite.attach_by(0, &Device::of(grace.user), true).await.missed, None);
+    for (replica, may_repeat) in [(0, true), (1, false)] {
+        let attached = suite.attach_by(replica, &Device::of(grace.user), may_repeat).await;
+        assert_eq!(attached.call, None, "another device has answered");
+        let missed = attached.missed.expect("that one has");
+        assert_eq!((told(&missed), missed.by.as_str()), (("", vec![]), ""));
+        let call = missed.call.expect("a call");
+        assert_eq!((call.id.as_str(), call.state()), (id.as_str(), CallState::Answered));
+    }
     let document = suite.document(&id).await;
     assert!(!document.get_document("callee").expect("a side").contains_key("rung"));
 }

@@ -91,13 +91,23 @@ fn callee_who_comes_back_is_told_of_candidates_alone() {
 }
 
 #[test]
-fn sockets_that_were_there_and_other_devices_have_missed_nothing() {
+fn other_devices_of_the_callee_are_told_for_a_minute_that_one_has_answered() {
+    let call = answered(5.0);
+    let other = |user| Party { session: Some(session("t")), ..party(user, "another") };
+    for may_repeat in [false, true] {
+        let missed = |user, now| call.missed(&other(user), may_repeat, at(now));
+        assert_eq!(missed(call.callee.user_id, 64.9), Some(Missed::Elsewhere));
+        assert_eq!(missed(call.callee.user_id, 65.0), None, "none rings for longer");
+        assert_eq!(missed(call.caller.user_id, 6.0), None);
+    }
+}
+
+#[test]
+fn sockets_that_were_there_have_missed_nothing() {
     let call = answered(5.0);
     let (caller, callee) = (call.caller.user_id, call.callee.user_id);
     for (user, socket) in [(caller, CALLER), (callee, CALLEE)] {
         assert_eq!(told(&call, &party(user, socket), 6.0), None);
-        let other = Party { session: Some(session("t")), ..party(user, "another") };
-        assert_eq!(told(&call, &other, 6.0), None);
     }
     assert_eq!(call.missed(&party(UserId::new(), CALLER), true, at(6.0)), None, "a stranger");
 }
