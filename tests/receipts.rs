@@ -1,15 +1,26 @@
 //! Ticks: what has arrived and what has been read, said on sockets and heard in each family's own words, at
 //! whichever gateway.
 
+use std::time::Duration;
+
 use chat_e2e::socket::{Receiver, Sender};
-use chat_kit::{config::Nats, nats, nats::Publisher, time::to_timestamp};
+use chat_kit::{
+    config::{Nats, Upstream},
+    nats,
+    nats::Publisher,
+    time::to_timestamp,
+};
 use chat_local::testing;
 use chat_proto::v1::{self as pb, event::Payload};
 use mongodb::bson::{DateTime, oid::ObjectId};
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::harness::{Person, eventually, text};
+use crate::{
+    harness::{Person, eventually, text},
+    own_gateway::{OwnGateway, service, upstream},
+    proxy::Proxy,
+};
 
 /// Emits an event.
 async fn say(sender: &Sender, name: &str, body: &Value) {
@@ -123,6 +134,34 @@ async fn what_came_meanwhile_ticks_when_its_reader_connects_and_nobody_else() {
     let _second = grace.listen(a, "flutter").await;
     let next = ada.send(&conversation, "3").await;
     assert_next(&mut own, "message", json!({ "_id": next["_id"] })).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_came_meanwhile_ticks_as_soon_as_the_service_that_was_away_is_back() {
+    let suite = testing::suite(|_| {}).await;
+    let (ada, grace) = (Person::new(suite.gateways[0]).await, Person::new(suite.gateways[1]).await);
+    let conversation = ada.open(&grace).await;
+    let sent = ada.send(&conversation, "hi").await;
+    let mut own = ada.listen(suite.gateways[0], "flutter").await;
+    let proxy = Proxy::new(&format!("http://{}", service(&suite, "message"))).await;
+    proxy.close();
+    let nats = &testing::servers().await.nats_url;
+    let gateway = OwnGateway::start(&suite, nats, |config| {
+        let timeout = Duration::from_millis(500);
+        config.message = Upstream { timeout, ..upstream(proxy.address) };
+    })
+    .await;
+    let mut heard = grace.listen(gateway.address, "").await;
+    heard.expect("connected").await;
+    // As long as that takes, it has failed to say what arrived.
+    let history = format!("/api/messages/conversation/{conversation}");
+    for _ in 0..2 {
+        let asked = grace.at(gateway.address).request(Method::GET, &history, Value::Null).await;
+        assert_eq!(asked.0, StatusCode::SERVICE_UNAVAILABLE, "{}", asked.1);
+    }
+    proxy.open();
+    let tick = json!({ "messageId": sent["_id"], "conversationId": conversation, "by": grace.id });
+    assert_next(&mut own, "delivered", tick).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

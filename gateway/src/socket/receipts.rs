@@ -1,6 +1,9 @@
 //! What clients say of having heard and read: together where they say it in a burst, as one opened chat does.
 
-use std::collections::{HashSet, VecDeque};
+use std::{
+    collections::{HashSet, VecDeque},
+    time::Duration,
+};
 
 use chat_proto::v1 as pb;
 use serde_json::json;
@@ -14,6 +17,12 @@ use crate::{
         receipt::{self, MOST_DELIVERED, Reading, Receipt},
     },
 };
+
+/// Pauses before it is said again that all has arrived.
+const CATCH_UP_PAUSES: [Duration; 3] =
+    [Duration::from_secs(1), Duration::from_secs(3), Duration::from_secs(10)];
+/// The pause after those; at most so late is it said once the service is back.
+const CATCH_UP_PAUSE: Duration = Duration::from_secs(30);
 
 /// Says what a burst of events says: what has arrived first, then how far has been read. The members hear
 /// of it through the fan-out, like those of other gateways.
@@ -92,14 +101,26 @@ async fn mark_read(reading: &Reading, jobs: Vec<Job<Receipt>>) {
     }
 }
 
-/// Says that everything that came while its user was away has arrived at a new socket.
+/// Says that everything that came while its user was away has arrived at a new socket; again and again until
+/// that is known, or the socket is gone.
 pub async fn catch_up(state: AppState, peer: Peer) {
-    // Closed never.
-    let Ok(_place) = state.catch_ups.acquire().await else { return };
     let identity = peer.identity();
-    let request = identity.caller.request(pb::CatchUpDeliveredRequest {});
-    if let Err(error) = state.clients.message.clone().catch_up_delivered(request).await {
-        let user_id = identity.user_id;
-        tracing::warn!(%error, %user_id, "what came meanwhile counts as delivered on the next connect");
+    let mut pauses = CATCH_UP_PAUSES.into_iter();
+    loop {
+        // Closed never.
+        let Ok(place) = state.catch_ups.acquire().await else { return };
+        if peer.is_closed() {
+            return;
+        }
+        let request = identity.caller.request(pb::CatchUpDeliveredRequest {});
+        let caught_up = state.clients.message.clone().catch_up_delivered(request).await;
+        drop(place);
+        let Err(status) = caught_up else { return };
+        let (code, message, user_id) = (status.code(), status.message(), identity.user_id);
+        tracing::warn!(?code, message, %user_id, "what came meanwhile does not count as delivered yet");
+        if !ApiError::from(status).status.is_server_error() {
+            return;
+        }
+        tokio::time::sleep(pauses.next().unwrap_or(CATCH_UP_PAUSE)).await;
     }
 }
