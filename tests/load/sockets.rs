@@ -160,9 +160,9 @@ impl Run {
     async fn connect_one(&self, person: &Person, due: Instant) -> Option<Halves> {
         let auth = self.dialect.handshake(&person.token);
         match socket::connect(person.gateway, &auth, TIMEOUT).await {
-            Ok(halves) => {
+            Ok((sender, receiver)) => {
                 self.tally().connect.record(due.elapsed());
-                Some(halves)
+                Some((sender, receiver.patient()))
             }
             Err(error) => {
                 self.tally().fail(&format!("connect: {error}"));

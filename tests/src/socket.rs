@@ -34,6 +34,9 @@ const MOST_BUFFERED: usize = 2 << 20;
 /// Pauses between pings for servers that do not say, as the Engine.IO protocol has them.
 const SILENCE: Duration = Duration::from_secs(45);
 
+/// How long a live connection may bring nothing that counts: what is waited for by then does not come.
+const PATIENCE: Duration = Duration::from_mins(1);
+
 type Transport = WebSocketStream<TcpStream>;
 type Writing = Arc<Mutex<SplitSink<Transport, Message>>>;
 
@@ -76,7 +79,7 @@ pub enum Heard {
     Goodbye,
     /// A packet that servers of this suite do not send.
     Other(String),
-    /// The server has sent nothing for longer than its pings may be apart.
+    /// The server has sent nothing for longer than its pings may be apart, or nothing but pings for a minute.
     Silence,
     /// The end of the transport. Nothing else follows.
     End,
@@ -96,6 +99,7 @@ pub struct Receiver {
     writing: Writing,
     within: Duration,
     silence: Duration,
+    patience: Duration,
     owes_pong: bool,
     has_ended: bool,
 }
@@ -160,8 +164,15 @@ async fn open(
     let (writing, reading) = transport.split();
     let writing = Arc::new(Mutex::new(writing));
     let sender = Sender { writing: Arc::clone(&writing), within };
-    let receiver =
-        Receiver { reading, writing, within, silence: SILENCE, owes_pong: false, has_ended: false };
+    let receiver = Receiver {
+        reading,
+        writing,
+        within,
+        silence: SILENCE,
+        patience: PATIENCE,
+        owes_pong: false,
+        has_ended: false,
+    };
     Ok((sender, receiver))
 }
 
@@ -198,6 +209,12 @@ impl Sender {
 }
 
 impl Receiver {
+    /// Lets a live connection bring nothing for as long as it likes.
+    #[must_use]
+    pub fn patient(self) -> Self {
+        Self { patience: Duration::MAX, ..self }
+    }
+
     /// Returns the next thing heard, but for who is online. Nothing else is lost where the caller stops
     /// waiting.
     pub async fn next(&mut self) -> Heard {
@@ -214,6 +231,10 @@ impl Receiver {
         if self.has_ended {
             return Heard::End;
         }
+        timeout(self.patience, self.hear()).await.unwrap_or(Heard::Silence)
+    }
+
+    async fn hear(&mut self) -> Heard {
         loop {
             let step = timeout(self.silence, self.step()).await;
             return match step {

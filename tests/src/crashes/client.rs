@@ -163,7 +163,7 @@ impl Client {
             let mut away = Duration::ZERO;
             match socket::connect(self.gateways[gateway], &auth, WITHIN).await {
                 Ok((sender, receiver)) => {
-                    away = self.serve(gateway, sender, receiver, &mut phase).await;
+                    away = self.serve(gateway, sender, receiver.patient(), &mut phase).await;
                 }
                 Err(ConnectError::Refused(reason)) => {
                     self.fault(&format!("gateway {gateway} refused the namespace: {reason}"));
