@@ -81,14 +81,20 @@ impl Scene {
 pub async fn announce(
     nats_url: &str,
     [writer, reader]: [&Person; 2],
+    place: (ObjectId, i64),
+    times: (i64, Option<i64>),
+) {
+    let message = Some(made(writer, place, times));
+    publish(nats_url, reader, Payload::MessageCreated(pb::MessageCreated { message })).await;
+}
+
+fn made(
+    writer: &Person,
     (conversation, seq): (ObjectId, i64),
     (created_at, previous_created_at): (i64, Option<i64>),
-) {
-    let config = Nats::new(nats_url);
-    let client = nats::connect(&config, "test").await.expect("nats");
-    let publisher = Publisher::new(client, &config).await.expect("a stream");
+) -> pb::Message {
     let timestamp = |millis| to_timestamp(DateTime::from_millis(millis));
-    let message = pb::Message {
+    pb::Message {
         id: ObjectId::new().to_hex(),
         conversation_id: conversation.to_hex(),
         seq,
@@ -97,11 +103,18 @@ pub async fn announce(
         created_at: Some(timestamp(created_at)),
         previous_created_at: previous_created_at.map(timestamp),
         ..Default::default()
-    };
+    }
+}
+
+/// Publishes what somebody is to hear.
+async fn publish(nats_url: &str, reader: &Person, payload: Payload) {
+    let config = Nats::new(nats_url);
+    let client = nats::connect(&config, "test").await.expect("nats");
+    let publisher = Publisher::new(client, &config).await.expect("a stream");
     let event = pb::Event {
-        id: message.id.clone(),
+        id: ObjectId::new().to_hex(),
         recipient_ids: vec![reader.id.clone()],
-        payload: Some(Payload::MessageCreated(pb::MessageCreated { message: Some(message) })),
+        payload: Some(payload),
         ..Default::default()
     };
     publisher.publish(&event, "test").await.expect("published");
@@ -248,6 +261,22 @@ async fn what_nobody_announced_is_heard_before_the_first_event_of_a_conversation
     for seq in [5, 6] {
         assert_eq!(scene.listener.expect("message:created").await["seq"], seq);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn change_of_an_old_message_is_no_new_message_where_the_order_is_not_known_yet() {
+    let mut scene = scene().await;
+    let (conversation, now) = (ObjectId::new(), DateTime::now().timestamp_millis());
+    // The one before it may still be on its way.
+    scene.announce(conversation, 1000, now, Some(now - 1000)).await;
+    let long_ago = (now - 600_000, Some(now - 700_000));
+    let message = Some(made(&scene.writer, (conversation, 5), long_ago));
+    let reacted = Payload::MessageReacted(pb::MessageReacted { message, change: 1 });
+    publish(&testing::servers().await.nats_url, &scene.reader, reacted).await;
+    scene.listener.expect("message:reaction").await;
+    assert_eq!(scene.listener.expect("message:created").await["seq"], 1000);
+    scene.announce(conversation, 1001, now + 1, Some(now)).await;
+    assert_eq!(scene.listener.expect("message:created").await["seq"], 1001);
 }
 
 #[tokio::test(flavor = "multi_thread")]

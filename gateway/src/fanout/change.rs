@@ -6,7 +6,7 @@ use chat_kit::id::{ConversationId, UserId};
 use chat_proto::v1 as pb;
 use tokio::time::Instant;
 
-use super::{Fanout, cause::Cause};
+use super::{Fanout, cause::Cause, window::Window};
 use crate::{
     metrics::Cut,
     wire::event::{Change, ChangeToReader, MessageChanged},
@@ -40,8 +40,9 @@ impl Fanout {
             return;
         };
         let held = Held { change, number, message, recipients };
-        let is_over = match self.windows.get(&conversation) {
-            Some(entry) => entry.window.emitted() >= Some(held.message.seq),
+        let window = self.windows.get(&conversation).map(|entry| &entry.window);
+        let is_over = match window.and_then(Window::emitted) {
+            Some(emitted) => emitted >= held.message.seq,
             // Of a conversation that is not known here only what is new may still be on its way.
             None => self.settled.is_over(&held.message, Instant::now()),
         };
