@@ -265,7 +265,7 @@ impl Default for Http {
             ],
             proxies: 0,
             body_limit: 1 << 20,
-            url_limit: 32 << 10,
+            url_limit: 40 << 10,
             timeout: Duration::from_secs(15),
             connections: NonZeroUsize::new(20_000).expect("not zero"),
             hold: Duration::from_secs(3),
