@@ -154,38 +154,41 @@ struct Settled {
     contested: HashSet<UserId>,
 }
 
-/// Takes those of some users offline who have no socket, but for those in `gone`.
-///
-/// The order of the reads counts: who arrives after the first makes the update fail; whose arrival was read
-/// has a lease and a socket that the later reads find.
-async fn settle(
-    store: &Store,
-    transitions: &Outbox<Transition>,
-    users: &[UserId],
-    gone: &[ObjectId],
-) -> Result<Settled, Error> {
-    let mut settled = Settled { staying: Vec::new(), contested: HashSet::new() };
-    let presences = store.presences().of(users).await?;
-    let online: Vec<Presence> =
-        presences.into_iter().filter(|presence| presence.is_online).collect();
-    if online.is_empty() {
-        return Ok(settled);
-    }
-    let users: Vec<UserId> = online.iter().map(|presence| presence.user_id).collect();
-    let gateways = store.gateways().living().await?;
-    let present = store.sockets().users_of(&gateways, &users, gone).await?;
-    let (staying, leaving): (Vec<Presence>, Vec<Presence>) =
-        online.into_iter().partition(|presence| present.contains(&presence.user_id));
-    settled.staying = staying;
-    if !leaving.is_empty() {
-        let departed = store.presences().depart(&leaving).await?;
-        let left: Vec<UserId> = leaving.iter().map(|presence| presence.user_id).collect();
-        announce_all(store, transitions, &left).await?;
-        if departed < left.len() {
-            let now = store.presences().of(&left).await?.into_iter();
-            let online = now.filter(|presence| presence.is_online);
-            settled.contested = online.map(|presence| presence.user_id).collect();
+impl Service {
+    /// Takes those of some users offline who have no socket, but for those in `gone`. They left some time `ago`.
+    ///
+    /// The order of the reads counts: who arrives after the first makes the update fail; whose arrival was read
+    /// has a lease and a socket that the later reads find.
+    async fn settle(
+        &self,
+        users: &[UserId],
+        gone: &[ObjectId],
+        ago: Duration,
+    ) -> Result<Settled, Error> {
+        let (store, transitions) = (&self.store, &self.transitions);
+        let mut settled = Settled { staying: Vec::new(), contested: HashSet::new() };
+        let presences = store.presences().of(users).await?;
+        let online: Vec<Presence> =
+            presences.into_iter().filter(|presence| presence.is_online).collect();
+        if online.is_empty() {
+            return Ok(settled);
         }
+        let users: Vec<UserId> = online.iter().map(|presence| presence.user_id).collect();
+        let gateways = store.gateways().living().await?;
+        let present = store.sockets().users_of(&gateways, &users, gone).await?;
+        let (staying, leaving): (Vec<Presence>, Vec<Presence>) =
+            online.into_iter().partition(|presence| present.contains(&presence.user_id));
+        settled.staying = staying;
+        if !leaving.is_empty() {
+            let departed = store.presences().depart(&leaving, ago).await?;
+            let left: Vec<UserId> = leaving.iter().map(|presence| presence.user_id).collect();
+            announce_all(store, transitions, &left).await?;
+            if departed < left.len() {
+                let now = store.presences().of(&left).await?.into_iter();
+                let online = now.filter(|presence| presence.is_online);
+                settled.contested = online.map(|presence| presence.user_id).collect();
+            }
+        }
+        Ok(settled)
     }
-    Ok(settled)
 }

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use bson::{Document, doc, oid::ObjectId};
-use chat_kit::client::Channel;
+use bson::{DateTime, Document, doc, oid::ObjectId};
+use chat_kit::{client::Channel, time::after};
 use chat_proto::v1::{
     CountOnlineRequest, RegisterSocketsRequest, RenewGatewayRequest, Socket,
     UnregisterSocketsRequest, User, user_service_client::UserServiceClient,
@@ -157,6 +157,20 @@ async fn who_comes_back_within_the_grace_period_was_never_gone() {
     register(&scene.suite.users, &gateways[1], &sockets[1], &scene.ada).await.expect("registered");
     scene.until_forgotten(&sockets[0]).await;
     assert_eq!(scene.state().await, (true, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_gone_was_last_seen_when_he_left_not_when_it_is_told() {
+    let grace = Duration::from_secs(5);
+    let mut scene = scene(LONG, grace).await;
+    let (gateway, socket) = (new_id(), new_id());
+    register(&scene.suite.users, &gateway, &socket, &scene.ada).await.expect("registered");
+    let came_at = scene.ear.hear(&scene.ada).await.at;
+    unregister(&scene.suite.users, &gateway, &socket).await.expect("unregistered");
+    let left_before = DateTime::now();
+    let heard = scene.ear.hear(&scene.ada).await;
+    assert!(!heard.is_online);
+    assert!(came_at <= heard.at && heard.at < after(left_before, grace), "{heard:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

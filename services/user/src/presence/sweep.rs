@@ -7,7 +7,6 @@ use bson::oid::ObjectId;
 use chat_kit::id::UserId;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::settle;
 use crate::{Service, error::Error, store::sockets::Gone};
 
 /// How often is swept.
@@ -61,7 +60,7 @@ impl Service {
                 return Ok(());
             }
             let (sockets, users) = parts(&gone);
-            let settled = settle(&self.store, &self.transitions, &users, &sockets).await?;
+            let settled = self.settle(&users, &sockets, self.presence.grace).await?;
             // Only now: whoever dies before this leaves it to the next sweep.
             let sockets = of_others(&gone, &settled.contested);
             if sockets.is_empty() {
@@ -86,7 +85,7 @@ impl Service {
                 }
                 let (_, users) = parts(&held);
                 // None of the sockets is left out: one that has come under another lease counts.
-                let settled = settle(&self.store, &self.transitions, &users, &[]).await?;
+                let settled = self.settle(&users, &[], self.presence.lease).await?;
                 let sockets = of_others(&held, &settled.contested);
                 if sockets.is_empty() {
                     break;
@@ -106,7 +105,7 @@ impl Service {
                 return Ok(());
             }
             let users: Vec<UserId> = arrived.iter().map(|presence| presence.user_id).collect();
-            let settled = settle(&self.store, &self.transitions, &users, &[]).await?;
+            let settled = self.settle(&users, &[], Duration::ZERO).await?;
             self.store.presences().confirm(&settled.staying).await?;
             if arrived.len() < usize::try_from(STEP).unwrap_or(usize::MAX) {
                 return Ok(());

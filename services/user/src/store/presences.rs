@@ -121,18 +121,20 @@ impl Presences {
         }
     }
 
-    /// Takes users offline, unless a socket came since their presence was read; returns of how many none
-    /// did.
-    pub(crate) async fn depart(&self, read: &[Presence]) -> Result<usize, Error> {
+    /// Takes users offline who left some time `ago`, unless a socket came since their presence was read;
+    /// returns of how many none did.
+    pub(crate) async fn depart(&self, read: &[Presence], ago: Duration) -> Result<usize, Error> {
         if read.is_empty() {
             return Ok(0);
         }
+        // Never before they came.
+        let at = doc! { "$max": ["$at", { "$subtract": ["$$NOW", millis(ago)] }] };
         let update = vec![doc! { "$set": {
             "is_online": false,
             "number": next(),
-            "at": "$$NOW",
+            "at": &at,
             "look_at": "$$REMOVE",
-            "outbox": entry(false, "$$NOW".into(), false),
+            "outbox": entry(false, at.into(), false),
         } }];
         let departed = within(self.documents.update_many(unchanged(read), update)).await?;
         Ok(usize::try_from(departed.matched_count).unwrap_or(usize::MAX))
