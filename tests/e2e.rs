@@ -12,6 +12,7 @@ mod authorization;
 mod blocks;
 mod browser;
 mod calls;
+mod calls_candidates;
 mod calls_hang_ups;
 mod calls_missed;
 mod clearing;

@@ -52,6 +52,8 @@ pub struct Service {
     users: UserServiceClient<Channel>,
     publisher: Publisher,
     outbox: Outbox<Change>,
+    /// Candidates that wait for NATS.
+    untold: signal::Untold,
     calls: Calls,
     limits: Limits,
     ice: Ice,
@@ -72,6 +74,7 @@ impl Service {
         Ok(Self {
             outbox: announce::outbox(store.calls().clone(), publisher.clone(), life),
             store,
+            untold: signal::Untold::new(publisher.clone(), life.clone()),
             conversations: ConversationServiceClient::new(client::channel(&config.conversation)),
             users: UserServiceClient::new(client::channel(&config.user)),
             publisher,

@@ -1,8 +1,11 @@
 //! Candidates: kept until the answer; told at once after it, and kept for a device that is away.
 
+use std::{sync::Arc, time::Duration};
+
 use bson::DateTime;
-use chat_kit::caller::Caller;
-use chat_proto::v1::CandidateAdded;
+use chat_kit::{caller::Caller, nats::Publisher, shutdown::Lifecycle};
+use chat_proto::v1::{CandidateAdded, Event};
+use tokio::{sync::Semaphore, time::Instant};
 
 use crate::{
     Service,
@@ -14,9 +17,53 @@ use crate::{
 /// How often a candidate is tried while its call changes: it is answered once, and ends once.
 const ATTEMPTS: usize = 3;
 
+/// Candidates that wait for NATS at once; more are heard by who comes back alone.
+const MOST_UNTOLD: usize = 1000;
+/// How long each of them waits, and how often it is tried to tell it.
+const UNTOLD_FOR: Duration = Duration::from_secs(30);
+const TELL_INTERVAL: Duration = Duration::from_millis(500);
+/// How long gateways take to hear again after NATS is back: they know a candidate that they hear twice.
+const HEARD_AFTER: Duration = Duration::from_secs(2);
+
+/// Candidates that could not be told at once, since NATS was away.
+#[derive(Clone)]
+pub(crate) struct Untold {
+    publisher: Publisher,
+    life: Lifecycle,
+    places: Arc<Semaphore>,
+}
+
+impl Untold {
+    pub(crate) fn new(publisher: Publisher, life: Lifecycle) -> Self {
+        Self { publisher, life, places: Arc::new(Semaphore::new(MOST_UNTOLD)) }
+    }
+
+    /// Tells a candidate once NATS is back, if that is soon.
+    fn take(&self, event: Event, request_id: String) {
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            tracing::warn!(id = event.id, "too many candidates wait for NATS");
+            return;
+        };
+        let (publisher, life) = (self.publisher.clone(), self.life.clone());
+        self.life.spawn_work(async move {
+            let _place = place;
+            let until = Instant::now() + UNTOLD_FOR;
+            while Instant::now() < until && !life.is_stopping() {
+                tokio::time::sleep(TELL_INTERVAL).await;
+                if publisher.tell(&event, &request_id).await.is_ok() {
+                    tokio::time::sleep(HEARD_AFTER).await;
+                    publisher.tell(&event, &request_id).await.ok();
+                    return;
+                }
+            }
+            tracing::warn!(id = event.id, "a candidate is not told");
+        });
+    }
+}
+
 impl Service {
-    /// Takes a candidate of a party. After the answer, one that NATS does not take is heard by the other side
-    /// once it comes back alone.
+    /// Takes a candidate of a party. After the answer, one that NATS does not take is told once NATS is back; if
+    /// that takes long, the other side hears it when its device comes back.
     pub(crate) async fn add_candidate(
         &self,
         caller: &Caller,
@@ -70,7 +117,8 @@ impl Service {
         };
         let event = candidate_added(other.user_id, added, now);
         if let Err(error) = self.publisher.tell(&event, &caller.request_id).await {
-            tracing::warn!(call_id = %call.id, %error, "a candidate is not told");
+            tracing::debug!(call_id = %call.id, %error, "a candidate waits for NATS");
+            self.untold.take(event, caller.request_id.clone());
         }
     }
 }
