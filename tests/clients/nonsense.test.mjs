@@ -139,6 +139,8 @@ story('unknown and empty events are ignored', async (stage) => {
   }
   await s2.silence();
   assert.ok(s1.socket.connected);
+  const answer = await s1.socket.timeout(5_000).emitWithAck('no-such-event', {});
+  assert.deepEqual([answer.ok, answer.error], [false, 'not_found']);
   s1.emit('send-message', { conversationId, content: 'sense' });
   await s2.heard('message', ({ text }) => text === 'sense');
   await stillTalk();

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use axum::http::StatusCode;
 use serde_json::json;
 use socketioxide::extract::{AckSender, Extension, SocketRef, State};
 use tokio::sync::Semaphore;
@@ -18,6 +19,7 @@ use super::{
     receipts, sync, typing,
 };
 use crate::{
+    error::ApiError,
     metrics::SOCKETS,
     state::AppState,
     wire::{self, call, event},
@@ -25,6 +27,8 @@ use crate::{
 
 /// Receipts that a socket sends within this time are handled together.
 const BURST: Duration = Duration::from_millis(50);
+/// Stands for the names of all events that do not exist.
+const UNKNOWN: &str = "";
 
 /// Attaches the handlers of a new socket; returns the permits that its events hold until they have been
 /// answered.
@@ -56,7 +60,24 @@ pub fn attach(socket: &SocketRef, arrival: &Arrival) -> Arc<Semaphore> {
     for name in [event::JOIN_CONVERSATION, event::LEAVE_CONVERSATION] {
         socket.on(name, pass_over(name));
     }
+    socket.on_fallback(refuse_unknown);
     unanswered
+}
+
+/// Answers whoever asks for an answer to an event that does not exist.
+fn refuse_unknown(
+    ack: AckSender,
+    State(state): State<AppState>,
+    Extension(peer): Extension<Peer>,
+) -> Ready<()> {
+    let begun = Instant::now();
+    let charged = state.limits.charge_event(UNKNOWN, peer.identity().user_id);
+    let error = charged.err().unwrap_or_else(|| {
+        ApiError::new(StatusCode::NOT_FOUND, "not_found", "there is no event of this name")
+    });
+    peer.acknowledge(ack, &wire::socket::refused(&error));
+    SOCKETS.event(UNKNOWN, Some(&error), begun);
+    ready(())
 }
 
 /// Returns the handler of an event that old clients send and that has no effect: who hears of a
