@@ -319,3 +319,26 @@ async fn all_senders_of_a_large_group_hear_of_their_messages() {
     let (event, advanced) = hear(&mut ear, pair.grace).await;
     assert_eq!((event.recipient_ids.len(), advanced.messages.len()), (300, 300));
 }
+
+#[tokio::test]
+async fn of_many_conversations_at_once_the_newest_messages_alone_are_told() {
+    let suite = start().await;
+    let (pair, joan) = (suite.pair().await, suite.user().await.0);
+    make_group(&suite, pair.conversation, &[pair.ada, pair.grace, joan]).await;
+    // 200 conversations share 100,000 messages.
+    let by = |seq| if seq <= 100 { joan } else { pair.ada };
+    let mut messages: Vec<_> =
+        (1..=600).map(|seq| stored_message(pair.conversation, by(seq), seq)).collect();
+    messages.extend((1..200).map(|_| stored_message(ConversationId::new(), pair.ada, 1)));
+    suite.stored().insert_many(&messages).await.expect("inserted");
+    let mut ear = listen(pair.conversation).await;
+    let ids: Vec<String> = messages[599..].iter().map(|message| message.id.to_string()).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    assert_eq!(mark(&suite, pair.grace, &ids).await.expect("it"), ids[..1], "she is in one alone");
+    let (event, advanced) = hear(&mut ear, pair.grace).await;
+    assert_eq!((advanced.previous_seq, advanced.seq), (0, 600));
+    let told: Vec<_> = advanced.messages.iter().map(|told| told.message_id.as_str()).collect();
+    assert_eq!((told, event.recipient_ids), (vec![ids[0]], vec![pair.ada.to_string()]));
+    let cursor = cursor(&suite, pair.conversation, pair.grace).await.expect("a cursor");
+    assert_eq!(cursor.delivered_seq, 600, "of Joan's messages lists know it all the same");
+}

@@ -260,6 +260,13 @@ async fn lists_and_receipts_go_by_indexes() {
     let held = messages.held(reader, &[stretch]).await.expect("an answer");
     assert_eq!((held[0].of_others[0].seq, held[0].of_others.len()), (290, 1));
     filled.assert_looks_up_by(BY_SEQ, 280).await;
+    // Of so many, 200 messages each.
+    let mut stretches = vec![Stretch { conversation_id: conversation, after: 0, to: COUNT }];
+    stretches.push(Stretch { conversation_id: filled.second, ..stretches[0] });
+    stretches.resize_with(500, || Stretch { conversation_id: ConversationId::new(), ..stretch });
+    let held = messages.held(reader, &stretches).await.expect("an answer");
+    assert_eq!(held.iter().filter(|held| !held.of_others.is_empty()).count(), 2);
+    filled.assert_looks_up_by(BY_SEQ, 2 * 200).await;
 
     let change = (at(0), -1);
     let known = Known { conversation_id: conversation, after: 250, change };

@@ -18,7 +18,9 @@ const MOST_SENDERS_OF_MANY: usize = 100;
 /// Senders of all stretches together, as far as those of each allow.
 const MOST_SENDERS_IN_ALL: usize = 50_000;
 /// Newest messages of a stretch whose senders are told.
-const MOST_EXAMINED: i64 = 10_000;
+const MOST_EXAMINED: usize = 10_000;
+/// Messages that are examined of all stretches together, at least one of each.
+const MOST_EXAMINED_IN_ALL: usize = 100_000;
 
 /// A message and where it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -64,7 +66,8 @@ pub struct Held {
     /// Its last number.
     pub to: i64,
     /// The newest message of each other sender that is not deleted, the newest first: of the newest
-    /// [`MOST_EXAMINED`], and of those who wrote last where there are very many.
+    /// [`MOST_EXAMINED`], or of its share of [`MOST_EXAMINED_IN_ALL`] where there are many stretches, and of
+    /// those who wrote last where there are very many.
     pub of_others: Vec<Place>,
 }
 
@@ -107,14 +110,16 @@ impl Messages {
         within(found).await
     }
 
-    /// Returns what stretches hold for `reader`, in any order. One command, however many there are.
+    /// Returns what stretches hold for `reader`, in any order. One command, however many there are, and
+    /// however much they hold: what lies before the newest that are examined is passed over.
     pub async fn held(
         &self,
         reader: UserId,
         stretches: &[Stretch],
     ) -> Result<Vec<Held>, MongoError> {
+        let most_examined = most_examined(stretches.len());
         let rows = stretches.iter().map(|stretch| {
-            let after = stretch.after.max(stretch.to.saturating_sub(MOST_EXAMINED));
+            let after = stretch.after.max(stretch.to.saturating_sub(most_examined));
             let &Stretch { conversation_id, to, .. } = stretch;
             doc! { "conversation_id": conversation_id, "after": after, "to": to }
         });
@@ -157,6 +162,12 @@ impl Messages {
     }
 }
 
+/// Returns how many messages of each stretch are examined where there are so many.
+fn most_examined(stretches: usize) -> i64 {
+    let most = (MOST_EXAMINED_IN_ALL / stretches.max(1)).clamp(1, MOST_EXAMINED);
+    i64::try_from(most).unwrap_or(i64::MAX)
+}
+
 /// Returns how many senders of each stretch are told where there are so many.
 fn most_senders(stretches: usize) -> i64 {
     let most = (MOST_SENDERS_IN_ALL / stretches.max(1)).clamp(MOST_SENDERS_OF_MANY, MOST_SENDERS);
@@ -166,6 +177,13 @@ fn most_senders(stretches: usize) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn many_stretches_share_the_messages_that_are_examined() {
+        for (stretches, most) in [(0, 10_000), (10, 10_000), (11, 9090), (500, 200), (200_000, 1)] {
+            assert_eq!(most_examined(stretches), most, "{stretches}");
+        }
+    }
 
     #[test]
     fn many_stretches_share_the_senders_who_are_told() {
