@@ -5,8 +5,10 @@ use std::{
     time::Duration,
 };
 
+use axum::http::StatusCode;
 use chat_proto::v1 as pb;
 use serde_json::json;
+use tonic::Status;
 
 use super::{Peer, queue::Job};
 use crate::{
@@ -102,7 +104,7 @@ async fn mark_read(reading: &Reading, jobs: Vec<Job<Receipt>>) {
 }
 
 /// Says that everything that came while its user was away has arrived at a new socket; again and again until
-/// that is known, or the socket is gone.
+/// that is known, it fails for good, or the socket is gone.
 pub async fn catch_up(state: AppState, peer: Peer) {
     let identity = peer.identity();
     let mut pauses = CATCH_UP_PAUSES.into_iter();
@@ -118,9 +120,31 @@ pub async fn catch_up(state: AppState, peer: Peer) {
         let Err(status) = caught_up else { return };
         let (code, message, user_id) = (status.code(), status.message(), identity.user_id);
         tracing::warn!(?code, message, %user_id, "what came meanwhile does not count as delivered yet");
-        if !ApiError::from(status).status.is_server_error() {
+        if !is_worth_another(status) {
             return;
         }
         tokio::time::sleep(pauses.next().unwrap_or(CATCH_UP_PAUSE)).await;
+    }
+}
+
+/// Says whether another try can help where one failed so.
+fn is_worth_another(status: Status) -> bool {
+    let status = ApiError::from(status).status;
+    matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_may_work_later_is_tried_again() {
+        for status in [Status::unavailable("away"), Status::deadline_exceeded("slow")] {
+            assert!(is_worth_another(status.clone()), "{status}");
+        }
+        for status in [Status::internal("broken"), Status::data_loss("damaged")] {
+            assert!(!is_worth_another(status.clone()), "{status}");
+        }
+        assert!(!is_worth_another(Status::invalid_argument("nonsense")));
     }
 }
