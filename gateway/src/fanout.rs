@@ -143,23 +143,7 @@ pub async fn run(
     let Source { mut events, mut live, client, interruptions, since } = source;
     let mut replays = Replays::new(client, state.config.nats.clone(), interruptions, since);
     let (filled, mut fills) = mpsc::channel(MOST_CALLS);
-    let mut fanout = Fanout {
-        state,
-        sockets,
-        windows: HashMap::new(),
-        settled: Settled::default(),
-        seen: Seen::default(),
-        latest: Latest::default(),
-        cursors: Cursors::default(),
-        typing: Typing::default(),
-        steps: Steps::default(),
-        notices: Notices::default(),
-        counted: 0,
-        timers: VecDeque::new(),
-        places: Arc::new(Semaphore::new(MOST_WAITING_IN_ALL)),
-        calls: Arc::new(Semaphore::new(MOST_CALLS)),
-        filled,
-    };
+    let mut fanout = Fanout::new(state, sockets, filled);
     loop {
         let timer = fanout.timers.front().map(|(at, _)| *at);
         let silence = fanout.typing.next_end();
@@ -192,6 +176,27 @@ async fn sleep_until(timer: Option<Instant>) {
 }
 
 impl Fanout {
+    /// Describes one that has heard nothing yet.
+    fn new(state: AppState, sockets: Sockets, filled: mpsc::Sender<Filled>) -> Self {
+        Self {
+            state,
+            sockets,
+            windows: HashMap::new(),
+            settled: Settled::default(),
+            seen: Seen::default(),
+            latest: Latest::default(),
+            cursors: Cursors::default(),
+            typing: Typing::default(),
+            steps: Steps::default(),
+            notices: Notices::default(),
+            counted: 0,
+            timers: VecDeque::new(),
+            places: Arc::new(Semaphore::new(MOST_WAITING_IN_ALL)),
+            calls: Arc::new(Semaphore::new(MOST_CALLS)),
+            filled,
+        }
+    }
+
     fn take_in(&mut self, next: Next) {
         match next {
             Next::Event(event) => self.hear(&event, Way::Live),
@@ -260,11 +265,14 @@ impl Fanout {
                 );
             }
             Some(payload) => {
-                if self.seen.note(&event.id) {
+                let is_new = self.seen.note(&event.id);
+                // Told in its place, and not when the replay ends: its id may be forgotten by then.
+                let has_waited = way == Way::Again && self.notices.forget(&event.id);
+                if is_new || has_waited {
                     let recipients = recipients(&event.id, &event.recipient_ids);
                     if !self.tell_call(&payload, &recipients) {
                         self.note_members(&payload);
-                        self.hear_notice(payload, recipients, way);
+                        self.hear_notice(&event.id, payload, recipients, way);
                     }
                 }
             }

@@ -305,4 +305,11 @@ impl Peer {
         let unanswered = Arc::new(Semaphore::new(queue::ALL_ANSWERED as usize));
         Self::new(String::new(), identity, Transports::default(), unanswered)
     }
+
+    /// Returns the bodies of what waits until this socket is greeted.
+    pub(crate) fn early(&self) -> Vec<Value> {
+        let Outgoing::Early(waiting) = &*self.0.outgoing.lock() else { return Vec::new() };
+        let body = |(_, body): &Frame| serde_json::from_str(body.get()).expect("JSON");
+        waiting.iter().map(body).collect()
+    }
 }
