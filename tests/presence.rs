@@ -11,7 +11,7 @@ use chat_kit::{
 use chat_local::testing::{self, TestSuite};
 use mongodb::{
     Database,
-    bson::{Document, doc},
+    bson::{Document, doc, oid::ObjectId},
 };
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -414,4 +414,43 @@ async fn gateway_that_ends_takes_its_sockets_along_at_once() {
     assert!(!is_online(&scene.one, &scene.other).await);
     let _phone = listen(&scene.other, scene.suite.gateways[1], "flutter").await;
     hear_of(&mut scene.ear, "flutter", &scene.other.id, true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_stays_is_online_while_those_who_went_cannot_be_unregistered() {
+    const LEASE: Duration = Duration::from_secs(3);
+    let mut scene = scene(LEASE, SHORT).await;
+    let leaver = Person::new(scene.suite.gateways[0]).await;
+    scene.one.open(&leaver).await;
+    let _phone = listen(&scene.other, scene.gateway.address, "flutter").await;
+    hear_of(&mut scene.ear, "flutter", &scene.other.id, true).await;
+    let leaving = listen(&leaver, scene.gateway.address, "flutter").await;
+    hear_of(&mut scene.ear, "flutter", &leaver.id, true).await;
+
+    let users = database(&scene.suite, "user").await;
+    let id: ObjectId = scene.other.id.parse().expect("an id");
+    let sockets = users.collection::<Document>("sockets");
+    let socket = sockets.find_one(doc! { "user_id": id }).await.expect("an answer");
+    let socket = socket.expect("it is registered");
+    let lease = socket.get_object_id("gateway_id").expect("a lease");
+    let ends_at = async || {
+        let held = users.collection::<Document>("gateways").find_one(doc! { "_id": lease }).await;
+        let held = held.expect("an answer").expect("the lease");
+        held.get_datetime("expires_at").expect("an instant").timestamp_millis()
+    };
+    // No socket can leave any more.
+    let only = |validator: Document| doc! { "collMod": "sockets", "validator": validator };
+    let stays = doc! { "leaves_at": { "$exists": false } };
+    users.run_command(only(stays)).await.expect("changed");
+    let end = ends_at().await;
+    drop(leaving);
+    let length = i64::try_from(LEASE.as_millis()).expect("short");
+    eventually("the lease is renewed when it would have ended", async || {
+        ends_at().await > end + length
+    })
+    .await;
+    users.run_command(only(doc! {})).await.expect("changed");
+    // Nothing was heard of anybody before.
+    hear_of(&mut scene.ear, "flutter", &leaver.id, false).await;
+    assert!(is_online(&scene.one, &scene.other).await);
 }

@@ -99,32 +99,50 @@ impl Keeper {
 
     async fn try_work(&mut self) -> Result<(), Status> {
         loop {
-            // Nobody answered for so long that the lease has run out, whoever may have heard.
-            if self.renewed_at.elapsed() > self.length {
-                self.begin_again();
+            self.hold().await?;
+            match self.tell_some().await {
+                Ok(true) => {}
+                Ok(false) => return Ok(()),
+                Err(status) => {
+                    // That may have taken long, and a pause comes next.
+                    self.hold().await?;
+                    return Err(status);
+                }
             }
-            let coming = self.presence.0.book.lock().take_coming(BATCH);
-            if !coming.is_empty() {
-                self.register(&coming).await?;
-                continue;
-            }
-            let going = self.presence.0.book.lock().take_going(BATCH);
-            if !going.is_empty() {
-                self.unregister(&going).await?;
-                continue;
-            }
-            let is_held = !self.presence.0.book.lock().is_empty();
-            if self.renewed_at.elapsed() < self.length / RENEWALS {
-                return Ok(());
-            }
-            // Without a socket there is nothing to be held.
-            if !is_held {
-                self.renewed_at = Instant::now();
-                self.lease = ObjectId::new();
-                return Ok(());
-            }
-            self.renew().await?;
         }
+    }
+
+    /// Keeps the lease, whatever else there is to be told: those who stay must not go with those who go.
+    async fn hold(&mut self) -> Result<(), Status> {
+        // Nobody answered for so long that the lease has run out, whoever may have heard.
+        if self.renewed_at.elapsed() > self.length {
+            self.begin_again();
+        }
+        if self.renewed_at.elapsed() < self.length / RENEWALS {
+            return Ok(());
+        }
+        // Without a socket there is nothing to be held.
+        if self.presence.0.book.lock().is_empty() {
+            self.renewed_at = Instant::now();
+            self.lease = ObjectId::new();
+            return Ok(());
+        }
+        self.renew().await
+    }
+
+    /// Registers sockets or, where there are none, unregisters some; says whether there were any.
+    async fn tell_some(&mut self) -> Result<bool, Status> {
+        let coming = self.presence.0.book.lock().take_coming(BATCH);
+        if !coming.is_empty() {
+            self.register(&coming).await?;
+            return Ok(true);
+        }
+        let going = self.presence.0.book.lock().take_going(BATCH);
+        if !going.is_empty() {
+            self.unregister(&going).await?;
+            return Ok(true);
+        }
+        Ok(false)
     }
 
     async fn register(&mut self, coming: &[(ObjectId, UserId)]) -> Result<(), Status> {
