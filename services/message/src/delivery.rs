@@ -60,13 +60,19 @@ impl Service {
     /// Says that everything has reached `user`, who calls. Returns in how many conversations that was new.
     pub async fn catch_up_delivered(&self, caller: &Caller, user: UserId) -> Result<u32, Error> {
         let memberships = self.memberships(caller).await?.into_iter();
-        let targets = memberships
-            .filter(|membership| membership.newest_seq > 0)
+        let mut targets = memberships
             .map(|membership| {
                 let id = convert::conversation_id(&membership.conversation_id)?;
                 Ok((id, membership.newest_seq))
             })
             .collect::<Result<Targets, Error>>()?;
+        // What the lists do not show yet may have been announced before the user's socket came.
+        let ids: Vec<ConversationId> = targets.keys().copied().collect();
+        for under_way in self.store.messages.under_way(&ids).await? {
+            let newest = targets.entry(under_way.conversation_id).or_default();
+            *newest = under_way.seq.max(*newest);
+        }
+        targets.retain(|_, newest| *newest > 0);
         Ok(self.advance_delivered(caller, user, targets).await?.count)
     }
 

@@ -1,9 +1,13 @@
 //! What has reached somebody: whose messages it says so of, how far, and who hears of it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
-use bson::{Document, doc};
-use chat_kit::id::{ConversationId, MessageId, UserId};
+use bson::{DateTime, Document, doc};
+use chat_kit::{
+    id::{ConversationId, MessageId, UserId},
+    time::after,
+};
+use chat_message::store::messages::{OutboxEntry, OutboxKind};
 use chat_proto::v1::{
     CatchUpDeliveredRequest, DeleteMessageRequest, DeliveredAdvanced, Event, GetListStatesRequest,
     ListRow, MarkDeliveredRequest, MarkReadRequest, ReceiptCursor, event::Payload,
@@ -205,6 +209,24 @@ async fn catching_up_delivers_what_came_meanwhile_in_own_conversations_alone() {
     until_shown(&suite, pair.conversation, 5).await;
     assert_eq!(catch_up(&suite, pair.grace).await, 1);
     assert_next(&mut ear, pair.grace, (3, 5)).await;
+}
+
+#[tokio::test]
+async fn catching_up_delivers_what_no_list_shows_yet() {
+    let suite = start().await;
+    let (pair, foreign) = (suite.pair().await, suite.pair().await);
+    // As another replica has just stored them, which is about to announce them.
+    for pair in [&pair, &foreign] {
+        let mut message = stored_message(pair.conversation, pair.ada, 1);
+        let event_id = format!("{}:created:0", message.id);
+        let at = after(DateTime::now(), Duration::from_mins(1));
+        message.outbox = vec![OutboxEntry { event_id, kind: OutboxKind::Created, at }];
+        suite.stored().insert_one(&message).await.expect("inserted");
+    }
+    let mut ear = listen(pair.conversation).await;
+    assert_eq!(catch_up(&suite, pair.grace).await, 1);
+    assert_next(&mut ear, pair.grace, (0, 1)).await;
+    assert_eq!(cursor(&suite, foreign.conversation, pair.grace).await, None);
 }
 
 #[tokio::test]

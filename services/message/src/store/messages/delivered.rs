@@ -1,9 +1,12 @@
 //! What deliveries ask of `messages`: where messages stand, and the newest of each sender in a stretch.
 
+use std::time::Duration;
+
 use bson::{DateTime, doc};
 use chat_kit::{
     id::{ConversationId, MessageId, UserId},
     mongo::{MongoError, WHOLE, within},
+    time::before,
 };
 use futures_util::TryStreamExt as _;
 use mongodb::options::Hint;
@@ -17,6 +20,10 @@ const MOST_SENDERS: usize = 1000;
 const MOST_SENDERS_OF_MANY: usize = 100;
 /// Senders of all stretches together, as far as those of each allow.
 const MOST_SENDERS_IN_ALL: usize = 50_000;
+/// How long after it was stored a message may be under way to its conversation's list.
+const UNDER_WAY_FOR: Duration = Duration::from_secs(30);
+/// Messages of all conversations that are looked at for those under way.
+const MOST_UNDER_WAY: i64 = 2000;
 /// Newest messages of a stretch whose senders are told.
 const MOST_EXAMINED: usize = 10_000;
 /// Messages that are examined of all stretches together, at least one of each.
@@ -45,6 +52,16 @@ impl Located {
         let &Self { id, seq, sender_id, created_at, .. } = self;
         Place { id, seq, sender_id, created_at }
     }
+}
+
+/// The newest message of a conversation that is not announced yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub struct UnderWay {
+    /// The conversation.
+    #[serde(rename = "_id")]
+    pub conversation_id: ConversationId,
+    /// Its number.
+    pub seq: i64,
 }
 
 /// Numbers of a conversation: those behind the first, up to the second.
@@ -108,6 +125,27 @@ impl Messages {
             .sort(doc! { "seq": -1 })
             .projection(super::states::place());
         within(found).await
+    }
+
+    /// Returns the greatest numbers that were given in conversations a moment ago, as far as those messages are
+    /// not announced yet. What others are under way is looked at up to a bound.
+    pub async fn under_way(
+        &self,
+        conversations: &[ConversationId],
+    ) -> Result<Vec<UnderWay>, MongoError> {
+        let recent = before(DateTime::now(), UNDER_WAY_FOR);
+        let found = self
+            .collection
+            .aggregate([
+                doc! { "$match": { "outbox.at": { "$gte": recent } } },
+                doc! { "$limit": MOST_UNDER_WAY },
+                doc! { "$match": { "conversation_id": { "$in": conversations } } },
+                doc! { "$group": { "_id": "$conversation_id", "seq": { "$max": "$seq" } } },
+            ])
+            .hint(Hint::Keys(doc! { "outbox.at": 1 }))
+            .batch_size(WHOLE)
+            .with_type::<UnderWay>();
+        within(async { found.await?.try_collect().await }).await
     }
 
     /// Returns what stretches hold for `reader`, in any order. One command, however many there are, and
