@@ -1,5 +1,6 @@
 //! What goes for every endpoint: paths, methods, bodies, identities.
 
+use chat_e2e::harness::{Person, text};
 use chat_local::testing;
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
@@ -108,4 +109,119 @@ async fn body_is_json_or_a_form_or_empty() {
     }
     let (status, answer) = grace.request(Method::GET, "/api/users/profile/%ff", Value::Null).await;
     assert_eq!((status.as_u16(), &answer["error"]), (400, &json!("URIError")), "{answer}");
+}
+
+/// Sends a form as somebody.
+async fn send_form(by: &Person, method: Method, url: &str, body: &str) -> (StatusCode, Value) {
+    let request = Client::new().request(method, url).bearer_auth(&by.token);
+    let request = request.header("content-type", "application/x-www-form-urlencoded");
+    send(request.body(body.to_owned())).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn form_says_the_same_as_json() {
+    let suite = testing::suite(|_| {}).await;
+    let Cast { ada, grace, stranger, chat } = Cast::new(&suite).await;
+    let group = format!("/api/groups/{}", ada.group(&[&grace]).await);
+    let quoted = text(&ada.send(&chat, "quoted").await["messageId"]).to_owned();
+    let (other, another) = (&grace.id, &stranger.id);
+    let message = |more: &str| format!("conversationId={chat}&text=x&{more}");
+    let [messages, groups] = ["/api/messages", "/api/groups"];
+    let contacts = "/api/conversations/contacts/sync";
+    let phone = grace.phone.replace('+', "%2B");
+    for (method, path, body, at, expected) in [
+        (
+            Method::PATCH,
+            group.as_str(),
+            "settings[onlyAdminsCanSendMessages]=true&settings%5BisPublic%5D=false".to_owned(),
+            "/group/settings/onlyAdminsCanSendMessages",
+            json!(true),
+        ),
+        (
+            Method::POST,
+            messages,
+            message("metadata[location][latitude]=1.5&metadata[location][longitude]=2"),
+            "/message/metadata/location",
+            json!({ "latitude": 1.5, "longitude": 2.0 }),
+        ),
+        (
+            Method::POST,
+            messages,
+            message(&format!("replyTo={quoted}&replyToMessage[text]=told")),
+            "/message/replyToMessage/text",
+            json!("told"),
+        ),
+        (
+            Method::POST,
+            messages,
+            message(&format!("mentions={other}")),
+            "/message/mentions",
+            json!([other]),
+        ),
+        (
+            Method::POST,
+            groups,
+            format!("name=F&participants={other}&participants={another}"),
+            "/group/memberCount",
+            json!(3),
+        ),
+        (
+            Method::POST,
+            groups,
+            format!("name=F&participants[]={other}&participants[]={another}"),
+            "/group/memberCount",
+            json!(3),
+        ),
+        (
+            Method::POST,
+            groups,
+            format!("name=F&participants[0]={other}&participants[1]={another}"),
+            "/group/memberCount",
+            json!(3),
+        ),
+        (
+            Method::POST,
+            contacts,
+            format!("contacts[0][phone]=%2B1&contacts[1][phone]={phone}"),
+            "/matches/0/id",
+            json!(other),
+        ),
+    ] {
+        let url = format!("http://{}{path}", suite.gateways[0]);
+        let (status, answer) = send_form(&ada, method, &url, &body).await;
+        assert!(status.is_success(), "{path}: {body}: {answer}");
+        assert_eq!(answer.pointer(at), Some(&expected), "{path}: {body}: {answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn message_is_deleted_for_oneself_by_a_form() {
+    let suite = testing::suite(|_| {}).await;
+    let Cast { ada, grace, chat, .. } = Cast::new(&suite).await;
+    let id = text(&ada.send(&chat, "kept").await["messageId"]).to_owned();
+    let url = format!("http://{}/api/messages/{id}", suite.gateways[0]);
+    let (status, answer) = send_form(&ada, Method::DELETE, &url, "deleteForBoth=false").await;
+    assert_eq!(status.as_u16(), 200, "{answer}");
+    let history = format!("/api/messages/conversation/{chat}");
+    assert_eq!(grace.get(&history).await["messages"][0]["text"], "kept");
+    assert_eq!(ada.get(&history).await["messages"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn form_that_fits_no_field_is_refused() {
+    let suite = testing::suite(|_| {}).await;
+    let Cast { ada, grace, .. } = Cast::new(&suite).await;
+    let group = ada.group(&[&grace]).await;
+    let url = format!("http://{}/api/groups/{group}", suite.gateways[1]);
+    for body in [
+        "settings=x&settings[isPublic]=true",
+        "name=a&name=b",
+        "name[$ne]=x",
+        "settings[isPublic=true",
+        "settings[a][b][c][d][e][f]=1",
+    ] {
+        let (status, answer) = send_form(&ada, Method::PATCH, &url, body).await;
+        let found = (status.as_u16(), &answer["error"]);
+        assert_eq!(found, (400, &json!("validation_error")), "{body}: {answer}");
+    }
 }

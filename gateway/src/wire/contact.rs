@@ -201,9 +201,15 @@ mod tests {
         ] });
         assert_eq!(asked(&body).expect("phones"), ["+1555", "+1556", "+1557"]);
         assert_eq!(asked(&json!({ "contacts": [] })), Ok(vec![]));
-        let form = fields::form(b"contacts[]=%2B1555&contacts[]=1555").expect("a form");
-        let sync: Sync = fields::read(form).expect("contacts");
-        assert_eq!(sync.into_request().expect("a request").expect("phones").phones, ["+1555"]);
+        for form in [
+            "contacts[]=%2B1555&contacts[]=1555",
+            "contacts=1555&contacts=%2B1555",
+            "contacts[0][name]=Ada&contacts[0][phone]=1555&contacts[4999][phone]=%2B1555",
+        ] {
+            let form = fields::form(form.as_bytes()).expect("a form");
+            let sync: Sync = fields::read(form).expect("contacts");
+            assert_eq!(sync.into_request().expect("a request").expect("phones").phones, ["+1555"]);
+        }
     }
 
     #[test]
@@ -226,8 +232,19 @@ mod tests {
     fn address_book_has_an_end() {
         let contacts = |count| json!({ "contacts": vec!["+1555"; count] });
         assert_eq!(asked(&contacts(5000)).expect("one phone").len(), 1);
-        let error = asked(&contacts(5001)).expect_err("too many");
-        assert_eq!((error.status.as_u16(), error.error.as_ref()), (413, "too_many_contacts"));
+        let form = |count| {
+            let contacts =
+                (0..count).map(|at| format!("contacts[{at}][phone]=1555&contacts[{at}][name]=A"));
+            let form = contacts.collect::<Vec<_>>().join("&");
+            let sync: Sync = fields::read(fields::form(form.as_bytes())?)?;
+            Ok(sync.into_request()?.map_or(0, |request| request.phones.len()))
+        };
+        assert_eq!(form(5000), Ok(1));
+        for error in
+            [asked(&contacts(5001)).expect_err("too many"), form(5001).expect_err("as many")]
+        {
+            assert_eq!((error.status.as_u16(), error.error.as_ref()), (413, "too_many_contacts"));
+        }
     }
 
     #[tokio::test]

@@ -1,5 +1,6 @@
 //! Reading and writing single fields: spellings in order, ids, texts, whole numbers, instants.
 
+mod form;
 mod parse;
 mod spelled;
 
@@ -21,7 +22,8 @@ use time::{
 };
 
 pub use self::{
-    parse::{form, object, pairs, typed, value},
+    form::form,
+    parse::{object, pairs, typed, value},
     spelled::spelled,
 };
 use crate::error::ApiError;
@@ -146,6 +148,16 @@ pub fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, 
     }
 }
 
+/// Reads a number, also as text.
+pub fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    let number = match Value::deserialize(deserializer)? {
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => number_of_text(&text),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    };
+    number.ok_or_else(|| de::Error::custom("a number is needed"))
+}
+
 /// Parses a whole number, as [`whole`] does.
 pub fn whole_number(field: &str, text: &str) -> Result<i64, ApiError> {
     let wrong = || ApiError::validation(format!("{field}: `{text}` is no whole number"));
@@ -153,13 +165,18 @@ pub fn whole_number(field: &str, text: &str) -> Result<i64, ApiError> {
 }
 
 fn whole_of_text(text: &str) -> Option<i64> {
+    let whole = text.trim().parse();
+    whole.ok().or_else(|| number_of_text(text).map(truncate))
+}
+
+fn number_of_text(text: &str) -> Option<f64> {
     let text = text.trim();
     // The parser of fractions also knows words.
     let is_numeric = |byte: u8| byte.is_ascii_digit() || b"+-.eE".contains(&byte);
     if !text.bytes().all(is_numeric) {
         return None;
     }
-    text.parse().ok().or_else(|| text.parse().ok().map(truncate))
+    text.parse().ok()
 }
 
 #[expect(
@@ -212,6 +229,8 @@ pub fn is_zero(number: &i64) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::cmp::Ordering::Equal;
+
     use serde_json::json;
 
     use super::*;
@@ -291,6 +310,36 @@ mod tests {
         for text in ["", "many", "inf", "NaN", "0x7", "1e", "."] {
             let error = whole_number("page", text).expect_err(text);
             assert!(error.message.starts_with("page: "), "{error}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_read_from_numbers_and_text() {
+        for (value, read) in
+            [(json!(1.5), 1.5), (json!(-7), -7.0), (json!("1.5"), 1.5), (json!(" -13.25 "), -13.25)]
+        {
+            assert_eq!(number(value.clone()).expect("a number").total_cmp(&read), Equal, "{value}");
+        }
+        for value in [json!(""), json!("north"), json!("NaN"), json!(true), json!(null), json!([1])]
+        {
+            assert!(number(value.clone()).is_err(), "{value}");
+        }
+    }
+
+    #[test]
+    fn yes_and_no_are_read_from_booleans_and_text() {
+        for (value, read) in [
+            (json!(true), Some(true)),
+            (json!(false), Some(false)),
+            (json!("true"), Some(true)),
+            (json!(" false "), Some(false)),
+            (json!(""), None),
+            (json!(null), None),
+        ] {
+            assert_eq!(flag(value.clone()).expect("a flag"), read, "{value}");
+        }
+        for value in [json!("yes"), json!(1), json!("0"), json!({}), json!([true])] {
+            assert!(flag(value.clone()).is_err(), "{value}");
         }
     }
 

@@ -88,10 +88,15 @@ pub struct Update {
 #[serde(rename_all = "camelCase", default)]
 #[schema(as = GroupSettingsRequest)]
 struct Settings {
+    #[serde(deserialize_with = "fields::flag")]
     only_admins_can_send_messages: Option<bool>,
+    #[serde(deserialize_with = "fields::flag")]
     only_admins_can_send: Option<bool>,
+    #[serde(deserialize_with = "fields::flag")]
     only_admins_can_add_members: Option<bool>,
+    #[serde(deserialize_with = "fields::flag")]
     only_admins_can_add: Option<bool>,
+    #[serde(deserialize_with = "fields::flag")]
     is_public: Option<bool>,
 }
 

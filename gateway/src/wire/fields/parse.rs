@@ -1,4 +1,4 @@
-//! From what a client sent to a JSON value: objects, payloads of events, flat pairs, forms.
+//! From what a client sent to a JSON value: objects, payloads of events, flat pairs.
 
 use axum::http::StatusCode;
 use serde::de::DeserializeOwned;
@@ -117,33 +117,10 @@ pub fn pairs(bytes: &[u8]) -> Result<Value, ApiError> {
     Ok(Value::Object(object))
 }
 
-/// Reads a form: pairs, of which `key[]` and `key[0]` are items of a list. Other brackets mean nothing.
-pub fn form(bytes: &[u8]) -> Result<Value, ApiError> {
-    let mut object = Map::new();
-    for (key, value) in decode(bytes)? {
-        let value = Value::String(value);
-        let Some(list) = list_of(&key) else {
-            object.entry(key).or_insert(value);
-            continue;
-        };
-        let list = object.entry(list).or_insert_with(|| Value::Array(Vec::new()));
-        if let Value::Array(items) = list {
-            items.push(value);
-        }
-    }
-    Ok(Value::Object(object))
-}
-
-fn decode(bytes: &[u8]) -> Result<Vec<(String, String)>, ApiError> {
+/// Decodes the pairs of a query or of a form.
+pub(super) fn decode(bytes: &[u8]) -> Result<Vec<(String, String)>, ApiError> {
     serde_urlencoded::from_bytes(bytes)
         .map_err(|_| ApiError::validation("the parameters cannot be read"))
-}
-
-/// Returns the list of which a key names an item.
-fn list_of(key: &str) -> Option<&str> {
-    let (list, index) = key.strip_suffix(']')?.split_once('[')?;
-    let is_item = !list.is_empty() && index.bytes().all(|byte| byte.is_ascii_digit());
-    is_item.then_some(list)
 }
 
 #[cfg(test)]
@@ -236,22 +213,5 @@ mod tests {
     fn of_a_repeated_key_the_first_counts() {
         let object = pairs(b"a=1&a=2&b[$ne]=x&b[]=y&c=%F0%9F%91%8B+d").expect("pairs");
         assert_eq!(object, json!({ "a": "1", "b[$ne]": "x", "b[]": "y", "c": "👋 d" }));
-    }
-
-    #[test]
-    fn items_of_a_form_are_a_list() {
-        for (text, body) in [
-            ("p[]=a&p[]=b", json!({ "p": ["a", "b"] })),
-            ("p%5B%5D=a&p%5b0%5d=b", json!({ "p": ["a", "b"] })),
-            ("p[0]=a&p[1]=b&q=c", json!({ "p": ["a", "b"], "q": "c" })),
-            ("p=a&p[]=b&p=c", json!({ "p": "a" })),
-            ("p[]=a&p=b", json!({ "p": ["a"] })),
-            (
-                "p[$ne]=x&[]=y&p[0][1]=z&p[=u",
-                json!({ "p[$ne]": "x", "[]": "y", "p[0][1]": "z", "p[": "u" }),
-            ),
-        ] {
-            assert_eq!(form(text.as_bytes()), Ok(body), "{text}");
-        }
     }
 }

@@ -214,6 +214,15 @@ fn every_spelling_names_the_members_and_the_picture() {
         assert_eq!(request.avatar_url.as_deref(), Some("a"), "{body}");
         assert_eq!(request.name.as_deref(), Some("Chess"));
     }
+    for form in [
+        "participants={}&participants={}",
+        "members[]={}&members[]={}",
+        "memberIds[0]={}&memberIds[1]={}",
+    ] {
+        let form = format!("name=Chess&{}", form.replacen("{}", ADA, 1).replacen("{}", GRACE, 1));
+        let request = create(fields::form(form.as_bytes()).expect("a form")).expect("a request");
+        assert_eq!(request.member_ids, [ADA, GRACE], "{form}");
+    }
     let alone = create(json!({ "name": "Chess", "description": null })).expect("a request");
     assert!(alone.member_ids.is_empty() && alone.description.is_none());
 }
@@ -239,6 +248,7 @@ fn both_spellings_of_settings_are_read_and_the_link_among_them_is_not() {
     for settings in [
         json!({ "onlyAdminsCanSendMessages": true, "onlyAdminsCanAddMembers": false }),
         json!({ "onlyAdminsCanSend": true, "onlyAdminsCanAdd": false, "inviteLink": "mine" }),
+        json!({ "onlyAdminsCanSend": "true", "onlyAdminsCanAdd": "false", "isPublic": "" }),
     ] {
         let request = update(json!({ "settings": settings })).expect("a request");
         let read = (request.only_admins_can_send, request.only_admins_can_add, request.is_public);

@@ -42,6 +42,7 @@ impl Edit {
 #[expect(missing_docs, reason = "the table of `wire` says what each spelling means")]
 #[schema(as = DeleteMessageRequest)]
 pub struct Delete {
+    #[serde(deserialize_with = "fields::flag")]
     pub delete_for_both: Option<bool>,
 }
 
@@ -368,12 +369,14 @@ mod tests {
             (json!({ "deleteForBoth": true }), false),
             (json!({ "deleteForBoth": null }), false),
             (json!({ "deleteForBoth": false }), true),
+            (json!({ "deleteForBoth": "true" }), false),
+            (json!({ "deleteForBoth": "false" }), true),
         ] {
             let delete: Delete = fields::read(body.clone()).expect("a request");
             let request = delete.into_request(ID).expect("a request");
             assert_eq!(request.for_caller_alone, alone, "{body}");
         }
-        for body in [json!({ "deleteForBoth": "false" }), json!({ "deleteForBoth": 0 })] {
+        for body in [json!({ "deleteForBoth": "no" }), json!({ "deleteForBoth": 0 })] {
             let error = fields::read::<Delete>(body).expect_err("no boolean");
             assert_eq!(error.error, "validation_error");
         }

@@ -1,11 +1,14 @@
 //! What clients send beside the text of a message: answers, forwarding, calls, places, cards, mentions.
 
 use chat_proto::v1 as pb;
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::{error::ApiError, wire::fields};
+use crate::{
+    error::ApiError,
+    wire::{conversation, fields},
+};
 
 /// The word by which both old families mark a message about a call.
 pub(super) const CALL_ACTIVITY: &str = "call_activity";
@@ -47,8 +50,8 @@ pub struct OldParts {
     #[serde(deserialize_with = "fields::leading_whole")]
     pub call_duration: Option<u32>,
     pub metadata: Option<Metadata>,
-    #[serde(deserialize_with = "list")]
-    pub mentions: Vec<String>,
+    #[serde(deserialize_with = "conversation::ids")]
+    pub mentions: Option<Vec<String>>,
 }
 
 /// What a message is about beside its text.
@@ -64,7 +67,9 @@ pub struct Metadata {
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 #[schema(as = LocationRequest)]
 pub struct Location {
+    #[serde(deserialize_with = "fields::number")]
     pub latitude: f64,
+    #[serde(deserialize_with = "fields::number")]
     pub longitude: f64,
     #[serde(default)]
     pub address: Option<String>,
@@ -112,7 +117,7 @@ impl OldParts {
             }
         }
         add_metadata(self.metadata, request);
-        request.mention_ids = self.mentions;
+        request.mention_ids = self.mentions.unwrap_or_default();
         Ok(())
     }
 }
@@ -126,8 +131,8 @@ pub struct UnifiedParts {
     pub forwarded: Option<Forwarded>,
     pub call: Option<Call>,
     pub metadata: Option<Metadata>,
-    #[serde(deserialize_with = "list")]
-    pub mentions: Vec<String>,
+    #[serde(deserialize_with = "conversation::ids")]
+    pub mentions: Option<Vec<String>>,
 }
 
 /// Where a forwarded message came from.
@@ -146,7 +151,8 @@ pub struct Forwarded {
 pub struct Call {
     pub direction: Option<String>,
     pub status: Option<String>,
-    pub is_video: bool,
+    #[serde(deserialize_with = "fields::flag")]
+    pub is_video: Option<bool>,
     pub started_at: Option<String>,
     #[serde(deserialize_with = "fields::whole")]
     pub duration_seconds: Option<u32>,
@@ -170,13 +176,13 @@ impl UnifiedParts {
             request.call = Some(pb::CallActivity {
                 direction: fields::first([call.direction]),
                 status: fields::first([call.status]),
-                is_video: call.is_video,
+                is_video: call.is_video.unwrap_or_default(),
                 started_at,
                 duration_seconds: call.duration_seconds,
             });
         }
         add_metadata(self.metadata, request);
-        request.mention_ids = self.mentions;
+        request.mention_ids = self.mentions.unwrap_or_default();
         Ok(())
     }
 }
@@ -234,19 +240,4 @@ fn truth<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
         Value::String(text) => !matches!(text.as_str(), "" | "false" | "0"),
         Value::Array(_) | Value::Object(_) => true,
     })
-}
-
-/// Reads a list of texts; null is an empty one.
-fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    match Value::deserialize(deserializer)? {
-        Value::Null => Ok(Vec::new()),
-        Value::Array(items) => items
-            .into_iter()
-            .map(|item| match item {
-                Value::String(text) => Ok(text),
-                _ => Err(de::Error::custom("a list of ids is needed")),
-            })
-            .collect(),
-        _ => Err(de::Error::custom("a list of ids is needed")),
-    }
 }

@@ -27,9 +27,9 @@ fn part_at_fault_is_named() {
         read.expect_err(&body.to_string()).message
     };
     for (field, body) in [
-        ("mentions", json!({ "mentions": "x" })),
+        ("mentions", json!({ "mentions": 5 })),
         ("metadata", json!({ "metadata": 5 })),
-        ("metadata.location.latitude", json!({ "metadata": { "location": { "latitude": "1" } } })),
+        ("metadata.location.latitude", json!({ "metadata": { "location": { "latitude": "x" } } })),
     ] {
         for dialect in [Dialect::Unified, Dialect::Undeclared] {
             let message = read(dialect, &body);
@@ -185,7 +185,7 @@ fn places_cards_and_mentions_look_the_same_to_all() {
     for wrong in [
         json!({ "metadata": { "location": { "latitude": "north", "longitude": 1 } } }),
         json!({ "metadata": { "location": { "latitude": 1 } } }),
-        json!({ "mentions": OTHER }),
+        json!({ "mentions": { "id": OTHER } }),
         json!({ "mentions": [{ "$ne": 1 }] }),
     ] {
         let error = refusal(with(json!({ "toId": OTHER, "text": "x" }), wrong.clone()));
@@ -218,5 +218,56 @@ fn new_clients_send_the_same_parts() {
     ] {
         let body: UnifiedSend = fields::read(wrong).expect("a message");
         body.into_request(Source::Http, None).expect_err("refused");
+    }
+}
+
+#[test]
+fn form_says_the_same_as_json() {
+    let read = |dialect, body: Value| {
+        let sent = read(dialect, body, caller(), Source::Http, None).expect("a message");
+        pb::SendMessageRequest { message_id: String::new(), ..sent }
+    };
+    let (to, reply) = (format!("toId={OTHER}&text=x"), format!("replyTo={CONVERSATION}"));
+    let old = [Dialect::Electron, Dialect::Flutter, Dialect::Undeclared];
+    for (dialects, form, json) in [
+        (
+            &old[..],
+            "metadata[location][latitude]=1.5&metadata[location][longitude]=-2".to_owned(),
+            json!({ "metadata": { "location": { "latitude": 1.5, "longitude": -2 } } }),
+        ),
+        (
+            &old,
+            format!("{reply}&replyToMessage[text]=hi&replyToMessage[from]={OTHER}"),
+            json!({ "replyTo": CONVERSATION, "replyToMessage": { "text": "hi", "from": OTHER } }),
+        ),
+        (
+            &old,
+            "callActivity=true&isVideoCall=false&callDuration=7".to_owned(),
+            json!({ "callActivity": true, "isVideoCall": false, "callDuration": 7 }),
+        ),
+        (&old, "forwarded=false".to_owned(), json!({ "forwarded": false })),
+        (
+            &[Dialect::Unified],
+            "call[isVideo]=true&call[durationSeconds]=7&forwarded[from]=A&attachment[url]=u\
+             &attachment[durationSeconds]=3&metadata[contact][name]=Grace"
+                .to_owned(),
+            json!({
+                "call": { "isVideo": true, "durationSeconds": 7 }, "forwarded": { "from": "A" },
+                "attachment": { "url": "u", "durationSeconds": 3 },
+                "metadata": { "contact": { "name": "Grace" } },
+            }),
+        ),
+        (&[Dialect::Unified], format!("mentions={OTHER}"), json!({ "mentions": [OTHER] })),
+        (
+            &old,
+            format!("mentions={OTHER}&mentions={CONVERSATION}"),
+            json!({ "mentions": [OTHER, CONVERSATION] }),
+        ),
+    ] {
+        for dialect in dialects {
+            let given = fields::form(format!("{to}&{form}").as_bytes()).expect("a form");
+            let expected = with(json!({ "toId": OTHER, "text": "x" }), json.clone());
+            assert_eq!(read(*dialect, given), read(*dialect, expected), "{form}");
+        }
     }
 }
