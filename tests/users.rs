@@ -136,7 +136,7 @@ async fn refusals_of_profiles_say_what_is_wrong() {
         (Method::GET, "/users/profile/65f0c0ffee0123456789abcd", Value::Null, 404, "not_found"),
         (Method::PATCH, "/api/users/me", json!({ "name": null }), 400, "validation_error"),
         (Method::PUT, "/users/me", json!({ "name": " " }), 400, "validation_error"),
-        (Method::PUT, "/api/users/me", json!({ "name": 7 }), 400, "validation_error"),
+        (Method::PUT, "/api/users/me", json!({ "name": [7] }), 400, "validation_error"),
         (
             Method::PATCH,
             "/api/users/me",

@@ -225,3 +225,24 @@ async fn form_that_fits_no_field_is_refused() {
         assert_eq!(found, (400, &json!("validation_error")), "{body}: {answer}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn number_or_boolean_is_taken_as_its_text() {
+    let suite = testing::suite(|_| {}).await;
+    let Cast { ada, grace, chat, .. } = Cast::new(&suite).await;
+    let group = ada.group(&[&grace]).await;
+    let group = format!("/api/groups/{group}");
+    let file = json!({ "conversationId": chat, "fileUrl": 5, "fileName": 6 });
+    for (method, path, body, at, expected) in [
+        (Method::PATCH, "/api/users/me", json!({ "name": 7 }), "/user/name", "7"),
+        (Method::PATCH, "/api/users/me", json!({ "bio": true }), "/user/bio", "true"),
+        (Method::PATCH, &group, json!({ "name": 7 }), "/group/name", "7"),
+        (Method::PATCH, &group, json!({ "description": 0 }), "/group/description", "0"),
+        (Method::POST, "/api/groups", json!({ "name": false }), "/group/name", "false"),
+        (Method::POST, "/api/messages", file.clone(), "/message/fileUrl", "5"),
+        (Method::POST, "/api/messages", file, "/message/fileName", "6"),
+    ] {
+        let answer = ada.ok(method, path, body.clone()).await;
+        assert_eq!(answer.pointer(at), Some(&json!(expected)), "{path}: {body}: {answer}");
+    }
+}

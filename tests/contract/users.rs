@@ -161,7 +161,7 @@ async fn edit(walk: &mut Walk, cast: &Cast, ask: Ask<'_>) {
         json!({ "name": "" }),
         json!({ "name": null }),
         json!({ "name": " " }),
-        json!({ "name": 7 }),
+        json!({ "name": [7] }),
         json!({ "bio": "b".repeat(501) }),
         json!({ "dateOfBirth": "soon" }),
     ] {

@@ -40,7 +40,9 @@ const LONGEST_LIFE: u32 = 3650 * 24 * 3600;
 #[serde(rename_all = "camelCase", default)]
 #[schema(as = CreateGroupRequest)]
 pub struct Create {
+    #[serde(deserialize_with = "fields::text")]
     name: Option<String>,
+    #[serde(deserialize_with = "fields::text")]
     description: Option<String>,
     #[serde(deserialize_with = "conversation::ids")]
     participants: Option<Vec<String>>,
@@ -48,7 +50,9 @@ pub struct Create {
     members: Option<Vec<String>>,
     #[serde(deserialize_with = "conversation::ids")]
     member_ids: Option<Vec<String>>,
+    #[serde(deserialize_with = "fields::text")]
     avatar: Option<String>,
+    #[serde(deserialize_with = "fields::text")]
     avatar_url: Option<String>,
 }
 
@@ -76,9 +80,13 @@ impl Create {
 #[serde(rename_all = "camelCase", default)]
 #[schema(as = UpdateGroupRequest)]
 pub struct Update {
+    #[serde(deserialize_with = "fields::text")]
     name: Option<String>,
+    #[serde(deserialize_with = "fields::text")]
     description: Option<String>,
+    #[serde(deserialize_with = "fields::text")]
     avatar: Option<String>,
+    #[serde(deserialize_with = "fields::text")]
     avatar_url: Option<String>,
     settings: Option<Settings>,
 }
@@ -217,6 +225,7 @@ impl Rotate {
 #[serde(rename_all = "camelCase", default)]
 #[schema(as = JoinRequest)]
 pub struct Join {
+    #[serde(deserialize_with = "fields::text")]
     invite_link: Option<String>,
 }
 

@@ -68,9 +68,13 @@ pub struct Send {
     #[serde(deserialize_with = "fields::text")]
     pub message: Option<String>,
     pub r#type: Option<String>,
+    #[serde(deserialize_with = "fields::text")]
     pub file_url: Option<String>,
+    #[serde(deserialize_with = "fields::text")]
     pub media: Option<String>,
+    #[serde(deserialize_with = "fields::text")]
     pub file_name: Option<String>,
+    #[serde(deserialize_with = "fields::text")]
     pub file_type: Option<String>,
     #[serde(deserialize_with = "fields::leading_whole")]
     pub audio_duration: Option<u32>,
@@ -155,8 +159,11 @@ pub struct UnifiedSend {
 #[expect(missing_docs, reason = "the canonical names, as in the contract")]
 #[schema(as = UnifiedAttachmentRequest)]
 pub struct UnifiedAttachment {
+    #[serde(deserialize_with = "fields::text")]
     pub url: Option<String>,
+    #[serde(deserialize_with = "fields::text")]
     pub name: Option<String>,
+    #[serde(deserialize_with = "fields::text")]
     pub file_type: Option<String>,
     #[serde(deserialize_with = "fields::whole")]
     pub duration_seconds: Option<u32>,

@@ -228,6 +228,20 @@ fn every_spelling_names_the_members_and_the_picture() {
 }
 
 #[test]
+fn scalars_are_texts() {
+    let body = json!({ "name": 7, "description": true, "avatar": 1.5 });
+    let made = create(body.clone()).expect("a request");
+    let text = |text: &str| Some(text.to_owned());
+    let expected = (text("7"), text("true"), text("1.5"));
+    assert_eq!((made.name, made.description, made.avatar_url), expected);
+    let changed = fields::read::<Update>(body).expect("changes").into_request(ID);
+    let changed = changed.expect("a request");
+    assert_eq!((changed.name, changed.description, changed.avatar_url), expected);
+    let join = fields::read::<Join>(json!({ "inviteLink": 5 })).expect("a link");
+    assert_eq!(join.into_request().expect("a request").link, "5");
+}
+
+#[test]
 fn group_without_a_name_or_with_a_malformed_id_is_refused() {
     for (body, reason) in [
         (json!({}), "validation_error"),

@@ -71,7 +71,7 @@ pub struct Location {
     pub latitude: f64,
     #[serde(deserialize_with = "fields::number")]
     pub longitude: f64,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "fields::text")]
     pub address: Option<String>,
 }
 
@@ -80,9 +80,11 @@ pub struct Location {
 #[serde(default)]
 #[schema(as = ContactRequest)]
 pub struct Contact {
-    pub name: String,
+    #[serde(deserialize_with = "fields::text")]
+    pub name: Option<String>,
     #[serde(deserialize_with = "fields::text")]
     pub phone: Option<String>,
+    #[serde(deserialize_with = "fields::text")]
     pub email: Option<String>,
 }
 
@@ -140,7 +142,9 @@ pub struct UnifiedParts {
 #[serde(rename_all = "camelCase", default)]
 #[schema(as = ForwardedRequest)]
 pub struct Forwarded {
+    #[serde(deserialize_with = "fields::text")]
     pub from: Option<String>,
+    #[serde(deserialize_with = "fields::text")]
     pub message_id: Option<String>,
 }
 
@@ -149,7 +153,9 @@ pub struct Forwarded {
 #[serde(rename_all = "camelCase", default)]
 #[schema(as = CallRequest)]
 pub struct Call {
+    #[serde(deserialize_with = "fields::text")]
     pub direction: Option<String>,
+    #[serde(deserialize_with = "fields::text")]
     pub status: Option<String>,
     #[serde(deserialize_with = "fields::flag")]
     pub is_video: Option<bool>,
@@ -195,7 +201,7 @@ fn add_metadata(metadata: Option<Metadata>, request: &mut pb::SendMessageRequest
         address: fields::first([place.address]),
     });
     request.contact_card = contact.map(|card| pb::ContactCard {
-        name: card.name,
+        name: card.name.unwrap_or_default(),
         phone: fields::first([card.phone]),
         email: fields::first([card.email]),
     });

@@ -78,14 +78,12 @@ impl Edit {
     }
 }
 
-/// Reads a text; empty stands for null.
+/// Reads a text, as [`fields::text`] does; empty stands for null.
 fn text(field: &str, value: Option<Value>) -> Result<Option<String>, ApiError> {
-    match value {
-        None => Ok(None),
-        Some(Value::Null) => Ok(Some(String::new())),
-        Some(Value::String(text)) => Ok(Some(text)),
-        Some(_) => Err(ApiError::validation(format!("{field} is not a text"))),
-    }
+    let Some(value) = value else { return Ok(None) };
+    let text = fields::text(value);
+    let text = text.map_err(|error| ApiError::validation(format!("{field}: {error}")))?;
+    Ok(Some(text.unwrap_or_default()))
 }
 
 fn seen_by(value: Option<Value>) -> Result<Option<i32>, ApiError> {
@@ -185,9 +183,25 @@ mod tests {
     }
 
     #[test]
+    fn scalars_are_texts() {
+        for (value, text) in [(json!(7), "7"), (json!(1.5), "1.5"), (json!(true), "true")] {
+            let body = json!({ "name": value, "bio": value, "avatar": value, "username": value });
+            let text = Some(text.to_owned());
+            let expected = pb::UpdateProfileRequest {
+                name: text.clone(),
+                bio: text.clone(),
+                avatar_url: text.clone(),
+                username: text,
+                ..Default::default()
+            };
+            assert_eq!(read(body), Ok(expected));
+        }
+    }
+
+    #[test]
     fn what_is_no_text_is_refused_by_its_name() {
         for field in ["name", "bio", "avatar", "avatarUrl", "username", "dateOfBirth"] {
-            for value in [json!(7), json!(true), json!({ "$ne": null }), json!(["x"])] {
+            for value in [json!({ "$ne": null }), json!(["x"])] {
                 let error = read(json!({ field: value })).expect_err(field);
                 assert_eq!(error.error, "validation_error");
                 assert!(error.message.starts_with(field), "{error}");

@@ -38,7 +38,7 @@ fn part_at_fault_is_named() {
     }
     let forwarded = json!({ "forwardedFrom": { "$ne": 1 } });
     assert_eq!(read(Dialect::Flutter, &forwarded), "forwardedFrom: a text is needed");
-    let forwarded = json!({ "forwarded": { "from": 7 } });
+    let forwarded = json!({ "forwarded": { "from": [7] } });
     assert!(read(Dialect::Unified, &forwarded).starts_with("forwarded.from: "));
     let both = json!({ "text": { "$ne": 1 }, "mentions": [] });
     assert_eq!(read(Dialect::Electron, &both), "text: a text is needed");
@@ -269,5 +269,43 @@ fn form_says_the_same_as_json() {
             let expected = with(json!({ "toId": OTHER, "text": "x" }), json.clone());
             assert_eq!(read(*dialect, given), read(*dialect, expected), "{form}");
         }
+    }
+}
+
+#[test]
+fn scalars_are_texts_in_every_part() {
+    let read = |dialect, body: Value| {
+        let body = with(json!({ "toId": OTHER, "text": "x", "content": "x" }), body);
+        let sent = read(dialect, body, caller(), Source::Http, None).expect("a message");
+        pb::SendMessageRequest { message_id: String::new(), ..sent }
+    };
+    for (dialect, said, text) in [
+        (
+            Dialect::Undeclared,
+            json!({ "fileUrl": 5, "fileName": 1.5, "fileType": true, "media": false }),
+            json!({ "fileUrl": "5", "fileName": "1.5", "fileType": "true", "media": "false" }),
+        ),
+        (
+            Dialect::Unified,
+            json!({
+                "attachment": { "url": 5, "name": 6, "fileType": true },
+                "forwarded": { "from": 7, "messageId": 8 }, "call": { "direction": 1, "status": 2 },
+                "metadata": {
+                    "location": { "latitude": 1, "longitude": 2, "address": 10 },
+                    "contact": { "name": 3, "phone": 4, "email": false },
+                },
+            }),
+            json!({
+                "attachment": { "url": "5", "name": "6", "fileType": "true" },
+                "forwarded": { "from": "7", "messageId": "8" },
+                "call": { "direction": "1", "status": "2" },
+                "metadata": {
+                    "location": { "latitude": 1, "longitude": 2, "address": "10" },
+                    "contact": { "name": "3", "phone": "4", "email": "false" },
+                },
+            }),
+        ),
+    ] {
+        assert_eq!(read(dialect, said.clone()), read(dialect, text), "{said}");
     }
 }
