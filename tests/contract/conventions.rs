@@ -246,3 +246,48 @@ async fn number_or_boolean_is_taken_as_its_text() {
         assert_eq!(answer.pointer(at), Some(&json!(expected)), "{path}: {body}: {answer}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failure_says_in_plain_words_what_a_field_needs() {
+    let suite = testing::suite(|_| {}).await;
+    let Cast { ada, grace, .. } = Cast::new(&suite).await;
+    let group = format!("/api/groups/{}", ada.group(&[&grace]).await);
+    let messages = "/api/messages";
+    let unified = "/api/messages?clientType=unified";
+    let contacts = "/api/conversations/contacts/sync";
+    for (method, path, body, message) in [
+        (Method::PATCH, &*group, json!({ "settings": "x" }), "settings: an object is needed"),
+        (
+            Method::PATCH,
+            &group,
+            json!({ "settings": { "isPublic": "maybe" } }),
+            "settings.isPublic: true or false is needed",
+        ),
+        (
+            Method::PATCH,
+            "/api/users/me",
+            json!({ "name": { "first": "x" } }),
+            "name: a text is needed",
+        ),
+        (Method::POST, unified, json!({ "attachment": "x" }), "attachment: an object is needed"),
+        (Method::POST, unified, json!({ "forwarded": true }), "forwarded: an object is needed"),
+        (Method::POST, messages, json!({ "toId": {} }), "toId: a text is needed"),
+        (Method::POST, messages, json!({ "mentions": 5 }), "mentions: a list of ids is needed"),
+        (
+            Method::POST,
+            messages,
+            json!({ "metadata": { "location": { "latitude": 1 } } }),
+            "metadata.location: `longitude` is needed",
+        ),
+        (
+            Method::POST,
+            contacts,
+            json!({ "contacts": null }),
+            "contacts: a list of contacts is needed",
+        ),
+    ] {
+        let (status, answer) = ada.request(method, path, body.clone()).await;
+        let found = (status.as_u16(), &answer["error"], &answer["message"]);
+        assert_eq!(found, (400, &json!("validation_error"), &json!(message)), "{path}: {body}");
+    }
+}

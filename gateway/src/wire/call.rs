@@ -93,8 +93,7 @@ pub fn read(name: &str, data: &str, identity: &Identity) -> Result<Request, ApiE
     if !data.trim_ascii_start().starts_with('{') {
         return Err(ApiError::validation("the payload of this event is an object"));
     }
-    let given: Given<'_> =
-        serde_json::from_str(data).map_err(|error| ApiError::validation(error.to_string()))?;
+    let given: Given<'_> = fields::borrowed(data)?;
     let socket_id = identity.origin_id.to_hex();
     match name {
         INVITE | OFFER => place(name, given, identity, socket_id),

@@ -2,9 +2,8 @@
 
 mod form;
 mod parse;
+mod refused;
 mod spelled;
-
-use std::fmt::Display;
 
 use axum::http::StatusCode;
 use bson::DateTime;
@@ -23,7 +22,7 @@ use time::{
 
 pub use self::{
     form::form,
-    parse::{object, pairs, typed, value},
+    parse::{borrowed, object, pairs, typed, value},
     spelled::spelled,
 };
 use crate::error::ApiError;
@@ -43,7 +42,7 @@ pub fn read<T: DeserializeOwned>(body: Value) -> Result<T, ApiError> {
     if !body.is_object() {
         return Err(ApiError::validation("an object is needed"));
     }
-    serde_path_to_error::deserialize(body).map_err(named)
+    serde_path_to_error::deserialize(body).map_err(|error| refused::named(&error))
 }
 
 /// Reads what a client sent into a type into which `Part` is flattened. Errors in that lose their path, so
@@ -51,14 +50,9 @@ pub fn read<T: DeserializeOwned>(body: Value) -> Result<T, ApiError> {
 pub fn read_with<T: DeserializeOwned, Part: DeserializeOwned>(body: Value) -> Result<T, ApiError> {
     let refused = match serde_path_to_error::deserialize(&body) {
         Ok(read) => return Ok(read),
-        Err(error) => named(error),
+        Err(error) => refused::named(&error),
     };
     read::<Part>(body).map_or_else(Err, |_| Err(refused))
-}
-
-fn named(error: serde_path_to_error::Error<serde_json::Error>) -> ApiError {
-    let path = error.path().to_string();
-    ApiError::validation(format!("{path}: {}", error.into_inner()))
 }
 
 /// Returns the length of a page: what was asked for, cut to between 1 and 100, or the default.
@@ -117,20 +111,21 @@ pub fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>
 pub fn whole<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: Deserializer<'de>,
-    T: TryFrom<i64, Error: Display>,
+    T: TryFrom<i64>,
 {
-    let wrong = |value: &dyn Display| de::Error::custom(format!("`{value}` is no whole number"));
+    let wrong = || de::Error::custom("a whole number is needed");
     let whole = match Value::deserialize(deserializer)? {
         Value::Null => return Ok(None),
         Value::String(text) if text.trim().is_empty() => return Ok(None),
-        Value::String(text) => whole_of_text(&text).ok_or_else(|| wrong(&text))?,
+        Value::String(text) => whole_of_text(&text).ok_or_else(wrong)?,
         Value::Number(number) => {
             let whole = number.as_i64().or_else(|| number.as_f64().map(truncate));
-            whole.ok_or_else(|| wrong(&number))?
+            whole.ok_or_else(wrong)?
         }
-        other => return Err(wrong(&other)),
+        Value::Bool(_) | Value::Array(_) | Value::Object(_) => return Err(wrong()),
     };
-    T::try_from(whole).map(Some).map_err(|error| de::Error::custom(format!("`{whole}`: {error}")))
+    let too_far = |_| de::Error::custom(format!("`{whole}` is too small or too large"));
+    T::try_from(whole).map(Some).map_err(too_far)
 }
 
 /// Reads yes or no, also as text. Empty text counts as absent.
@@ -142,9 +137,11 @@ pub fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, 
             "" => Ok(None),
             "true" => Ok(Some(true)),
             "false" => Ok(Some(false)),
-            _ => Err(de::Error::custom(format!("`{text}` is neither true nor false"))),
+            _ => Err(de::Error::custom("true or false is needed")),
         },
-        other => Err(de::Error::custom(format!("`{other}` is neither true nor false"))),
+        Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            Err(de::Error::custom("true or false is needed"))
+        }
     }
 }
 

@@ -84,6 +84,8 @@ fn incomplete_invitation_is_refused() {
         assert_eq!(refused.error, error, "{data}");
         assert!(failure(INVITE, &refused).is_some());
     }
+    let refused = asked(INVITE, r#"{"to":{}}"#).expect_err("no text");
+    assert_eq!(refused.message, "to: a text is needed");
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! From what a client sent to a JSON value: objects, payloads of events, flat pairs.
 
 use axum::http::StatusCode;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Deserializer, Map, Value, error::Category};
 
+use super::refused;
 use crate::error::ApiError;
 
 /// Length of an escape of a UTF-16 unit, such as `\ud83d`.
@@ -34,13 +35,21 @@ pub fn typed<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     };
     let repaired = without_halves(bytes).and_then(|repaired| into_type(&repaired).ok());
     repaired.ok_or_else(|| match error.inner().classify() {
-        Category::Data => ApiError::validation(format!("{}: {}", error.path(), error.inner())),
+        Category::Data => refused::named(&error),
         Category::Io | Category::Syntax | Category::Eof => not_an_object(),
     })
 }
 
-fn into_type<T: DeserializeOwned>(
-    bytes: &[u8],
+/// Reads the payload of an event into a type that borrows from it.
+pub fn borrowed<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, ApiError> {
+    into_type(text.as_bytes()).map_err(|error| match error.inner().classify() {
+        Category::Data => refused::named(&error),
+        Category::Io | Category::Syntax | Category::Eof => not_json(),
+    })
+}
+
+fn into_type<'a, T: Deserialize<'a>>(
+    bytes: &'a [u8],
 ) -> Result<T, serde_path_to_error::Error<serde_json::Error>> {
     let mut deserializer = Deserializer::from_slice(bytes);
     let mut track = serde_path_to_error::Track::new();
@@ -60,7 +69,11 @@ fn not_an_object() -> ApiError {
 
 /// Reads the payload of an event: any JSON value.
 pub fn value(bytes: &[u8]) -> Result<Value, ApiError> {
-    parse(bytes).ok_or_else(|| ApiError::validation("the payload is not JSON"))
+    parse(bytes).ok_or_else(not_json)
+}
+
+fn not_json() -> ApiError {
+    ApiError::validation("the payload is not JSON")
 }
 
 /// Parses JSON. Clients that count in UTF-16 cut characters into halves, which JSON can spell and text
