@@ -141,6 +141,21 @@ async fn search(walk: &mut Walk, cast: &Cast, form: Form) {
     let ids: Vec<&str> =
         hits["messages"].as_array().into_iter().flatten().map(|hit| text(&hit["_id"])).collect();
     walk.expect(ids == [second.as_str(), &first], "messages are found, the newest first");
+    walk.expect(hits.get("nextCursor").is_none(), "there is no more");
+    let mut cursor = String::new();
+    for (id, goes_on) in [(&second, true), (&first, false)] {
+        let query = format!("query={word}&limit=1&cursor={cursor}");
+        let page = walk.ok(form.ask(SEARCH).by(ada).query(&query), 200, json!({})).await;
+        let hits = &page["messages"];
+        let is_one = hits.as_array().map(Vec::len) == Some(1) && hits[0]["_id"] == **id;
+        walk.expect(is_one, &format!("one of a page: {page}"));
+        walk.expect(page.get("nextCursor").is_some() == goes_on, &format!("more: {page}"));
+        page["nextCursor"].as_str().unwrap_or_default().clone_into(&mut cursor);
+    }
+    for query in ["cursor=zz", "limit=abc"] {
+        let query = format!("query={word}&{query}");
+        walk.refused(form.ask(SEARCH).by(ada).query(&query), 400, "validation_error").await;
+    }
     let empty = ok(json!({ "messages": ["null"] }));
     for query in
         ["query=n".to_owned(), "query=%20n%20".to_owned(), String::new(), "query=.*".to_owned()]

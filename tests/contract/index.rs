@@ -74,7 +74,7 @@ pub const ROWS: &[Row] = &[
         "GET /auth/me",
         &["200", "401 unauthorized", "401 invalid_token", "401 user_not_found"],
     ),
-    both(13, "GET /api/messages/search", "GET /messages/search", &["200"]),
+    both(13, "GET /api/messages/search", "GET /messages/search", &["200", "400 validation_error"]),
     both(
         14,
         "POST /api/messages",

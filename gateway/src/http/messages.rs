@@ -97,7 +97,7 @@ pub async fn history_of(
     path = "/api/messages/search",
     tag = "messages",
     params(message::Search),
-    responses((status = 200, description = "Messages in which all words begin so, newest first", body = ref("#/components/schemas/FoundMessagesAnswer"))),
+    responses((status = 200, description = "Messages in which all words begin so, newest first; at most 20 to old clients", body = ref("#/components/schemas/FoundMessagesAnswer"))),
 )]
 pub async fn search(
     State(state): State<AppState>,

@@ -11,8 +11,10 @@ use crate::{
     wire::{Dialect, envelope, fields, fields::iso},
 };
 
-/// Messages of a page where the client names no number, and all that old clients get.
+/// Messages of a page where the client names no number.
 const DEFAULT_LIMIT: u32 = 20;
+/// Most messages of a page of old clients.
+const MOST_FOR_OLD: u32 = 20;
 
 /// The parameters of a search.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
@@ -26,15 +28,12 @@ pub struct Search {
 }
 
 impl Search {
-    /// Makes the canonical request. Old clients know no pages.
+    /// Makes the canonical request. The pages of old clients have an end of their own.
     #[must_use]
     pub fn into_request(self, dialect: Dialect) -> pb::SearchMessagesRequest {
-        let page = if dialect == Dialect::Unified {
-            let cursor = self.cursor.unwrap_or_default();
-            pb::PageRequest { limit: fields::page_limit(self.limit, DEFAULT_LIMIT), cursor }
-        } else {
-            pb::PageRequest { limit: DEFAULT_LIMIT, cursor: String::new() }
-        };
+        let limit = fields::page_limit(self.limit, DEFAULT_LIMIT);
+        let limit = if dialect == Dialect::Unified { limit } else { limit.min(MOST_FOR_OLD) };
+        let page = pb::PageRequest { limit, cursor: self.cursor.unwrap_or_default() };
         pb::SearchMessagesRequest { query: self.query.unwrap_or_default(), page: Some(page) }
     }
 }
@@ -88,16 +87,14 @@ pub fn answer_found(
     caller: &str,
 ) -> Response {
     let messages = response.messages.iter();
-    if dialect != Dialect::Unified {
-        return envelope::ok(Hits {
-            messages: messages.map(Hit::from).collect(),
-            next_cursor: None,
-        });
-    }
     let cursor = response.page.as_ref().map(|page| page.next_cursor.clone());
+    let next_cursor = cursor.filter(|cursor| !cursor.is_empty());
+    if dialect != Dialect::Unified {
+        return envelope::ok(Hits { messages: messages.map(Hit::from).collect(), next_cursor });
+    }
     envelope::ok(Hits {
         messages: messages.map(|message| Unified::seen_by(caller, message)).collect(),
-        next_cursor: cursor.filter(|cursor| !cursor.is_empty()),
+        next_cursor,
     })
 }
 
@@ -114,15 +111,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_new_clients_page() {
-        let search = || {
-            let given = json!({ "query": "x", "cursor": "c", "limit": "500" });
-            fields::read::<Search>(given).expect("a search")
-        };
-        let page = search().into_request(Dialect::Unified).page.expect("a page");
-        assert_eq!((page.limit, page.cursor.as_str()), (100, "c"));
-        let page = search().into_request(Dialect::Undeclared).page.expect("a page");
-        assert_eq!((page.limit, page.cursor.as_str()), (20, ""));
+    fn everybody_pages_and_old_clients_by_less() {
+        for (limit, unified, old) in [("500", 100, 20), ("", 20, 20), ("7", 7, 7), ("0", 1, 1)] {
+            for (dialect, expected) in [
+                (Dialect::Unified, unified),
+                (Dialect::Undeclared, old),
+                (Dialect::Electron, old),
+                (Dialect::Flutter, old),
+            ] {
+                let given = json!({ "query": "x", "cursor": "c", "limit": limit });
+                let search = fields::read::<Search>(given).expect("a search");
+                let page = search.into_request(dialect).page.expect("a page");
+                assert_eq!((page.limit, page.cursor.as_str()), (expected, "c"), "{dialect:?}");
+            }
+        }
     }
 
     #[test]
