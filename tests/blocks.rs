@@ -321,13 +321,15 @@ async fn who_is_blocked_is_listed_to_who_blocked_him_alone() {
     let ids: Vec<&str> =
         list["users"].as_array().expect("a list").iter().map(|user| text(&user["id"])).collect();
     assert_eq!(ids, [carol.id.as_str(), bob.id.as_str()]);
-    let first = ada.get("/api/users/blocked?clientType=unified&limit=1").await;
-    assert_eq!(first["users"][0]["id"], carol.id.as_str());
-    let cursor = text(&first["nextCursor"]);
-    let path = format!("/api/users/blocked?clientType=unified&limit=1&cursor={cursor}");
-    let second = ada.get(&path).await;
-    assert_eq!(second["users"][0]["id"], bob.id.as_str());
-    assert_eq!(second["nextCursor"], Value::Null);
+    for declared in ["unified", "electron", "flutter", "none"] {
+        let path = format!("/api/users/blocked?clientType={declared}&limit=1");
+        let first = ada.get(&path).await;
+        assert_eq!(first["users"][0]["id"], carol.id.as_str());
+        let cursor = text(&first["nextCursor"]);
+        let second = ada.get(&format!("{path}&cursor={cursor}")).await;
+        assert_eq!(second["users"][0]["id"], bob.id.as_str());
+        assert_eq!(second["nextCursor"], Value::Null);
+    }
     assert_eq!(bob.get("/api/users/blocked").await["users"], json!([]), "nobody is told");
     unblock(&ada, &carol).await;
     assert_eq!(ada.get("/api/users/blocked").await["users"].as_array().map(Vec::len), Some(1));

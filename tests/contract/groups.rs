@@ -104,7 +104,18 @@ async fn list(walk: &mut Walk, cast: &Cast, id: &str) {
         if count > 0 {
             walk.expect(found["groups"][0]["_id"] == *id, "the one that was changed last is first");
         }
+        let goes_on = query.contains("limit=1");
+        walk.expect(found.get("nextCursor").is_some() == goes_on, &format!("{query}: more"));
+        if goes_on {
+            let query = format!("{query}&cursor={}", text(&found["nextCursor"]));
+            let next = Ask::new(SEARCH).by(grace).query(&query);
+            let next = walk.ok(next, 200, plain.clone()).await;
+            let is_other = next["groups"][0]["_id"].is_string() && next["groups"][0]["_id"] != *id;
+            walk.expect(is_other && next.get("nextCursor").is_none(), "the other on the last page");
+        }
     }
+    let foreign = Ask::new(SEARCH).by(grace).query("query=CHE&cursor=zz");
+    walk.refused(foreign, 400, "validation_error").await;
 }
 
 async fn look_at_one(walk: &mut Walk, cast: &Cast, id: &str) {

@@ -199,7 +199,7 @@ pub const ROWS: &[Row] = &[
         "DELETE /conversations/{id}",
         &["200", "400 invalid_id", "403 forbidden", "404 not_found"],
     ),
-    both(30, "GET /api/users/search", "GET /users/search", &["200"]),
+    both(30, "GET /api/users/search", "GET /users/search", &["200", "400 validation_error"]),
     both(31, "GET /api/users/by-ids", "GET /users/by-ids", &["200"]),
     both(32, "GET /api/users/presence", "GET /presence", &["200"]),
     both(33, "GET /api/users", "GET /users", &["200", "400 validation_error"]),
@@ -213,7 +213,7 @@ pub const ROWS: &[Row] = &[
         &["200", "400 invalid_id", "404 not_found"],
     ),
     both(38, "GET /api/users/online/count", "GET /users/online/count", &["200"]),
-    row(39, "GET /api/groups/search", &["200"]),
+    row(39, "GET /api/groups/search", &["200", "400 validation_error"]),
     row(
         40,
         "POST /api/groups/create",

@@ -91,7 +91,15 @@ async fn list(walk: &mut Walk, suite: &TestSuite, form: Form) {
         walk.expect(ids(&found) == both, &format!("{query}: both, the newest first: {found}"));
     }
     let declared = form.ask(LIST).by(&ada).query(&me).header("client-type", "electron");
-    walk.ok(declared, 200, wrapped).await;
+    let whole = walk.ok(declared.clone(), 200, wrapped.clone()).await;
+    walk.expect(whole.get("nextCursor").is_none(), "there is no more");
+    let first = walk.ok(declared.clone().and_query("limit=1"), 200, wrapped.clone()).await;
+    let cursor = format!("limit=1&cursor={}", text(&first["nextCursor"]));
+    let second = walk.ok(declared.and_query(&cursor), 200, wrapped).await;
+    let pages = (ids(&first), ids(&second));
+    let expected = (vec![received.clone()], vec![sent.clone()]);
+    walk.expect(pages == expected, &format!("one of a page: {pages:?}"));
+    walk.expect(second.get("nextCursor").is_none(), "there is no more");
     let declined = form.ask(LIST).by(&ada).query("status=declined");
     let found = walk.ok(declined, 200, shape).await;
     walk.expect(ids(&found).is_empty(), "none is declined");

@@ -1,6 +1,7 @@
 //! Users: lists, searches, profiles, presence.
 
 use chat_local::testing::TestSuite;
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::{
@@ -68,6 +69,33 @@ async fn list(walk: &mut Walk, cast: &Cast, form: Form) {
         let found = walk.ok(form.ask(SEARCH).by(ada).query(&query), 200, plain.clone()).await;
         walk.expect(users(&found).len() == count, &format!("{query}: {found}"));
     }
+    search_by_pages(walk, cast, form).await;
+}
+
+/// A search goes on where the page before ended; a bare list has an end, and says nothing of more.
+async fn search_by_pages(walk: &mut Walk, cast: &Cast, form: Form) {
+    let Cast { ada, grace, stranger, .. } = cast;
+    let name = format!("Zoe {}", ada.id);
+    for person in [grace, stranger] {
+        person.ok(Method::PATCH, "/api/users/me", json!({ "name": name })).await;
+    }
+    let mut namesakes = [&grace.id, &stranger.id];
+    namesakes.sort();
+    let ask = |more: &str| form.ask(SEARCH).by(ada).query(&format!("q=zoe%20{}{more}", ada.id));
+    let mut cursor = String::new();
+    for (id, goes_on) in namesakes.into_iter().zip([true, false]) {
+        let page = ask(&format!("&limit=1&cursor={cursor}"));
+        let page = walk.ok(page, 200, listed(form, json!({}))).await;
+        let found = page.get("users").unwrap_or(&page);
+        walk.expect(found.as_array().map(Vec::len) == Some(1), &format!("one of a page: {page}"));
+        if form == Form::Old {
+            break;
+        }
+        walk.expect(found[0]["_id"] == **id, &format!("namesakes by id: {page}"));
+        walk.expect(page.get("nextCursor").is_some() == goes_on, &format!("more: {page}"));
+        page["nextCursor"].as_str().unwrap_or_default().clone_into(&mut cursor);
+    }
+    walk.refused(ask("&cursor=zz"), 400, "validation_error").await;
 }
 
 async fn by_ids(walk: &mut Walk, cast: &Cast, form: Form) {

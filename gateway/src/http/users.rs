@@ -182,7 +182,7 @@ pub async fn list_bare(
     path = "/api/users/search",
     tag = "users",
     params(user::Find),
-    responses((status = 200, description = "At most 20 users", body = ref("#/components/schemas/FoundUsersAnswer"))),
+    responses((status = 200, description = "A page of those who were found, by name; at most 20 to old clients", body = ref("#/components/schemas/FoundUsersAnswer"))),
 )]
 pub async fn search(
     State(state): State<AppState>,
@@ -200,7 +200,7 @@ pub async fn search(
     path = "/users/search",
     tag = "users",
     params(user::Find),
-    responses((status = 200, description = "At most 20 users", body = ref("#/components/schemas/BareFoundUsersAnswer"))),
+    responses((status = 200, description = "A page of those who were found, by name; at most 20 to old clients", body = ref("#/components/schemas/BareFoundUsersAnswer"))),
 )]
 pub async fn search_bare(
     State(state): State<AppState>,

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::openapi::{Form, Schemas};
 
-/// Length of a page of new clients that does not say how long.
+/// Length of a page that does not say how long.
 const DEFAULT_LIMIT: u32 = 50;
 
 /// The parameters of the list.
@@ -42,10 +42,13 @@ struct Done {
 }
 
 #[derive(Serialize, ToSchema)]
-#[schema(as = AllBlocked)]
-struct Whole<T> {
+#[serde(rename_all = "camelCase")]
+#[schema(as = OldBlockedPage)]
+struct OldPage<'a, T> {
     #[schema(inline)]
     users: Vec<T>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<&'a str>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -77,15 +80,13 @@ pub fn listed(
     let unknown = |id: &String| pb::User { id: id.clone(), ..Default::default() };
     let users: Vec<pb::User> =
         ids.map(|id| found.remove(id).unwrap_or_else(|| unknown(id))).collect();
+    let next = listed.page.as_ref().map(|page| page.next_cursor.as_str());
+    let next_cursor = next.filter(|cursor| !cursor.is_empty());
     match dialect {
         Dialect::Unified => {
-            let next = listed.page.as_ref().map(|page| page.next_cursor.as_str());
-            envelope::ok(Page {
-                users: users.iter().map(Unified::from).collect(),
-                next_cursor: next.filter(|cursor| !cursor.is_empty()),
-            })
+            envelope::ok(Page { users: users.iter().map(Unified::from).collect(), next_cursor })
         }
-        _ => envelope::ok(Whole { users: users.iter().map(Item::from).collect() }),
+        _ => envelope::ok(OldPage { users: users.iter().map(Item::from).collect(), next_cursor }),
     }
 }
 
@@ -93,7 +94,7 @@ pub fn listed(
 pub(super) fn answers(schemas: &mut Schemas) {
     schemas.answer("BlockAnswer", [Form::same::<Done>()]);
     let unified = Form::unified::<Page<'_, Unified<'_>>>();
-    schemas.answer("BlockedUsersAnswer", [Form::old::<Whole<Item<'_>>>(), unified]);
+    schemas.answer("BlockedUsersAnswer", [Form::old::<OldPage<'_, Item<'_>>>(), unified]);
 }
 
 #[cfg(test)]
@@ -134,8 +135,10 @@ mod tests {
         };
         for dialect in [Dialect::Electron, Dialect::Flutter, Dialect::Undeclared] {
             let users = [item("2", ""), item("1", "Ada")];
-            let expected = json!({ "success": true, "users": users });
-            assert_eq!(list(dialect, "c").await, expected, "{dialect:?}");
+            let whole = json!({ "success": true, "users": users });
+            assert_eq!(list(dialect, "").await, whole, "{dialect:?}");
+            let page = json!({ "success": true, "users": users, "nextCursor": "c" });
+            assert_eq!(list(dialect, "c").await, page, "{dialect:?}");
         }
         for (cursor, next) in [("c", json!("c")), ("", Value::Null)] {
             let unified = list(Dialect::Unified, cursor).await;

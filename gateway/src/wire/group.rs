@@ -370,10 +370,9 @@ struct Many<T> {
     next_cursor: Option<String>,
 }
 
-/// Returns where the list goes on, for new clients.
-fn next(dialect: Dialect, listed: &pb::ListGroupsResponse) -> Option<String> {
-    let is_told = dialect == Dialect::Unified && !listed.next_cursor.is_empty();
-    is_told.then(|| listed.next_cursor.clone())
+/// Returns where the list goes on.
+fn next(listed: &pb::ListGroupsResponse) -> Option<String> {
+    Some(listed.next_cursor.clone()).filter(|cursor| !cursor.is_empty())
 }
 
 fn rows(dialect: Dialect, listed: &[pb::Conversation], users: &Users) -> Vec<Value> {
@@ -396,7 +395,7 @@ pub fn listed(
         limit,
     };
     let groups = rows(dialect, &listed.groups, users);
-    let next_cursor = next(dialect, listed);
+    let next_cursor = next(listed);
     envelope::ok(Many { groups, pagination: Some(pagination), next_cursor })
 }
 
@@ -404,7 +403,7 @@ pub fn listed(
 #[must_use]
 pub fn found(dialect: Dialect, found: &pb::ListGroupsResponse, users: &Users) -> Response {
     let groups = rows(dialect, &found.groups, users);
-    envelope::ok(Many { groups, pagination: None, next_cursor: next(dialect, found) })
+    envelope::ok(Many { groups, pagination: None, next_cursor: next(found) })
 }
 
 #[derive(Serialize, ToSchema)]

@@ -174,25 +174,29 @@ impl Answer {
     pub fn write(self, listed: &pb::ListChatRequestsResponse, users: &Users) -> Response {
         let rows = listed.conversations.iter();
         let old = |row| conversation::plain(row, |id| json!(Card::new(users, id, false)));
+        let next = listed.page.as_ref().map(|page| page.next_cursor.as_str());
+        let next_cursor = next.filter(|cursor| !cursor.is_empty());
         match self {
             Self::Bare => envelope::json(StatusCode::OK, &rows.map(old).collect::<Vec<_>>()),
-            Self::Enveloped => envelope::ok(Whole { conversations: rows.map(old).collect() }),
+            Self::Enveloped => {
+                envelope::ok(OldPage { conversations: rows.map(old).collect(), next_cursor })
+            }
             Self::Unified => {
-                let next = listed.page.as_ref().map(|page| page.next_cursor.as_str());
-                envelope::ok(Page {
-                    conversations: rows.map(conversation::unified).collect(),
-                    next_cursor: next.filter(|cursor| !cursor.is_empty()),
-                })
+                let conversations = rows.map(conversation::unified).collect();
+                envelope::ok(Page { conversations, next_cursor })
             }
         }
     }
 }
 
 #[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 #[schema(as = ChatRequests)]
-struct Whole<T> {
+struct OldPage<'a, T> {
     #[schema(inline)]
     conversations: Vec<T>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<&'a str>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -288,7 +292,7 @@ pub(super) fn answers(schemas: &mut Schemas) {
     schemas.answer("ChatAnswer", [Form::old::<Old<conversation::OfNewGroup<'_>>>(), unified()]);
     schemas.answer("StartedChatAnswer", [Form::old::<Old<Started>>(), unified()]);
     let unified = Form::unified::<Page<'_, New<'_>>>;
-    let whole = Form::old::<Whole<Row<'_>>>;
+    let whole = Form::old::<OldPage<'_, Row<'_>>>;
     schemas.answer("ChatRequestsAnswer", [whole(), unified()]);
     let bare = Form::bare::<Vec<Row<'_>>>("For clients that declare `flutter` or nothing");
     schemas.answer("BareChatRequestsAnswer", [bare, whole(), unified()]);

@@ -104,6 +104,28 @@ async fn search_is_by_the_begin_of_a_name_and_by_nothing_else() {
 }
 
 #[tokio::test]
+async fn search_is_paged_by_name_and_by_the_index_alone() {
+    let suite = start().await;
+    let caller = suite.user("Adam").await;
+    for name in ["Ada", "adalbert", "ada", "Adele", "Adam", "Grace"] {
+        suite.user(name).await;
+    }
+    let (mut found, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = Some(PageRequest { limit: 2, cursor: cursor.clone() });
+        let request = ListUsersRequest { search: "ADA".to_owned(), page, ..Default::default() };
+        let next = list(&suite, &caller, request).await;
+        found.extend(names(next.users));
+        cursor = next.page.expect("a page").next_cursor;
+        if cursor.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(found, ["Ada", "ada", "adalbert", "Adam"]);
+    suite.assert_indexed(&["find"]).await;
+}
+
+#[tokio::test]
 async fn phone_is_found_as_a_whole_alone() {
     let suite = start().await;
     let caller = suite.user("Mary").await;

@@ -394,7 +394,7 @@ fn pages_and_searches_have_defaults_and_bounds() {
 }
 
 #[tokio::test]
-async fn new_clients_hear_where_their_groups_go_on() {
+async fn everybody_hears_where_his_groups_go_on() {
     let goes_on = |next_cursor: &str| pb::ListGroupsResponse {
         limit: 1,
         next_cursor: next_cursor.to_owned(),
@@ -403,8 +403,9 @@ async fn new_clients_hear_where_their_groups_go_on() {
     for (dialect, given, shown) in [
         (Dialect::Unified, "c", json!("c")),
         (Dialect::Unified, "", json!(null)),
-        (Dialect::Electron, "c", json!(null)),
-        (Dialect::Undeclared, "c", json!(null)),
+        (Dialect::Electron, "c", json!("c")),
+        (Dialect::Undeclared, "c", json!("c")),
+        (Dialect::Undeclared, "", json!(null)),
     ] {
         let given = goes_on(given);
         for answer in [listed(dialect, 1, &given, &users()), found(dialect, &given, &users())] {

@@ -186,7 +186,11 @@ async fn listed_requests_have_cards_without_presence() {
     let row = document(&cards);
     assert_eq!(body(Answer::Bare.write(&listed, &users)).await, json!([row]));
     let enveloped = body(Answer::Enveloped.write(&listed, &users)).await;
-    assert_eq!(enveloped, json!({ "success": true, "conversations": [row] }));
+    let expected = json!({ "success": true, "conversations": [row], "nextCursor": "next" });
+    assert_eq!(enveloped, expected);
+    let last = pb::ListChatRequestsResponse { page: None, ..listed.clone() };
+    let last = body(Answer::Enveloped.write(&last, &users)).await;
+    assert_eq!(last, json!({ "success": true, "conversations": [row] }));
     let unified = body(Answer::Unified.write(&listed, &users)).await;
     assert_eq!(unified["nextCursor"], "next");
     assert_eq!(unified["conversations"][0]["memberIds"], json!([CALLER, OTHER]));

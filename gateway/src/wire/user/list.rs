@@ -14,6 +14,8 @@ use crate::{
 
 /// Length of a page that does not say how long.
 const DEFAULT_LIMIT: u32 = 20;
+/// Longest page of a search of old clients.
+const MOST_FOUND_FOR_OLD: u32 = 20;
 /// Characters that a search must have, lest it find everybody.
 const SHORTEST_SEARCH: usize = 2;
 
@@ -36,6 +38,9 @@ pub struct Listing {
 #[into_params(parameter_in = Query)]
 pub struct Find {
     q: Option<String>,
+    #[serde(deserialize_with = "fields::whole")]
+    limit: Option<i64>,
+    cursor: Option<String>,
 }
 
 /// What surrounds the users in an answer.
@@ -101,22 +106,30 @@ impl Find {
         if search.chars().count() < SHORTEST_SEARCH {
             return (None, shape);
         }
-        let page = Some(pb::PageRequest { limit: DEFAULT_LIMIT, ..Default::default() });
+        let limit = fields::page_limit(self.limit, DEFAULT_LIMIT);
+        let limit = if dialect == Dialect::Unified { limit } else { limit.min(MOST_FOUND_FOR_OLD) };
+        let page = Some(pb::PageRequest { limit, cursor: self.cursor.unwrap_or_default() });
         (Some(pb::ListUsersRequest { search, page, ..Default::default() }), shape)
     }
 }
 
 #[derive(Serialize, ToSchema)]
-struct Found<T> {
+#[serde(rename_all = "camelCase")]
+struct Found<'a, T> {
     #[schema(inline)]
     users: Vec<T>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<&'a str>,
 }
 
 #[derive(Serialize, ToSchema)]
-struct Paged<T> {
+#[serde(rename_all = "camelCase")]
+struct Paged<'a, T> {
     #[schema(inline)]
     users: Vec<T>,
     pagination: Pagination,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<&'a str>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -144,20 +157,20 @@ pub fn listed(dialect: Dialect, shape: Shape, list: &pb::ListUsersResponse) -> R
     let items = || list.users.iter().map(Item::from).collect::<Vec<_>>();
     let unified = || list.users.iter().map(Unified::from).collect::<Vec<_>>();
     let total = list.total.unwrap_or_default();
+    let next = list.page.as_ref().map(|page| page.next_cursor.as_str());
+    let next_cursor = next.filter(|cursor| !cursor.is_empty());
     match shape {
         Shape::Bare => envelope::json(StatusCode::OK, &items()),
-        Shape::Found if dialect == Dialect::Unified => envelope::ok(Found { users: unified() }),
-        Shape::Found => envelope::ok(Found { users: items() }),
+        Shape::Found if dialect == Dialect::Unified => {
+            envelope::ok(Found { users: unified(), next_cursor })
+        }
+        Shape::Found => envelope::ok(Found { users: items(), next_cursor }),
         Shape::Paged { page, limit } => {
             let total_pages = total.div_ceil(limit.max(1));
             let pagination = Pagination { total_pages, current_page: page, total, limit };
-            envelope::ok(Paged { users: items(), pagination })
+            envelope::ok(Paged { users: items(), pagination, next_cursor })
         }
-        Shape::Unified => {
-            let next = list.page.as_ref().map(|page| page.next_cursor.as_str());
-            let next_cursor = next.filter(|cursor| !cursor.is_empty());
-            envelope::ok(UnifiedPage { users: unified(), total, next_cursor })
-        }
+        Shape::Unified => envelope::ok(UnifiedPage { users: unified(), total, next_cursor }),
     }
 }
 
@@ -165,11 +178,11 @@ pub fn listed(dialect: Dialect, shape: Shape, list: &pb::ListUsersResponse) -> R
 pub(super) fn answers(schemas: &mut Schemas) {
     let bare = || Form::bare::<Vec<Item<'_>>>("For clients that declare `flutter` or nothing");
     let unified = Form::unified::<UnifiedPage<'_, Unified<'_>>>;
-    let paged = Form::old::<Paged<Item<'_>>>;
+    let paged = Form::old::<Paged<'_, Item<'_>>>;
     schemas.answer("UserListAnswer", [paged(), unified()]);
     schemas.answer("BareUserListAnswer", [bare(), paged(), unified()]);
-    let unified = Form::unified::<Found<Unified<'_>>>;
-    let found = Form::old::<Found<Item<'_>>>;
+    let unified = Form::unified::<Found<'_, Unified<'_>>>;
+    let found = Form::old::<Found<'_, Item<'_>>>;
     schemas.answer("FoundUsersAnswer", [found(), unified()]);
     schemas.answer("BareFoundUsersAnswer", [bare(), found(), unified()]);
 }
@@ -233,20 +246,35 @@ mod tests {
         for (q, is_asked) in [("", false), (" a ", false), ("ö", false), ("öä", true), ("ad", true)]
         {
             for dialect in DIALECTS {
-                let (request, _) = Find { q: Some(q.to_owned()) }.into_request(dialect, true);
+                let find = Find { q: Some(q.to_owned()), ..Default::default() };
+                let (request, _) = find.into_request(dialect, true);
                 assert_eq!(request.is_some(), is_asked, "{q}");
             }
         }
     }
 
-    async fn body(dialect: Dialect, shape: Shape) -> Value {
+    #[test]
+    fn searches_page_and_those_of_old_clients_by_less() {
+        for (limit, unified, old) in [("500", 100, 20), ("", 20, 20), ("7", 7, 7), ("0", 1, 1)] {
+            for dialect in DIALECTS {
+                let given = json!({ "q": "ada", "cursor": "c", "limit": limit });
+                let find: Find = fields::read(given).expect("parameters");
+                let request = find.into_request(dialect, true).0.expect("a request");
+                let expected = if dialect == Dialect::Unified { unified } else { old };
+                let page = request.page.expect("a page");
+                assert_eq!((page.limit, page.cursor.as_str()), (expected, "c"), "{dialect:?}");
+            }
+        }
+    }
+
+    async fn body(dialect: Dialect, shape: Shape, next_cursor: &str) -> Value {
         let list = pb::ListUsersResponse {
             users: vec![pb::User {
                 id: "1".to_owned(),
                 name: "Ada".to_owned(),
                 ..Default::default()
             }],
-            page: Some(pb::PageResponse { next_cursor: "c".to_owned() }),
+            page: Some(pb::PageResponse { next_cursor: next_cursor.to_owned() }),
             total: Some(41),
         };
         let response = listed(dialect, shape, &list);
@@ -261,18 +289,24 @@ mod tests {
             "bio": null, "isOnline": false, "lastSeen": null,
         });
         let undeclared = Dialect::Undeclared;
-        assert_eq!(body(undeclared, Shape::Bare).await, json!([item]));
-        let found = body(undeclared, Shape::Found).await;
-        assert_eq!(found, json!({ "success": true, "users": [item] }));
-        let paged = body(Dialect::Electron, Shape::Paged { page: 2, limit: 20 }).await;
+        assert_eq!(body(undeclared, Shape::Bare, "c").await, json!([item]));
+        let mut found = json!({ "success": true, "users": [item] });
+        assert_eq!(body(undeclared, Shape::Found, "").await, found);
+        found["nextCursor"] = json!("c");
+        assert_eq!(body(undeclared, Shape::Found, "c").await, found);
+        let second = Shape::Paged { page: 2, limit: 20 };
         let pagination = json!({ "totalPages": 3, "currentPage": 2, "total": 41, "limit": 20 });
-        let expected = json!({ "success": true, "users": [item], "pagination": pagination });
-        assert_eq!(paged, expected);
-        let unified = body(Dialect::Unified, Shape::Unified).await;
+        let mut paged = json!({ "success": true, "users": [item], "pagination": pagination });
+        assert_eq!(body(Dialect::Electron, second, "").await, paged);
+        paged["nextCursor"] = json!("c");
+        assert_eq!(body(Dialect::Electron, second, "c").await, paged);
+        let unified = body(Dialect::Unified, Shape::Unified, "c").await;
         assert_eq!((&unified["nextCursor"], &unified["total"]), (&json!("c"), &json!(41)));
         for shape in [Shape::Unified, Shape::Found] {
-            let user = body(Dialect::Unified, shape).await["users"][0].clone();
+            let page = body(Dialect::Unified, shape, "c").await;
+            let user = &page["users"][0];
             assert_eq!((&user["id"], user.get("_id")), (&json!("1"), None));
+            assert_eq!(page["nextCursor"], "c");
         }
     }
 }
