@@ -237,6 +237,9 @@ async fn client_that_was_away_is_told_all_that_it_missed() {
         let (status, refused) = person.request(Method::GET, &path, Value::Null).await;
         assert_eq!((status.as_u16(), &refused["error"]), (403, &json!("forbidden")));
     }
+    let nothing = "/api/conversations/65f0c0ffee0123456789abcd/messages?after=0";
+    let (status, refused) = grace.request(Method::GET, nothing, Value::Null).await;
+    assert_eq!((status.as_u16(), &refused["error"]), (404, &json!("not_found")));
     let too_many = vec![json!({ "id": conversation, "seq": 0 }); 101];
     let refused = sync(&mut client, &json!({ "conversations": too_many })).await;
     assert_eq!((&refused["ok"], &refused["error"]), (&json!(false), &json!("validation_error")));

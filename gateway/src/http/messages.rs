@@ -1,6 +1,7 @@
 //! Sending messages, and reading them again.
 
 use axum::{extract::State, response::Response};
+use chat_proto::v1 as pb;
 use serde_json::Value;
 
 use super::{Body, InPath, Query};
@@ -216,7 +217,7 @@ pub async fn mark_read(
     tag = "messages",
     params(message::MissedQuery),
     responses((status = 200, description = "What the client has missed; with `hasMore`, to be asked again behind the last of it", body = ref("#/components/schemas/MissedAnswer"))),
-    extensions(("x-reasons" = json!(["400 invalid_conversation_id", "403 forbidden"]))),
+    extensions(("x-reasons" = json!(["400 invalid_conversation_id", "403 forbidden", "404 not_found"]))),
 )]
 pub async fn missed(
     State(state): State<AppState>,
@@ -226,6 +227,12 @@ pub async fn missed(
 ) -> Result<Response, ApiError> {
     let request = identity.caller.request(query.into_request(&conversation)?);
     let missed = state.clients.message.clone().list_changes(request).await?;
+    if missed.get_ref().conversations.is_empty() {
+        // Whether there is none, or it is not the caller's, the conversation itself tells.
+        let request = pb::GetConversationRequest { conversation_id: conversation };
+        let request = identity.caller.request(request);
+        state.clients.conversation.clone().get_conversation(request).await?;
+    }
     message::answer_missed(identity.user_id, missed.get_ref())
 }
 
