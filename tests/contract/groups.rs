@@ -144,6 +144,11 @@ async fn update(walk: &mut Walk, at: &'static str, cast: &Cast, id: &str) {
             json!({ "avatar": format!("={picture}"), "avatarUrl": format!("={picture}") }),
         ),
         (json!({ "avatar": "" }), json!({ "!avatar": null, "!avatarUrl": null })),
+        (json!({ "avatar": picture, "description": "again" }), json!({ "avatarUrl": "filled" })),
+        (json!({ "avatar": null }), json!({ "!avatar": null, "!avatarUrl": null })),
+        (json!({ "avatar": picture }), json!({ "avatarUrl": "filled", "description": "=again" })),
+        (json!({ "avatarUrl": null }), json!({ "!avatar": null, "!avatarUrl": null })),
+        (json!({ "description": null }), json!({ "!description": null })),
         (
             json!({ "settings": { "onlyAdminsCanSendMessages": true, "inviteLink": "mine" } }),
             json!({ "settings": { "onlyAdminsCanSendMessages": true, "isPublic": false } }),

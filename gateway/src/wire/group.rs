@@ -9,7 +9,7 @@ use chat_kit::{
     time::{after, to_timestamp},
 };
 use chat_proto::v1 as pb;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 pub use self::render::Shape;
@@ -82,11 +82,11 @@ impl Create {
 pub struct Update {
     #[serde(deserialize_with = "fields::text")]
     name: Option<String>,
-    #[serde(deserialize_with = "fields::text")]
+    #[serde(deserialize_with = "removable")]
     description: Option<String>,
-    #[serde(deserialize_with = "fields::text")]
+    #[serde(deserialize_with = "removable")]
     avatar: Option<String>,
-    #[serde(deserialize_with = "fields::text")]
+    #[serde(deserialize_with = "removable")]
     avatar_url: Option<String>,
     settings: Option<Settings>,
 }
@@ -108,9 +108,14 @@ struct Settings {
     is_public: Option<bool>,
 }
 
+/// Reads a text that null takes away, as an empty one does.
+fn removable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    fields::text(deserializer).map(|text| Some(text.unwrap_or_default()))
+}
+
 impl Update {
     /// Folds the spellings into the canonical request. Of the picture's, one that is not empty counts; an
-    /// empty one takes the picture away.
+    /// empty one and null take the picture away.
     pub fn into_request(self, group: &str) -> Result<pb::UpdateGroupRequest, ApiError> {
         let settings = self.settings.unwrap_or_default();
         let is_given = self.avatar.is_some() || self.avatar_url.is_some();

@@ -273,10 +273,21 @@ fn both_spellings_of_settings_are_read_and_the_link_among_them_is_not() {
         (json!({ "avatar": "a" }), Some("a")),
         (json!({ "avatar": "", "avatarUrl": "b" }), Some("b")),
         (json!({ "avatarUrl": "" }), Some("")),
-        (json!({ "avatar": null }), None),
+        (json!({ "avatar": null }), Some("")),
+        (json!({ "avatarUrl": null }), Some("")),
+        (json!({ "avatar": null, "avatarUrl": "b" }), Some("b")),
+        (json!({}), None),
     ] {
         let request = update(body.clone()).expect("a request");
         assert_eq!(request.avatar_url.as_deref(), avatar_url, "{body}");
+    }
+    for (body, description) in [
+        (json!({ "description": null }), Some("")),
+        (json!({ "description": "new" }), Some("new")),
+        (json!({}), None),
+    ] {
+        let request = update(body.clone()).expect("a request");
+        assert_eq!(request.description.as_deref(), description, "{body}");
     }
     for body in [json!({ "settings": "x" }), json!({ "settings": { "isPublic": "maybe" } })] {
         assert_eq!(update(body).expect_err("no settings").error, "validation_error");
