@@ -133,8 +133,8 @@ async fn search(walk: &mut Walk, cast: &Cast, form: Form) {
     let first = send(ada, cast, &format!("The {word} is in the hay")).await;
     let second = send(grace, cast, &format!("no {word} there")).await;
     let found = ok(json!({ "messages": [{
-        "_id": "id", "from": "id", "sender": "id", "text": "filled", "content": "filled",
-        "conversation": "id", "conversationId": "id", "createdAt": "date",
+        "_id": "id", "messageId": "id", "from": "id", "sender": "id", "text": "filled",
+        "content": "filled", "conversation": "id", "conversationId": "id", "createdAt": "date",
     }] }));
     let upper = word.to_uppercase();
     let hits = walk.ok(form.ask(SEARCH).by(ada).query(&format!("query={upper}")), 200, found).await;

@@ -59,6 +59,11 @@ async fn create(walk: &mut Walk, at: &'static str, cast: &Cast) -> String {
         "one belongs to the other",
     );
     walk.expect(found["conversation"]["lastMessageAt"].is_null(), "no message yet");
+    let conversation = grace.get(&format!("/api/conversations/{}", text(&group["_id"]))).await;
+    for conversation in [&found["conversation"], &conversation["conversation"]] {
+        let pictures = [&conversation["avatar"], &conversation["avatarUrl"]];
+        walk.expect(pictures == [&group["avatar"]; 2], &format!("both names: {conversation}"));
+    }
     walk.expect(group["settings"].get("inviteLink").is_none(), "no link yet");
     for (body, status, error) in [
         (json!({}), 400, "validation_error"),

@@ -91,7 +91,7 @@ pub fn conversation(member: &Value) -> Value {
 pub fn direct(member: &Value) -> Value {
     let more = json!({
         "isGroup": false, "participantKey": "filled", "!name": null, "!groupId": null, "!group": null,
-        "!admin": null, "!avatar": null,
+        "!admin": null, "!avatar": null, "!avatarUrl": null,
     });
     with(conversation(member), more)
 }
@@ -101,6 +101,7 @@ pub fn direct(member: &Value) -> Value {
 pub fn of_group(member: &Value) -> Value {
     let more = json!({
         "isGroup": true, "!participantKey": null, "groupId": "id", "group": "id", "admin": "id",
+        "avatar?": "text", "avatarUrl?": "text",
     });
     with(conversation(member), more)
 }
@@ -119,8 +120,8 @@ pub fn row(conversation: Value, last_message: &Value) -> Value {
 #[must_use]
 pub fn message_document(person: &Value) -> Value {
     json!({
-        "_id": "id", "from": person, "sender": person, "to?": "id", "conversation": "id",
-        "conversationId": "id", "text": "text", "content": "text", "type": "filled", "status": "filled",
+        "_id": "id", "messageId": "id", "from": person, "sender": person, "to?": "id",
+        "conversation": "id", "conversationId": "id", "text": "text", "content": "text", "type": "filled", "status": "filled",
         "readBy": ["id"], "deleted": "bool", "isDeleted": "bool", "deletedFor": ["id"], "edited": "bool",
         "forwarded": "bool", "callActivity": "bool", "isVideoCall": "bool", "reactions": ["object"],
         "voice": "object", "createdAt": "date", "updatedAt": "date", "fileUrl?": "text", "media?": "text",

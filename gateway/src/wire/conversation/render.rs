@@ -85,6 +85,8 @@ struct InGroup<'a> {
     admin: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     avatar: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    avatar_url: Option<&'a str>,
     group: &'a str,
     group_id: &'a str,
 }
@@ -96,6 +98,7 @@ impl<'a> InGroup<'a> {
             name: &group.name,
             admin: &group.admin_id,
             avatar: group.avatar_url.as_deref(),
+            avatar_url: group.avatar_url.as_deref(),
             group: &conversation.id,
             group_id: &conversation.id,
         })

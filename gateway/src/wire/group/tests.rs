@@ -148,7 +148,7 @@ async fn new_group_comes_with_its_conversation() {
         "_id": ID, "participants": [ADA, GRACE], "members": [ADA, GRACE], "isGroup": true,
         "status": "active", "createdBy": ADA, "lastMessageAt": null, "hiddenFor": [],
         "deliveredUpTo": {}, "readUpTo": {}, "name": "Chess", "admin": ADA,
-        "avatar": "/uploads/a.png", "group": ID, "groupId": ID,
+        "avatar": "/uploads/a.png", "avatarUrl": "/uploads/a.png", "group": ID, "groupId": ID,
         "createdAt": MADE_AT, "updatedAt": CHANGED_AT,
     });
     assert_eq!(answer["conversation"], expected);

@@ -45,6 +45,7 @@ impl Search {
 struct Hit<'a> {
     #[serde(rename = "_id")]
     id: &'a str,
+    message_id: &'a str,
     from: &'a str,
     sender: &'a str,
     text: &'a str,
@@ -58,6 +59,7 @@ impl<'a> From<&'a pb::Message> for Hit<'a> {
     fn from(message: &'a pb::Message) -> Self {
         Self {
             id: &message.id,
+            message_id: &message.id,
             from: &message.sender_id,
             sender: &message.sender_id,
             text: &message.content,
@@ -138,7 +140,7 @@ mod tests {
             ..Default::default()
         };
         let expected = json!({
-            "_id": "m1", "from": "u1", "sender": "u1", "text": "hi", "content": "hi",
+            "_id": "m1", "messageId": "m1", "from": "u1", "sender": "u1", "text": "hi", "content": "hi",
             "conversation": "c1", "conversationId": "c1", "createdAt": "2026-01-31T08:15:30.007Z",
         });
         assert_eq!(serde_json::to_value(Hit::from(&message)).expect("JSON"), expected);

@@ -18,6 +18,7 @@ use crate::wire::{
 pub(in crate::wire::conversation) struct LastMessage<'a, P> {
     #[serde(rename = "_id")]
     id: &'a str,
+    message_id: &'a str,
     /// The id again, where clients look for it under this name.
     #[serde(rename = "id", skip_serializing_if = "Option::is_none")]
     twin: Option<&'a str>,
@@ -82,6 +83,7 @@ fn new<'a, P>(
     let mut others = conversation.member_ids.iter().filter(|_| !conversation.is_group);
     Some(LastMessage {
         id: &last.message_id,
+        message_id: &last.message_id,
         twin: None,
         conversation: &conversation.id,
         conversation_id: &conversation.id,
