@@ -16,8 +16,8 @@ pub mod requests;
 pub mod users;
 
 use axum::{
-    extract::{FromRequestParts, OriginalUri, Path, Request, State},
-    http::{StatusCode, request::Parts},
+    extract::{FromRequestParts, OriginalUri, Path, RawPathParams, Request, State},
+    http::{Method, StatusCode, Uri, request::Parts},
     response::{IntoResponse as _, Response},
 };
 use chat_kit::caller::new_request_id;
@@ -38,6 +38,10 @@ const BEHIND_LOGIN: [&str; 6] = [
     "/api/notifications",
     "/api/calls",
 ];
+
+/// Parts of paths that are no ids, whatever stands in the place of one.
+const NO_IDS: [&str; 7] =
+    ["chat-requests", "contacts", "search", "join", "create", "unread", "read-all"];
 
 /// Id of a request, the same in the logs of all processes; in the extensions of every request.
 #[derive(Clone, Debug)]
@@ -91,6 +95,11 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for InPath<
         if !behind_percent.all(|rest| rest.get(..2).is_some_and(is_escape)) {
             return Err(undecodable());
         }
+        let named = RawPathParams::from_request_parts(parts, state).await;
+        if named.iter().flatten().any(|(name, value)| name == "id" && NO_IDS.contains(&value)) {
+            let original = parts.extensions.get::<OriginalUri>().map(|OriginalUri(uri)| uri);
+            return Err(does_not_exist(&parts.method, original.unwrap_or(&parts.uri)));
+        }
         let path = Path::<T>::from_request_parts(parts, state).await;
         path.map(|Path(found)| Self(found)).map_err(|_| undecodable())
     }
@@ -110,6 +119,10 @@ pub async fn not_found(
     if is_behind_login && let Err(error) = Identity::from_request_parts(&mut parts, &state).await {
         return error.into_response();
     }
-    let message = format!("{} {} does not exist", parts.method, original.path());
-    ApiError::new(StatusCode::NOT_FOUND, "not_found", message).into_response()
+    does_not_exist(&parts.method, &original).into_response()
+}
+
+fn does_not_exist(method: &Method, uri: &Uri) -> ApiError {
+    let message = format!("{method} {} does not exist", uri.path());
+    ApiError::new(StatusCode::NOT_FOUND, "not_found", message)
 }

@@ -140,6 +140,14 @@ async fn refuse_others(walk: &mut Walk, at: &'static str, cast: &Cast, form: For
     ] {
         walk.refused(form.ask(at).id(id).by(by), status, error).await;
     }
+    // What stands for a list is no id; some of these are read by other paths.
+    for id in ["contacts", "search", "join", "create", "unread", "read-all"] {
+        walk.refused(form.ask(at).id(id).by(ada), 404, "not_found").await;
+        let (_, refused) = walk.answer(&form.ask(at).id(id).by(ada)).await;
+        let (method, path) = form.of(at).split_once(' ').expect("a method and a path");
+        let message = format!("{method} {} does not exist", path.replace("{id}", id));
+        walk.expect(refused["message"] == *message, &format!("{message}: {refused}"));
+    }
 }
 
 async fn clear(walk: &mut Walk, cast: &Cast, form: Form) {

@@ -102,6 +102,9 @@ fn common(operation: &Value, path: &str) -> Vec<(&'static str, &'static str)> {
     if path.contains('{') {
         all.extend([("400", "URIError"), ("400", "invalid_id")]);
     }
+    if path.contains("{id}") {
+        all.push(("404", "not_found"));
+    }
     all
 }
 
