@@ -46,3 +46,28 @@ async fn a_message_is_forwarded_to_a_phone_an_address_or_an_id() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_old_client_forwards_by_an_id_of_its_own_comes_back_to_old_clients_alone() {
+    let suite = testing::suite(|_| {}).await;
+    let [a, b] = [suite.gateways[0], suite.gateways[1]];
+    let (ada, grace) = (Person::new(a).await, Person::new(b).await);
+    let conversation = ada.open(&grace).await;
+    for id in ["tmp_1", "65f0c0ffee0123456789abcd"] {
+        let body = json!({
+            "conversationId": conversation, "text": "look", "forwarded": true, "forwardedFrom": "Joe",
+            "forwardedMessageId": id,
+        });
+        let sent = ada.ok(Method::POST, "/api/messages", body).await;
+        assert_eq!(sent["message"]["forwardedMessageId"], id, "as it was sent");
+        let path = format!("/api/messages?conversationId={conversation}&limit=1");
+        let old = grace.get(&path).await;
+        assert_eq!(old["messages"][0]["forwardedMessageId"], id);
+        let new = grace.get(&format!("{path}&clientType=unified")).await;
+        let mut expected = json!({ "from": "Joe" });
+        if id != "tmp_1" {
+            expected["messageId"] = json!(id);
+        }
+        assert_eq!(new["messages"][0]["forwarded"], expected);
+    }
+}

@@ -238,10 +238,10 @@ pub fn deleted(message: &pb::Message) -> Value {
     })
 }
 
-/// What is left of a deleted message, as new clients read it.
+/// What is left of a deleted message, as new clients hear of it.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-#[schema(as = UnifiedDeletedMessage)]
+#[schema(as = UnifiedDeletion)]
 pub(super) struct Left<'a> {
     id: &'a str,
     conversation_id: &'a str,
@@ -260,6 +260,26 @@ impl<'a> From<&'a pb::Message> for Left<'a> {
             sender_id: &message.sender_id,
             deleted_at: iso(message.deleted_at.as_ref()),
         }
+    }
+}
+
+/// A message that was deleted for everybody in a history, as new clients read it.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = UnifiedDeletedMessage)]
+pub(super) struct Tombstone<'a> {
+    id: &'a str,
+    conversation_id: &'a str,
+    seq: i64,
+    sender_id: &'a str,
+    #[schema(required, value_type = String)]
+    deleted_at: Option<String>,
+}
+
+impl<'a> From<&'a pb::Message> for Tombstone<'a> {
+    fn from(message: &'a pb::Message) -> Self {
+        let Left { id, conversation_id, seq, sender_id, deleted_at } = message.into();
+        Self { id, conversation_id, seq, sender_id, deleted_at }
     }
 }
 

@@ -142,6 +142,8 @@ pub struct UnifiedParts {
 #[serde(rename_all = "camelCase", default)]
 #[schema(as = ForwardedRequest)]
 pub struct Forwarded {
+    /// Whom it came from: an id, or a name
+    #[schema(pattern = "^")]
     #[serde(deserialize_with = "fields::text")]
     pub from: Option<String>,
     #[serde(deserialize_with = "fields::text")]

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::{
     Send, UnifiedSend,
-    change::{Left, OldReaction, UnifiedReaction, old_reactions, reactions},
+    change::{OldReaction, Tombstone, UnifiedReaction, old_reactions, reactions},
     shown::{OldParts, UnifiedParts, old_type},
     value,
 };
@@ -191,7 +191,7 @@ pub(super) struct Unified<'a> {
 #[schema(as = UnifiedHistoryItem)]
 pub(super) enum UnifiedItem<'a> {
     Message(Unified<'a>),
-    Left(Left<'a>),
+    Deleted(Tombstone<'a>),
 }
 
 impl<'a> UnifiedItem<'a> {
@@ -199,7 +199,7 @@ impl<'a> UnifiedItem<'a> {
     pub(super) fn seen_by(reader: &str, message: &'a pb::Message) -> Self {
         match message.deleted_at {
             None => Self::Message(Unified::seen_by(reader, message)),
-            Some(_) => Self::Left(message.into()),
+            Some(_) => Self::Deleted(message.into()),
         }
     }
 }

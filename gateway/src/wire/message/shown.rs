@@ -1,5 +1,6 @@
 //! How the parts of a stored message beside its text look, to the old families and to new clients.
 
+use chat_kit::id::MessageId;
 use chat_proto::v1 as pb;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -215,8 +216,11 @@ struct Quote<'a> {
 #[serde(rename_all = "camelCase")]
 #[schema(as = UnifiedForwarded)]
 struct Forwarded<'a> {
+    /// Whom it came from, as the sender's client put it: an id, or a name
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^")]
     from: Option<&'a str>,
+    /// The message that was forwarded, where its sender's client named it by its id
     #[serde(skip_serializing_if = "Option::is_none")]
     message_id: Option<&'a str>,
 }
@@ -269,7 +273,10 @@ impl<'a> From<&'a pb::Message> for UnifiedParts<'a> {
             }),
             forwarded: message.forwarding.as_ref().map(|forwarding| Forwarded {
                 from: forwarding.from.as_deref(),
-                message_id: forwarding.message_id.as_deref(),
+                message_id: forwarding
+                    .message_id
+                    .as_deref()
+                    .filter(|id| id.parse::<MessageId>().is_ok()),
             }),
             call: message.call.as_ref().map(|call| Call {
                 direction: call.direction.as_deref(),

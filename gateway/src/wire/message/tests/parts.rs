@@ -113,6 +113,10 @@ fn forwarded_message_says_so() {
     assert_eq!(payload(&message), with(golden(), body));
     let expected = json!({ "from": "Ada", "messageId": CONVERSATION });
     assert_eq!(unified(&message)["forwarded"], expected);
+    let own = json!({ "forwarded": true, "forwardedMessageId": "tmp_1" });
+    let message = stored_as(own.clone());
+    assert_eq!(payload(&message), with(golden(), own), "as it was given");
+    assert_eq!(unified(&message)["forwarded"], json!({}), "no id of ours");
     for nothing in [json!(false), json!(null), json!(0), json!("")] {
         let message = stored_as(json!({ "forwarded": nothing, "forwardedFrom": "Ada" }));
         assert_eq!(message.forwarding, None);
