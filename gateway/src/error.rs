@@ -10,7 +10,7 @@ use axum::{
 use chat_kit::error::{INTERNAL, UNAVAILABLE, is_of_the_way, reason, retry_after};
 use tonic::{Code, Status};
 
-use crate::wire::{envelope, fields};
+use crate::wire::{envelope, fields, message::NobodyThere};
 
 /// Reasons for which a client must log in again. Nothing else may become 401: it makes the mobile
 /// client forget its session.
@@ -40,6 +40,8 @@ pub struct ApiError {
     pub message: Cow<'static, str>,
     /// How long to wait before trying again, where that is known.
     pub retry_after: Option<Duration>,
+    /// How a recipient was named whom nobody knows.
+    pub details: Option<Box<NobodyThere>>,
 }
 
 impl ApiError {
@@ -49,7 +51,8 @@ impl ApiError {
         error: impl Into<Cow<'static, str>>,
         message: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self { status, error: error.into(), message: message.into(), retry_after: None }
+        let (error, message) = (error.into(), message.into());
+        Self { status, error, message, retry_after: None, details: None }
     }
 
     /// A field has a value that it cannot have.

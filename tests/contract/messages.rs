@@ -8,6 +8,7 @@ use crate::{
     Cast, NOTHING, block, objects,
     objects::sent,
     request,
+    shape::differences,
     walk::{Form, Walk},
 };
 
@@ -180,6 +181,16 @@ async fn refuse_bodies(walk: &mut Walk, cast: &Cast, form: Form) {
     ] {
         walk.refused(form.ask(SEND).by(ada).body(body), status, error).await;
     }
+    let body = json!({ "toPhone": "1 (999) 000-0000000", "content": "x" });
+    let (_, refused) = walk.answer(&form.ask(SEND).by(ada).body(body)).await;
+    let shape = json!({ "success": false, "error": "=user_not_found", "message": "filled", "details": {
+        "phone": "=1 (999) 000-0000000", "normalized": "=+19990000000000", "suggestion": "filled",
+    } });
+    let differences = differences(&shape, &refused);
+    walk.expect(differences.is_empty(), &format!("who is not there: {differences:?}"));
+    let (_, refused) =
+        walk.answer(&form.ask(SEND).by(ada).body(json!({ "toId": NOTHING, "text": "x" }))).await;
+    walk.expect(refused.get("details").is_none(), &format!("an id is told by itself: {refused}"));
 }
 
 /// Nobody writes who is no member, who waits for an answer or owes one, who was declined, or where a block

@@ -32,8 +32,13 @@ pub async fn send(
     Body(body): Body<Value>,
 ) -> Result<Response, ApiError> {
     let request = message::posted(dialect, body, identity.user_id)?;
+    let named = message::NobodyThere::of(&request);
     let request = identity.caller.request(request);
-    let sent = state.clients.message.clone().send_message(request).await?;
+    let sent = state.clients.message.clone().send_message(request).await;
+    let sent = sent.map_err(|status| match named {
+        Some(named) => named.told_with(status.into()),
+        None => status.into(),
+    })?;
     message::answer(dialect, sent.get_ref())
 }
 

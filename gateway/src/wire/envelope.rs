@@ -11,6 +11,7 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::message::NobodyThere;
 use crate::{
     error::ApiError,
     openapi::{Form, Schemas},
@@ -35,6 +36,8 @@ struct Failure<'a> {
     success: bool,
     error: &'a str,
     message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<&'a NobodyThere>,
 }
 
 /// A text for people, where there is nothing else to say.
@@ -59,7 +62,12 @@ pub fn with_status(status: StatusCode, body: impl Serialize) -> Response {
 /// Answers a failure. The time to try again is said in whole seconds, never too short.
 #[must_use]
 pub fn failure(error: &ApiError) -> Response {
-    let body = Failure { success: false, error: &error.error, message: &error.message };
+    let body = Failure {
+        success: false,
+        error: &error.error,
+        message: &error.message,
+        details: error.details.as_deref(),
+    };
     let mut response = json(error.status, &body);
     if let Some(delay) = error.retry_after {
         let seconds = delay.as_secs().saturating_add(u64::from(delay.subsec_nanos() > 0));

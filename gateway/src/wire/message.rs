@@ -3,6 +3,7 @@
 mod change;
 mod history;
 mod missed;
+mod nobody;
 mod parts;
 mod render;
 mod search;
@@ -21,6 +22,7 @@ pub use self::{
     },
     history::{Answer, Query, View},
     missed::{MissedQuery, answer_missed, known, missed, shorten},
+    nobody::NobodyThere,
     render::{
         addressed_to, client_id, history_item, live, payload, sent, unified, unified_received,
     },

@@ -74,6 +74,11 @@ pub(in crate::openapi) const WORDS: &[(&str, Kind, &str)] = &[
     ("error", Any, "The name of the failure, for programs"),
     ("message", Any, "A text for people, or the message where it is an object"),
     ("data", Any, "The same as `message`"),
+    (
+        "details",
+        Any,
+        "How a recipient was named whom nobody knows; with `user_not_found` after a send by phone alone",
+    ),
     ("version", Any, "The version of this surface"),
     ("endpoints", Any, "Where each part begins"),
     ("auth", Any, "Where logins are"),
