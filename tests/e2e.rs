@@ -14,6 +14,7 @@ mod browser;
 mod calls;
 mod calls_candidates;
 mod calls_hang_ups;
+mod calls_in_a_row;
 mod calls_missed;
 mod clearing;
 mod contacts;

@@ -81,8 +81,8 @@ impl Fanout {
             return;
         }
         let Sides { caller, callee } = self.sides(call, recipients);
-        tell(&caller, News::Ringing(call));
         let placing = ObjectId::parse_str(&placed.socket_id).ok();
+        self.tell_ringing(&caller, call, placing);
         // The answer to the call that placed it may be lost on its way.
         if let Some(peer) = caller.iter().find(|peer| Some(peer.origin_id()) == placing) {
             hold_for_call_if_free(&self.state, peer, &call.id);
@@ -99,6 +99,17 @@ impl Fanout {
             }
         }
         self.ring(call, &placed.sdp, &callee);
+    }
+
+    /// Tells the caller that it rings.
+    fn tell_ringing(&self, caller: &[Peer], call: &pb::Call, placing: Option<ObjectId>) {
+        for peer in caller {
+            let id = peer.origin_id();
+            if Some(id) == placing || self.state.calls.holds(id, &call.id) {
+                peer.line().goes_on_with(peer, &call.id);
+            }
+        }
+        tell(caller, News::Ringing(call));
     }
 
     fn ring(&self, call: &pb::Call, sdp: &str, callee: &[Peer]) {
@@ -121,7 +132,7 @@ impl Fanout {
             Some(id) == answering || is_its_place
         });
         if before.ringing {
-            tell(&caller, News::Ringing(call));
+            self.tell_ringing(&caller, call, None);
         }
         tell(&caller, News::Answer(call, &answered.sdp));
         tell(&others, News::AnsweredElsewhere(call));
@@ -145,7 +156,7 @@ impl Fanout {
         let Some(before) = self.steps.end(call) else { return };
         let Sides { caller, callee } = self.sides(call, recipients);
         if before.ringing {
-            tell(&caller, News::Ringing(call));
+            self.tell_ringing(&caller, call, None);
         }
         tell(&caller, news);
         tell(&callee, news);

@@ -1,5 +1,8 @@
 //! What one socket hears of calls: nothing until it is known what it has missed, then that, then what came
 //! meanwhile. Each step of a call once, whatever way it comes.
+//!
+//! Each call is announced by itself: the end of one may come after the next one has begun. Old clients then
+//! end whatever they show. They hear of the end before, as nobody is in two calls, and not again.
 
 use std::collections::VecDeque;
 
@@ -12,13 +15,18 @@ use serde_json::value::RawValue;
 use super::{super::Peer, hang_up::Repeating};
 use crate::{
     metrics::Cut,
-    wire::event::{CallNews, News},
+    wire::{
+        Dialect,
+        event::{CallNews, News},
+    },
 };
 
 /// News that may wait; one more cuts the socket.
 const MOST_WAITING: usize = 128;
 /// Calls of which it is known what was told; nobody is in two, so that those before are long over.
 const MOST_KNOWN: usize = 4;
+/// Who ended a call of which that is known by the beginning of another alone.
+const BY: &str = "disconnect";
 
 /// The line between calls and one socket.
 #[derive(Debug, Default)]
@@ -33,13 +41,24 @@ struct Heard {
     /// Nothing once the line is open.
     waiting: Option<Vec<Waiting>>,
     /// The newest last.
-    told: VecDeque<(String, Stage)>,
+    told: VecDeque<Known>,
+}
+
+/// A call that a socket knows.
+#[derive(Debug)]
+struct Known {
+    call_id: String,
+    /// Absent where no news said when.
+    placed_at: Option<DateTime>,
+    stage: Stage,
 }
 
 /// News that are encoded.
 #[derive(Clone, Debug)]
 struct Waiting {
     call_id: String,
+    /// When the call was placed; absent where the news do not say.
+    placed_at: Option<DateTime>,
     step: Step,
     name: &'static str,
     body: Box<RawValue>,
@@ -99,7 +118,10 @@ impl Line {
         let mut heard = self.heard.lock();
         match &mut heard.waiting {
             None => {
-                if heard.is_new(news.news().call_id(), Step::of(news.news(), peer)) {
+                let (call_id, placed_at) = (news.news().call_id(), placed_at(news.news()));
+                let step = Step::of(news.news(), peer);
+                if let Some(over) = heard.admit(call_id, placed_at, step, peer.dialect()) {
+                    end(peer, &over);
                     peer.emit(name, body);
                 }
             }
@@ -113,6 +135,14 @@ impl Line {
         }
     }
 
+    /// Takes note that the client of this socket has placed a call, or goes on with one. An old one shows
+    /// that one by now, and hears of the end of no other.
+    pub fn goes_on_with(&self, peer: &Peer, call_id: &str) {
+        if peer.dialect() != Dialect::Unified {
+            self.heard.lock().end_others(call_id);
+        }
+    }
+
     /// Tells the socket of what it has missed, which is all of one call, and opens the line. `needed_by` is
     /// the call that needs the socket.
     pub fn open(&self, peer: &Peer, missed: &[News<'_>], needed_by: Option<&str>) {
@@ -123,9 +153,31 @@ impl Line {
             told.push(Waiting::of(&news, peer, name, body));
         }
         let mut heard = self.heard.lock();
-        for Waiting { name, body, .. } in heard.open(told, needed_by) {
+        for (over, Waiting { name, body, .. }) in heard.open(told, needed_by, peer.dialect()) {
+            end(peer, &over);
             peer.emit(name, &body);
         }
+    }
+}
+
+/// Tells a socket that calls are over.
+fn end(peer: &Peer, over: &[String]) {
+    for call_id in over {
+        let news = CallNews::new(News::Ended { call_id, by: BY });
+        if let Some((name, body)) = encoded(peer, &news) {
+            peer.emit(name, body);
+        }
+    }
+}
+
+/// Returns when the call was placed that news are about, where they say so.
+fn placed_at(news: News<'_>) -> Option<DateTime> {
+    match news {
+        News::Incoming(call, _)
+        | News::Ringing(call)
+        | News::Answer(call, _)
+        | News::AnsweredElsewhere(call) => call.placed_at.as_ref().map(from_timestamp),
+        News::Candidate { .. } | News::Declined { .. } | News::Ended { .. } => None,
     }
 }
 
@@ -150,29 +202,75 @@ fn encoded<'a>(peer: &Peer, news: &'a CallNews<'_>) -> Option<(&'static str, &'a
 }
 
 impl Heard {
-    /// Takes note of a step; says whether it is to be told.
-    fn is_new(&mut self, call_id: &str, step: Step) -> bool {
-        let known = self.told.iter_mut().find(|(id, _)| id == call_id);
+    /// Takes note of a step. Where it is to be told, returns the calls whose end is to be told before.
+    fn admit(
+        &mut self,
+        call_id: &str,
+        placed_at: Option<DateTime>,
+        step: Step,
+        dialect: Dialect,
+    ) -> Option<Vec<String>> {
+        let known = self.told.iter_mut().find(|known| known.call_id == call_id);
         let stage = match step {
             Step::To(stage) => stage,
             Step::Elsewhere => Stage::Answered,
-            Step::Candidate => return known.is_none_or(|(_, stage)| *stage < Stage::Over),
+            Step::Candidate => {
+                return known.is_none_or(|known| known.stage < Stage::Over).then(Vec::new);
+            }
         };
-        if let Some((_, known)) = known {
-            let is_new = *known < stage;
-            *known = stage.max(*known);
-            return is_new;
+        if let Some(known) = known {
+            let is_new = known.stage < stage;
+            known.stage = stage.max(known.stage);
+            return is_new.then(Vec::new);
         }
+        let knows_ids = dialect == Dialect::Unified;
+        if !knows_ids && self.is_superseded(placed_at, stage) {
+            self.add(call_id, placed_at, Stage::Over);
+            return None;
+        }
+        let begins = step == Step::To(Stage::Placed) && !knows_ids;
+        let over = if begins { self.end_others(call_id) } else { Vec::new() };
+        self.add(call_id, placed_at, stage);
+        Some(over)
+    }
+
+    /// Says whether a call that is not known here yet is over, as a later one has begun. One of which only
+    /// the end is heard counts as earlier.
+    fn is_superseded(&self, placed_at: Option<DateTime>, stage: Stage) -> bool {
+        let is_later = |known: &Known| match (placed_at, known.placed_at) {
+            (Some(placed_at), Some(later)) => later > placed_at,
+            _ => stage == Stage::Over,
+        };
+        self.told.iter().any(|known| known.stage < Stage::Over && is_later(known))
+    }
+
+    /// Notes that all other calls are over; returns those of which that was not known.
+    fn end_others(&mut self, call_id: &str) -> Vec<String> {
+        let goes_on = |known: &&mut Known| known.call_id != call_id && known.stage < Stage::Over;
+        let others = self.told.iter_mut().filter(goes_on);
+        others
+            .map(|known| {
+                known.stage = Stage::Over;
+                known.call_id.clone()
+            })
+            .collect()
+    }
+
+    fn add(&mut self, call_id: &str, placed_at: Option<DateTime>, stage: Stage) {
         if self.told.len() == MOST_KNOWN {
             self.told.pop_front();
         }
-        self.told.push_back((call_id.to_owned(), stage));
-        true
+        self.told.push_back(Known { call_id: call_id.to_owned(), placed_at, stage });
     }
 
     /// Returns what is told when the line opens: what is of earlier calls, what was missed, and what has
-    /// come since. Nothing waits any more.
-    fn open(&mut self, missed: Vec<Waiting>, needed_by: Option<&str>) -> Vec<Waiting> {
+    /// come since; each with the calls whose end is told before. Nothing waits any more.
+    fn open(
+        &mut self,
+        missed: Vec<Waiting>,
+        needed_by: Option<&str>,
+        dialect: Dialect,
+    ) -> Vec<(Vec<String>, Waiting)> {
         let mut earlier = self.waiting.take().unwrap_or_default();
         earlier.retain(|news| news.is_meant(needed_by));
         let missed_of = missed.first().map(|missed| missed.call_id.as_str());
@@ -181,14 +279,23 @@ impl Heard {
         let mut since = earlier.split_off(since);
         since.retain(|news| !missed.iter().any(|missed| missed.is_same(news)));
         let all = earlier.into_iter().chain(missed).chain(since);
-        all.filter(|news| self.is_new(&news.call_id, news.step)).collect()
+        all.filter_map(|news| {
+            let Waiting { call_id, placed_at, step, .. } = &news;
+            let mut over = self.admit(call_id, *placed_at, *step, dialect)?;
+            if needed_by == Some(call_id) {
+                // That is the one that its client shows.
+                over.clear();
+            }
+            Some((over, news))
+        })
+        .collect()
     }
 }
 
 impl Waiting {
     fn of(news: &CallNews<'_>, peer: &Peer, name: &'static str, body: &RawValue) -> Self {
-        let call_id = news.news().call_id().to_owned();
-        Self { call_id, step: Step::of(news.news(), peer), name, body: body.to_owned() }
+        let (call_id, placed_at) = (news.news().call_id().to_owned(), placed_at(news.news()));
+        Self { call_id, placed_at, step: Step::of(news.news(), peer), name, body: body.to_owned() }
     }
 
     /// Says whether it is meant for a socket that a call needs, or none does. While it waited that was not
@@ -208,95 +315,4 @@ impl Waiting {
 }
 
 #[cfg(test)]
-mod tests {
-    use chat_kit::time::after;
-    use serde_json::value::to_raw_value;
-
-    use super::*;
-
-    const RINGS: Step = Step::To(Stage::Placed);
-    const ANSWERED: Step = Step::To(Stage::Answered);
-    const OVER: Step = Step::To(Stage::Over);
-
-    fn news(call_id: &str, step: Step, body: &str) -> Waiting {
-        let body = to_raw_value(body).expect("JSON");
-        Waiting { call_id: call_id.to_owned(), step, name: "name", body }
-    }
-
-    /// Returns the bodies of what is told when a line opens on which these wait.
-    fn opened(waiting: Vec<Waiting>, missed: Vec<Waiting>, needed_by: Option<&str>) -> String {
-        let mut heard = Heard { waiting: Some(waiting), told: VecDeque::new() };
-        let told = heard.open(missed, needed_by);
-        assert!(heard.waiting.is_none());
-        told.iter().map(|news| news.body.get().trim_matches('"').to_owned() + " ").collect()
-    }
-
-    #[test]
-    fn what_was_missed_comes_before_what_came_since_and_after_what_is_older() {
-        let waiting = || vec![news("old", OVER, "old"), news("a", OVER, "over")];
-        let told = opened(waiting(), vec![news("a", RINGS, "rings")], None);
-        assert_eq!(told, "old rings over ");
-        assert_eq!(opened(waiting(), vec![], None), "old over ");
-        let missed = vec![news("b", RINGS, "rings")];
-        assert_eq!(opened(vec![news("old", OVER, "old")], missed, None), "old rings ");
-    }
-
-    #[test]
-    fn what_was_missed_is_not_told_again() {
-        let waiting = vec![news("a", RINGS, "rings"), news("a", Step::Elsewhere, "elsewhere")];
-        let told = opened(waiting, vec![news("a", RINGS, "missed")], None);
-        assert_eq!(told, "missed elsewhere ");
-        let answer = || news("a", ANSWERED, "answer");
-        let candidate = |body| news("a", Step::Candidate, body);
-        let waiting = vec![answer(), candidate("one"), candidate("two")];
-        let told = opened(waiting, vec![answer(), candidate("one")], Some("a"));
-        assert_eq!(told, "answer one two ");
-    }
-
-    #[test]
-    fn call_that_is_over_neither_rings_nor_goes_on() {
-        let waiting = vec![news("a", RINGS, "rings"), news("a", OVER, "over")];
-        assert_eq!(opened(waiting, vec![news("a", OVER, "missed")], None), "missed ");
-    }
-
-    #[test]
-    fn socket_that_a_call_needs_hears_candidates_and_of_no_answer_elsewhere() {
-        let waiting =
-            || vec![news("a", Step::Elsewhere, "elsewhere"), news("a", Step::Candidate, "c")];
-        assert_eq!(opened(waiting(), vec![], Some("a")), "c ");
-        assert_eq!(opened(waiting(), vec![], Some("b")), "elsewhere ");
-        assert_eq!(opened(waiting(), vec![], None), "elsewhere ");
-    }
-
-    #[test]
-    fn socket_that_was_there_before_the_answer_is_in_nobodys_place() {
-        let peer = Peer::test(chat_kit::id::UserId::new(), std::time::SystemTime::now());
-        let answered = |at: DateTime| {
-            let answered_at = Some(chat_kit::time::to_timestamp(at));
-            pb::Call { answered_at, ..Default::default() }
-        };
-        let minute = std::time::Duration::from_mins(1);
-        let (old, late) = (before(DateTime::now(), minute), after(DateTime::now(), minute));
-        for (at, step) in [(old, Step::Elsewhere), (late, ANSWERED)] {
-            assert_eq!(Step::of(News::AnsweredElsewhere(&answered(at)), &peer), step);
-        }
-    }
-
-    #[test]
-    fn each_step_is_told_once_however_late_it_comes() {
-        let mut heard = Heard { waiting: None, told: VecDeque::new() };
-        assert!(heard.is_new("a", ANSWERED));
-        assert!(!heard.is_new("a", RINGS), "the answer was told");
-        assert!(heard.is_new("a", Step::Candidate) && heard.is_new("a", Step::Candidate));
-        assert!(heard.open(vec![news("a", ANSWERED, "again")], None).is_empty());
-        assert!(heard.is_new("a", OVER) && !heard.is_new("a", OVER));
-        assert!(heard.is_new("b", RINGS));
-        for step in [RINGS, ANSWERED, OVER, Step::Candidate, Step::Elsewhere] {
-            assert!(!heard.is_new("a", step), "after the end: {step:?}");
-        }
-        for id in 0..MOST_KNOWN {
-            assert!(heard.is_new(&id.to_string(), OVER));
-        }
-        assert_eq!(heard.told.len(), MOST_KNOWN);
-    }
-}
+mod tests;
