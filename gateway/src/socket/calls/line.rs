@@ -264,7 +264,8 @@ impl Heard {
     }
 
     /// Returns what is told when the line opens: what is of earlier calls, what was missed, and what has
-    /// come since; each with the calls whose end is told before. Nothing waits any more.
+    /// come since; each with the calls whose end is told before. That a call is over is missed by nobody who
+    /// is in another: all that waits has come since, or is of calls that are as over. Nothing waits any more.
     fn open(
         &mut self,
         missed: Vec<Waiting>,
@@ -275,7 +276,9 @@ impl Heard {
         earlier.retain(|news| news.is_meant(needed_by));
         let missed_of = missed.first().map(|missed| missed.call_id.as_str());
         let is_of_missed = |news: &Waiting| Some(news.call_id.as_str()) == missed_of;
+        let is_over = missed.first().is_some_and(|missed| missed.step == Step::To(Stage::Over));
         let since = earlier.iter().position(is_of_missed).unwrap_or(earlier.len());
+        let since = if is_over { 0 } else { since };
         let mut since = earlier.split_off(since);
         since.retain(|news| !missed.iter().any(|missed| missed.is_same(news)));
         let all = earlier.into_iter().chain(missed).chain(since);

@@ -82,6 +82,18 @@ fn call_that_is_over_neither_rings_nor_goes_on() {
 }
 
 #[test]
+fn end_that_was_missed_comes_before_the_call_that_has_begun_since() {
+    let waiting = || vec![news("b", RINGS, "rings")];
+    let missed = || vec![news("a", OVER, "missed")];
+    assert_eq!(opened(waiting(), missed(), None), "missed rings ");
+    for dialect in [Dialect::Flutter, Dialect::Electron] {
+        assert_eq!(opened_to(dialect, waiting(), missed(), None), "missed rings ");
+        let late = [waiting(), vec![news("a", OVER, "late")]].concat();
+        assert_eq!(opened_to(dialect, late, missed(), None), "missed rings ");
+    }
+}
+
+#[test]
 fn socket_that_a_call_needs_hears_candidates_and_of_no_answer_elsewhere() {
     let waiting = || vec![news("a", Step::Elsewhere, "elsewhere"), news("a", Step::Candidate, "c")];
     assert_eq!(opened(waiting(), vec![], Some("a")), "c ");
