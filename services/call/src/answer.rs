@@ -1,12 +1,11 @@
 //! Answering and declining calls.
 
 use bson::DateTime;
-use chat_kit::id::UserId;
 
 use crate::{
     Service,
     error::Error,
-    state::{Call, CallId, Party},
+    state::{Call, CallId, Ender, Party},
 };
 
 impl Service {
@@ -27,7 +26,7 @@ impl Service {
     pub(crate) async fn decline(
         &self,
         id: &CallId,
-        by: UserId,
+        by: &Ender,
         now: DateTime,
     ) -> Result<Call, Error> {
         self.change(id, now, |call| call.decline(by)).await

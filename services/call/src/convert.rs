@@ -17,7 +17,7 @@ use crate::{
     error::Error,
     history::{Cursor, Listed, Wanted},
     place::NewCall,
-    state::{Call, CallId, EndReason, Kind, Party, Rung, State},
+    state::{Call, CallId, EndReason, Ender, Kind, Party, Rung, State},
     store::calls::Held,
 };
 
@@ -30,13 +30,19 @@ const MOST_SESSIONS: usize = 100;
 
 /// Reads who acts, from which socket.
 pub(crate) fn party(caller: &Caller, socket_id: String) -> Result<Party, Status> {
+    let Ender { user_id, session } = ender(caller)?;
+    check_id("socket_id", &socket_id)?;
+    Ok(Party { user_id, session, socket_id })
+}
+
+/// Reads who ends a call.
+pub(crate) fn ender(caller: &Caller) -> Result<Ender, Status> {
     let user_id = caller.user_id()?;
     let Actor::User { session_id, .. } = &caller.actor else {
         return Err(Status::unauthenticated("a user is needed"));
     };
     let session = session_id.as_deref().map(|id| stored(SessionHash::of(id)));
-    check_id("socket_id", &socket_id)?;
-    Ok(Party { user_id, session, socket_id })
+    Ok(Ender { user_id, session })
 }
 
 /// Reads a call that is to be placed.
@@ -80,13 +86,10 @@ fn json(field: &'static str, text: String, most: usize) -> Result<String, Error>
 }
 
 /// Reads a hang-up.
-pub(crate) fn hang_up(request: pb::EndCallRequest) -> Result<HangUp, Error> {
-    check_id("socket_id", &request.socket_id)?;
-    Ok(HangUp {
-        call_id: request.call_id.parse()?,
-        socket_id: request.socket_id,
-        may_be_held: request.may_be_held,
-    })
+pub(crate) fn hang_up(request: pb::EndCallRequest, caller: &Caller) -> Result<HangUp, Status> {
+    let pb::EndCallRequest { call_id, socket_id, may_be_held } = request;
+    let by = party(caller, socket_id)?;
+    Ok(HangUp { call_id: call_id.parse()?, by, may_be_held })
 }
 
 /// Reads the sockets of a gateway. What is the id of no call is one that nobody needs.

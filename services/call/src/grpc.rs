@@ -42,9 +42,9 @@ impl CallService for Service {
         &self,
         request: Request<DeclineCallRequest>,
     ) -> Result<Response<DeclineCallResponse>, Status> {
-        let user = Caller::open(&request)?.user_id()?;
+        let by = convert::ender(&Caller::open(&request)?)?;
         let id = request.into_inner().call_id.parse()?;
-        let call = Some(self.decline(&id, user, DateTime::now()).await?.into());
+        let call = Some(self.decline(&id, &by, DateTime::now()).await?.into());
         Ok(Response::new(DeclineCallResponse { call }))
     }
 
@@ -65,9 +65,9 @@ impl CallService for Service {
         &self,
         request: Request<EndCallRequest>,
     ) -> Result<Response<EndCallResponse>, Status> {
-        let user = Caller::open(&request)?.user_id()?;
-        let hang_up = convert::hang_up(request.into_inner())?;
-        let call = Some(self.hang_up(user, &hang_up, DateTime::now()).await?.into());
+        let caller = Caller::open(&request)?;
+        let hang_up = convert::hang_up(request.into_inner(), &caller)?;
+        let call = Some(self.hang_up(&hang_up, DateTime::now()).await?.into());
         Ok(Response::new(EndCallResponse { call }))
     }
 

@@ -72,6 +72,7 @@ impl Service {
             ended_at: None,
             end_reason: None,
             ended_by: None,
+            ended_by_session: None,
             ring_until: Some(ring_until),
             ends_by: None,
             held_hang_up: None,

@@ -80,6 +80,9 @@ pub(crate) struct Call {
     /// Who ended it; nobody where time did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) ended_by: Option<UserId>,
+    /// Hash of the session in which he did; absent for old tokens without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ended_by_session: Option<Binary>,
     /// When it stops ringing; absent once it has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) ring_until: Option<DateTime>,
@@ -247,6 +250,14 @@ pub(crate) struct Party {
     pub(crate) socket_id: String,
 }
 
+/// A user who ends a call, on one of his devices.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ender {
+    pub(crate) user_id: UserId,
+    /// Hash of the session; absent for old tokens without one.
+    pub(crate) session: Option<Binary>,
+}
+
 /// How long things last.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Spans {
@@ -262,7 +273,7 @@ pub(crate) enum Step {
     /// A socket of the callee takes it.
     Answer { session: Option<Binary>, socket: Socket, answer: String, ends_by: DateTime },
     /// It ends, by a user or by time.
-    End { reason: EndReason, by: Option<UserId>, event: EndEvent },
+    End { reason: EndReason, by: Option<Ender>, event: EndEvent },
     /// A hang-up waits for another.
     HoldHangUp { until: DateTime },
     /// Another one came: none of them counts.
@@ -344,8 +355,14 @@ impl Call {
 
     /// Returns the call as it was when it was answered.
     pub(crate) fn answered(self) -> Self {
-        let state = State::Answered;
-        Self { state, ended_at: None, end_reason: None, ended_by: None, ..self }
+        Self {
+            state: State::Answered,
+            ended_at: None,
+            end_reason: None,
+            ended_by: None,
+            ended_by_session: None,
+            ..self
+        }
     }
 
     /// Returns the call as it was when it was placed.

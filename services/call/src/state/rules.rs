@@ -9,7 +9,8 @@ use chat_kit::{
 };
 
 use super::{
-    Call, EndEvent, EndReason, HeldHangUp, Missed, Party, Role, Rung, Socket, Spans, State, Step,
+    Call, EndEvent, EndReason, Ender, HeldHangUp, Missed, Party, Role, Rung, Side, Socket, Spans,
+    State, Step,
 };
 use crate::error::Error;
 
@@ -57,16 +58,16 @@ impl Call {
     }
 
     /// The callee refuses the call; nothing happens to one that has ended.
-    pub(crate) fn decline(&self, by: UserId) -> Result<Option<Step>, Error> {
-        if self.role(by)? != Role::Callee {
+    pub(crate) fn decline(&self, by: &Ender) -> Result<Option<Step>, Error> {
+        if self.role(by.user_id)? != Role::Callee {
             return Err(Error::NotTheCallee);
         }
         match self.state {
             State::Answered => Err(Error::AlreadyAnswered),
             State::Ended => Ok(None),
             State::Ringing => {
-                let reason = EndReason::Declined;
-                Ok(Some(Step::End { reason, by: Some(by), event: EndEvent::Declined }))
+                let (reason, by) = (EndReason::Declined, Some(by.clone()));
+                Ok(Some(Step::End { reason, by, event: EndEvent::Declined }))
             }
         }
     }
@@ -74,19 +75,20 @@ impl Call {
     /// A party hangs up: from any socket while it rings. Nothing happens to a call that has ended.
     pub(crate) fn hang_up(
         &self,
-        user: UserId,
-        socket_id: &str,
+        by: &Party,
         may_be_held: bool,
         spans: Spans,
         now: DateTime,
     ) -> Result<Option<Step>, Error> {
-        let role = self.role(user)?;
-        let end = |reason| Ok(Some(Step::End { reason, by: Some(user), event: EndEvent::Ended }));
+        let role = self.role(by.user_id)?;
+        let end = |reason| Ok(Some(end(reason, Some(by.ender()))));
         match (self.state, role) {
             (State::Ended, _) => return Ok(None),
             (State::Ringing, Role::Callee) => return end(EndReason::Declined),
             (State::Ringing, Role::Caller) => return end(EndReason::Cancelled),
-            (State::Answered, _) if !self.side(role).has(socket_id) => return Err(Error::NotBound),
+            (State::Answered, _) if !self.side(role).has(&by.socket_id) => {
+                return Err(Error::NotBound);
+            }
             (State::Answered, _) => {}
         }
         let is_of_a_screen = role == Role::Callee && may_be_held;
@@ -183,7 +185,7 @@ impl Call {
         match (self.state, role) {
             (State::Ended, _) => {
                 let is_shown = self.ended_at.is_some_and(|at| at > before(now, SHOWN));
-                (is_shown && self.ended_by != Some(by.user_id)).then_some(Missed::End)
+                (is_shown && !self.was_ended_by(&by.ender())).then_some(Missed::End)
             }
             // Its end is about to be told.
             _ if self.is_over(now) => None,
@@ -205,6 +207,11 @@ impl Call {
         }
     }
 
+    /// Says whether a user has ended the call on this device of his. His others may ring on.
+    fn was_ended_by(&self, by: &Ender) -> bool {
+        self.ended_by == Some(by.user_id) && self.ended_by_session == by.session
+    }
+
     /// Says whether the call is over by its own times, before a replica says so. A lease that has run out
     /// is no such time: nobody may have been able to renew it.
     fn is_over(&self, now: DateTime) -> bool {
@@ -222,7 +229,9 @@ impl Call {
     /// Returns what the call's own times do with it.
     fn timed(&self, now: DateTime) -> Option<Step> {
         if let Some(held) = self.held_hang_up.filter(|held| held.until <= now) {
-            let takes_effect = end(EndReason::HungUp, Some(self.callee.user_id));
+            let Side { user_id, session, .. } = &self.callee;
+            let by = Ender { user_id: *user_id, session: session.clone() };
+            let takes_effect = end(EndReason::HungUp, Some(by));
             return Some(if held.is_dropped { Step::ForgetHangUps } else { takes_effect });
         }
         let is_past = |time: Option<DateTime>| time.is_some_and(|time| time <= now);
@@ -254,7 +263,13 @@ impl Rung {
     }
 }
 
-fn end(reason: EndReason, by: Option<UserId>) -> Step {
+impl Party {
+    fn ender(&self) -> Ender {
+        Ender { user_id: self.user_id, session: self.session.clone() }
+    }
+}
+
+fn end(reason: EndReason, by: Option<Ender>) -> Step {
     Step::End { reason, by, event: EndEvent::Ended }
 }
 

@@ -7,7 +7,7 @@ use chat_kit::{caller::Caller, session::SessionHash};
 use chat_proto::v1::{CallEndReason, CallState, MissedCall, NoteRungRequest};
 use tonic::{Code, Status};
 
-use crate::support::{ANSWER, Device, OFFER, Suite, assert_failed, start_with};
+use crate::support::{ANSWER, Device, OFFER, Suite, assert_failed, eventually, start_with};
 
 /// Starts the services; no lease ends before a test does.
 async fn start_patient() -> Suite {
@@ -216,6 +216,8 @@ async fn who_comes_back_after_the_end_hears_of_it_unless_he_made_it() {
         assert_eq!((call.id.as_str(), call.end_reason()), (id.as_str(), CallEndReason::HungUp));
     }
     assert_eq!(missed(&suite, &grace.again()).await, None);
+    let elsewhere = missed(&suite, &Device::of(grace.user)).await.expect("it may ring on there");
+    assert_eq!((elsewhere.call.expect("a call").id, elsewhere.by), (id, grace.user.to_string()));
     let declined = suite.ring(0, &ada, &grace).await.expect("it rings").id;
     suite.decline(&grace, &declined).await.expect("declined");
     let told = missed(&suite, &ada.again()).await.expect("the end").call.expect("a call");
@@ -233,4 +235,32 @@ async fn who_comes_back_after_the_end_hears_of_it_unless_he_made_it() {
     suite.alter(&declined, doc! { "$set": { "ended_at": long_ago } }).await;
     assert_eq!(missed(&suite, &ada.again()).await, None);
     assert_eq!(missed(&suite, &suite.device().await).await, None);
+}
+
+#[tokio::test]
+async fn device_that_was_away_when_its_user_ended_the_call_elsewhere_hears_so() {
+    let suite = start_patient().await;
+    let (ada, grace) = suite.pair().await;
+    let old = Device { session: None, ..Device::of(grace.user) };
+    for by in [&ada, &grace, &old] {
+        for declines in [false, true] {
+            if declines && by.user == ada.user {
+                continue;
+            }
+            let id = suite.ring(0, &ada, &grace).await.expect("it rings").id;
+            let ended =
+                if declines { suite.decline(by, &id).await } else { suite.hang_up(by, &id).await };
+            ended.expect("ended");
+            let is_stripped = async || !suite.document(&id).await.contains_key("offer");
+            eventually("its end is announced", is_stripped).await;
+            assert_eq!(missed(&suite, &by.again()).await, None, "he knows it here");
+            let elsewhere = missed(&suite, &Device::of(by.user)).await.expect("the end");
+            let call = elsewhere.call.expect("a call");
+            assert_eq!((call.id, elsewhere.by), (id.clone(), by.user.to_string()));
+            // One that has ended before it was kept on which device.
+            suite.alter(&id, doc! { "$unset": { "ended_by_session": "" } }).await;
+            let told = missed(&suite, &by.again()).await;
+            assert_eq!(told.is_some(), by.session.is_some());
+        }
+    }
 }

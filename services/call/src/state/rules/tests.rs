@@ -52,6 +52,7 @@ fn ringing() -> Call {
         ended_at: None,
         end_reason: None,
         ended_by: None,
+        ended_by_session: None,
         ring_until: Some(at(40.0)),
         ends_by: None,
         held_hang_up: None,
@@ -84,6 +85,14 @@ fn ended() -> Call {
 
 fn party(user_id: UserId, socket_id: &str) -> Party {
     Party { user_id, session: Some(session("s")), socket_id: socket_id.to_owned() }
+}
+
+fn ender(user_id: UserId) -> Ender {
+    Ender { user_id, session: Some(session("s")) }
+}
+
+fn end(reason: EndReason, by: Option<UserId>) -> Step {
+    super::end(reason, by.map(ender))
 }
 
 #[track_caller]
@@ -139,21 +148,24 @@ fn answer_after_the_ringing_is_refused() {
 fn callee_alone_declines_and_only_while_it_rings() {
     let call = ringing();
     let callee = call.callee.user_id;
-    let declined =
-        Step::End { reason: EndReason::Declined, by: Some(callee), event: EndEvent::Declined };
-    assert_eq!(call.decline(callee).expect("declined"), Some(declined));
-    refused(call.decline(call.caller.user_id), "forbidden");
-    refused(call.decline(UserId::new()), "not_found");
+    let declined = Step::End {
+        reason: EndReason::Declined,
+        by: Some(ender(callee)),
+        event: EndEvent::Declined,
+    };
+    assert_eq!(call.decline(&ender(callee)).expect("declined"), Some(declined));
+    refused(call.decline(&ender(call.caller.user_id)), "forbidden");
+    refused(call.decline(&ender(UserId::new())), "not_found");
     let call = answered(5.0);
-    refused(call.decline(call.callee.user_id), "already_answered");
+    refused(call.decline(&ender(call.callee.user_id)), "already_answered");
     let call = ended();
-    assert_eq!(call.decline(call.callee.user_id).expect("nothing"), None);
+    assert_eq!(call.decline(&ender(call.callee.user_id)).expect("nothing"), None);
 }
 
 #[test]
 fn any_socket_of_both_hangs_up_while_it_rings() {
     let call = ringing();
-    let hang_up = |user, socket| call.hang_up(user, socket, true, SPANS, at(5.0));
+    let hang_up = |user, socket| call.hang_up(&party(user, socket), true, SPANS, at(5.0));
     let (caller, callee) = (call.caller.user_id, call.callee.user_id);
     for socket in [CALLER, "another"] {
         let cancelled = end(EndReason::Cancelled, Some(caller));
@@ -169,15 +181,15 @@ fn bound_sockets_alone_hang_up_and_add_candidates_after_the_answer() {
     let call = answered(5.0);
     let (caller, callee) = (call.caller.user_id, call.callee.user_id);
     for (user, socket, role) in [(caller, CALLER, Role::Caller), (callee, CALLEE, Role::Callee)] {
-        let step = call.hang_up(user, socket, false, SPANS, at(9.0)).expect("ended");
+        let step = call.hang_up(&party(user, socket), false, SPANS, at(9.0)).expect("ended");
         assert_eq!(step, Some(end(EndReason::HungUp, Some(user))));
         assert_eq!(call.candidate(&party(user, socket)).expect("added"), role);
-        refused(call.hang_up(user, "another", false, SPANS, at(9.0)), "forbidden");
+        refused(call.hang_up(&party(user, "another"), false, SPANS, at(9.0)), "forbidden");
         refused(call.candidate(&party(user, "another")), "forbidden");
     }
     refused(call.candidate(&party(UserId::new(), CALLER)), "not_found");
     let call = ended();
-    let again = call.hang_up(call.caller.user_id, CALLER, false, SPANS, at(9.0));
+    let again = call.hang_up(&party(call.caller.user_id, CALLER), false, SPANS, at(9.0));
     assert_eq!(again.expect("nothing"), None);
     refused(call.candidate(&party(call.caller.user_id, CALLER)), "call_ended");
 }
@@ -196,7 +208,7 @@ fn hang_up_of_the_callee_is_held_a_minute_after_the_invite() {
     for (now, is_held) in [(57.9, false), (58.0, true), (60.0, true), (75.0, true), (75.1, false)] {
         let call = answered(5.0);
         let user = call.callee.user_id;
-        let step = call.hang_up(user, CALLEE, true, SPANS, at(now)).expect("a step");
+        let step = call.hang_up(&party(user, CALLEE), true, SPANS, at(now)).expect("a step");
         let held = Step::HoldHangUp { until: at(now + 3.0) };
         let ended = end(EndReason::HungUp, Some(user));
         assert_eq!(step, Some(if is_held { held } else { ended }), "{now}");
@@ -207,7 +219,7 @@ fn hang_up_of_the_callee_is_held_a_minute_after_the_invite() {
 fn nothing_else_is_held() {
     let now = at(60.0);
     let held = |call: &Call, user, socket, may_be_held, spans| {
-        let step = call.hang_up(user, socket, may_be_held, spans, now).expect("a step");
+        let step = call.hang_up(&party(user, socket), may_be_held, spans, now).expect("a step");
         matches!(step, Some(Step::HoldHangUp { .. }))
     };
     let call = answered(5.0);
@@ -234,16 +246,16 @@ fn holding(is_dropped: bool) -> Call {
 fn second_and_third_hang_up_within_the_hold_are_dropped() {
     let call = holding(false);
     let callee = call.callee.user_id;
-    let second = call.hang_up(callee, CALLEE, true, SPANS, at(62.9)).expect("a step");
+    let second = call.hang_up(&party(callee, CALLEE), true, SPANS, at(62.9)).expect("a step");
     assert_eq!(second, Some(Step::DropHangUps));
     let call = holding(true);
     let callee = call.callee.user_id;
-    let third = call.hang_up(callee, CALLEE, true, SPANS, at(62.9)).expect("no step");
+    let third = call.hang_up(&party(callee, CALLEE), true, SPANS, at(62.9)).expect("no step");
     assert_eq!(third, None);
     // A later one is a new first, in the window and out of it.
-    let later = call.hang_up(callee, CALLEE, true, SPANS, at(63.0)).expect("a step");
+    let later = call.hang_up(&party(callee, CALLEE), true, SPANS, at(63.0)).expect("a step");
     assert_eq!(later, Some(Step::HoldHangUp { until: at(66.0) }));
-    let later = call.hang_up(callee, CALLEE, true, SPANS, at(80.0)).expect("a step");
+    let later = call.hang_up(&party(callee, CALLEE), true, SPANS, at(80.0)).expect("a step");
     assert_eq!(later, Some(end(EndReason::HungUp, Some(callee))));
     assert_eq!(call.due(at(63.0)), Some(Step::ForgetHangUps));
 }
@@ -254,7 +266,7 @@ fn held_hang_up_takes_effect_when_no_other_came() {
     let callee = call.callee.user_id;
     assert_eq!(call.due(at(62.9)), None);
     assert_eq!(call.due(at(63.0)), Some(end(EndReason::HungUp, Some(callee))));
-    let late = call.hang_up(callee, CALLEE, true, SPANS, at(63.0)).expect("a step");
+    let late = call.hang_up(&party(callee, CALLEE), true, SPANS, at(63.0)).expect("a step");
     assert_eq!(late, Some(end(EndReason::HungUp, Some(callee))));
 }
 
@@ -263,7 +275,8 @@ fn any_other_end_cancels_a_hold() {
     for call in [holding(false), holding(true)] {
         let (caller, callee) = (call.caller.user_id, call.callee.user_id);
         for (user, socket, may_be_held) in [(caller, CALLER, true), (callee, CALLEE, false)] {
-            let step = call.hang_up(user, socket, may_be_held, SPANS, at(61.0)).expect("a step");
+            let step =
+                call.hang_up(&party(user, socket), may_be_held, SPANS, at(61.0)).expect("a step");
             assert_eq!(step, Some(end(EndReason::HungUp, Some(user))));
         }
     }
@@ -340,7 +353,7 @@ fn socket_that_comes_early_stands_by() {
     assert_eq!(step, Some(Step::StandBy { role: Role::Callee, socket: socket.clone() }));
     call.callee.standby = Some(socket.clone());
     // It acts like the bound one.
-    let hang_up = call.hang_up(callee, "b2", false, SPANS, at(7.0)).expect("ended");
+    let hang_up = call.hang_up(&party(callee, "b2"), false, SPANS, at(7.0)).expect("ended");
     assert_eq!(hang_up, Some(end(EndReason::HungUp, Some(callee))));
     assert_eq!(call.candidate(&party(callee, "b2")).expect("added"), Role::Callee);
     // It takes over when that one goes, said or not, and goes itself without a trace.

@@ -64,22 +64,26 @@ fn set(step: &Step, retention: Duration, now: DateTime) -> Document {
                 "callee.candidates": of_socket("$callee.candidates", &socket.id),
             }
         }
-        Step::End { reason, by, event: _ } => doc! {
-            "state": State::Ended.as_str(),
-            "is_live": false,
-            "ended_at": now,
-            "end_reason": literal(reason),
-            "ended_by": by.map_or(Bson::from(REMOVE), Bson::from),
-            "expires_at": after(now, retention),
-            "ring_until": REMOVE,
-            "ends_by": REMOVE,
-            "held_hang_up": REMOVE,
-            "caller.bound": REMOVE,
-            "caller.standby": REMOVE,
-            "callee.bound": REMOVE,
-            "callee.standby": REMOVE,
-            "callee.rung": REMOVE,
-        },
+        Step::End { reason, by, event: _ } => {
+            let session = by.as_ref().and_then(|by| by.session.as_ref());
+            doc! {
+                "state": State::Ended.as_str(),
+                "is_live": false,
+                "ended_at": now,
+                "end_reason": literal(reason),
+                "ended_by": by.as_ref().map_or(Bson::from(REMOVE), |by| by.user_id.into()),
+                "ended_by_session": session.map_or(Bson::from(REMOVE), literal),
+                "expires_at": after(now, retention),
+                "ring_until": REMOVE,
+                "ends_by": REMOVE,
+                "held_hang_up": REMOVE,
+                "caller.bound": REMOVE,
+                "caller.standby": REMOVE,
+                "callee.bound": REMOVE,
+                "callee.standby": REMOVE,
+                "callee.rung": REMOVE,
+            }
+        }
         Step::HoldHangUp { until } => {
             doc! { "held_hang_up": { "until": until, "is_dropped": false } }
         }

@@ -113,18 +113,34 @@ fn sockets_that_were_there_have_missed_nothing() {
 }
 
 #[test]
-fn end_is_told_for_a_minute_but_not_to_who_made_it() {
+fn end_is_told_for_a_minute_but_not_in_the_session_that_made_it() {
     let call = Call { ended_at: Some(at(20.0)), ..ended() };
     let (caller, callee) = (call.caller.user_id, call.callee.user_id);
-    let by_callee = Call { ended_by: Some(callee), ..call.clone() };
-    for (call, user, expected) in [
-        (&call, caller, Some(Missed::End)),
-        (&call, callee, Some(Missed::End)),
-        (&by_callee, caller, Some(Missed::End)),
-        (&by_callee, callee, None),
+    let by_callee =
+        |session| Call { ended_by: Some(callee), ended_by_session: session, ..call.clone() };
+    let (one, other) = (Some(session("s")), Some(session("t")));
+    for (call, user, session, expected) in [
+        (call.clone(), caller, &one, Some(Missed::End)),
+        (call.clone(), callee, &one, Some(Missed::End)),
+        (call.clone(), callee, &None, Some(Missed::End)),
+        (by_callee(one.clone()), caller, &one, Some(Missed::End)),
+        (by_callee(one.clone()), callee, &one, None),
+        (by_callee(one.clone()), callee, &other, Some(Missed::End)),
+        (by_callee(one.clone()), callee, &None, Some(Missed::End)),
+        (by_callee(None), callee, &one, Some(Missed::End)),
+        (by_callee(None), callee, &None, None),
     ] {
-        let any = Party { session: None, ..party(user, "any") };
-        assert_eq!(call.missed(&any, false, at(79.9)), expected);
+        let any = Party { session: session.clone(), ..party(user, "any") };
+        assert_eq!(call.missed(&any, false, at(79.9)), expected, "{any:?} of {call:?}");
         assert_eq!(call.missed(&any, false, at(80.0)), None);
     }
+}
+
+#[test]
+fn hang_up_that_was_held_is_of_the_session_that_had_answered() {
+    let mut call = answered(5.0);
+    call.callee.session = Some(session("t"));
+    call.held_hang_up = Some(HeldHangUp { until: at(63.0), is_dropped: false });
+    let by = Ender { user_id: call.callee.user_id, session: Some(session("t")) };
+    assert_eq!(call.due(at(63.0)), Some(super::super::end(EndReason::HungUp, Some(by))));
 }
