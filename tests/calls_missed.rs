@@ -18,6 +18,9 @@ use crate::{
 /// Longer than it takes to tell a socket what it has missed.
 const MOMENT: Duration = Duration::from_secs(1);
 
+/// Longer than a gateway waits before it pings a socket, and shorter than a call rings.
+const UNTIL_PING: Duration = Duration::from_secs(34);
+
 /// Returns the calls of a suite, as they are stored.
 pub async fn stored(suite: &TestSuite) -> mongodb::Collection<Document> {
     harness::stored(&testing::servers().await.mongodb_uri, suite, "call", "calls").await
@@ -70,6 +73,28 @@ async fn caller_who_comes_back_while_it_rings_hears_that_it_does() {
     assert_eq!(one.expect("call:ringing").await["callId"], id);
     scene.other.accepted("call:answer", taken(&id)).await;
     assert_eq!(one.expect("call:answer").await["callId"], id);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn caller_whose_lost_socket_did_not_answer_a_ping_hears_the_answer() {
+    let mut scene = scene(testing::suite(|_| {}).await).await;
+    let proxy = Proxy::new(&format!("http://{}", scene.suite.gateways[0])).await;
+    scene.one = Line::open(&scene.caller, proxy.address).await;
+    let id = scene.ring().await;
+    proxy.abandon();
+    scene.other.expect_nothing(UNTIL_PING).await;
+    scene.other.accepted("call:answer", taken(&id)).await;
+    let calls = stored(&scene.suite).await;
+    let gone = doc! { "_id": &id, "caller.bound.is_detached": true };
+    eventually("it is noticed that the caller is gone", async || {
+        calls.find_one(gone.clone()).await.expect("an answer").is_some()
+    })
+    .await;
+    let mut one = Line::open(&scene.caller, scene.suite.gateways[0]).await;
+    let answer = one.expect("call:answer").await;
+    assert_eq!((&answer["callId"], &answer["sdp"]), (&json!(id), &described("answer")));
+    one.accepted("call:hangup", json!({ "callId": id })).await;
+    assert_eq!(scene.other.expect("call:ended").await, ended(&id, &scene.caller.id));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -104,17 +104,18 @@ pub fn hold_if_free(state: &AppState, peer: &Peer, call_id: &str) {
 fn leave_if_gone(state: &AppState, peer: &Peer) {
     // Its end either finds it noted, or has closed it before.
     if peer.is_closed() {
-        leave(state, peer);
+        leave(state, peer, Duration::ZERO);
     }
 }
 
-/// Says that a socket is gone, if a call needs it.
-pub fn leave(state: &AppState, peer: &Peer) {
+/// Says that a socket is gone, if a call needs it, and for how long it has certainly heard nothing.
+pub fn leave(state: &AppState, peer: &Peer, unheard: Duration) {
     if !state.calls.forget(peer.origin_id()) {
         return;
     }
     let (mut client, caller) = (state.clients.call.clone(), own_caller(peer));
-    let request = pb::DetachSocketRequest { socket_id: peer.origin_id().to_hex() };
+    let unheard_millis = u32::try_from(unheard.as_millis()).unwrap_or(u32::MAX);
+    let request = pb::DetachSocketRequest { socket_id: peer.origin_id().to_hex(), unheard_millis };
     tokio::spawn(async move {
         if let Err(status) = client.detach_socket(caller.request(request)).await {
             // It is not renewed any more, which says the same a little later.

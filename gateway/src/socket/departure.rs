@@ -1,11 +1,11 @@
 //! What is done when a socket is gone, whoever notices it: its transport has ended, or was cut so that
 //! nothing comes of it any more.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use socketioxide::socket::DisconnectReason;
 
-use super::{Peer, calls, sockets::Registration, typing};
+use super::{PING_TIMEOUT, Peer, calls, sockets::Registration, typing};
 use crate::state::AppState;
 
 /// The place of a socket in all that this gateway keeps; given up once, and with this value.
@@ -31,13 +31,44 @@ impl Departure {
             // Its transport lives on, and would soon be out of reach: another socket on it could not be cut.
             self.peer.end_transport();
         }
-        self.finish().await;
+        self.give_up(unheard(reason)).await;
     }
 
     /// Gives everything up; a second time changes nothing.
     pub async fn finish(&self) {
+        self.give_up(Duration::ZERO).await;
+    }
+
+    async fn give_up(&self, unheard: Duration) {
         self.registration.end();
-        calls::leave(&self.state, &self.peer);
+        calls::leave(&self.state, &self.peer, unheard);
         typing::left(&self.state, &self.peer).await;
+    }
+}
+
+/// Returns for how long a socket has certainly heard nothing that has ended for this reason. One that has not
+/// answered a ping has not heard what was written after it either.
+fn unheard(reason: DisconnectReason) -> Duration {
+    match reason {
+        DisconnectReason::HeartbeatTimeout => PING_TIMEOUT,
+        _ => Duration::ZERO,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn socket_that_has_not_answered_a_ping_has_heard_nothing_since() {
+        let reasons = [
+            (DisconnectReason::HeartbeatTimeout, 20),
+            (DisconnectReason::TransportClose, 0),
+            (DisconnectReason::TransportError, 0),
+            (DisconnectReason::ClientNSDisconnect, 0),
+        ];
+        for (reason, seconds) in reasons {
+            assert_eq!(unheard(reason), Duration::from_secs(seconds), "{reason}");
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! The gRPC surface of the call service: open the caller, parse, call the use case, wrap.
 
+use std::time::Duration;
+
 use bson::DateTime;
 use chat_kit::caller::Caller;
 use chat_proto::v1::{
@@ -104,8 +106,10 @@ impl CallService for Service {
         request: Request<DetachSocketRequest>,
     ) -> Result<Response<DetachSocketResponse>, Status> {
         let user = Caller::open(&request)?.user_id()?;
-        let socket_id = convert::socket_id(request.into_inner().socket_id)?;
-        self.detach(user, &socket_id, DateTime::now()).await?;
+        let DetachSocketRequest { socket_id, unheard_millis } = request.into_inner();
+        let socket_id = convert::socket_id(socket_id)?;
+        let unheard = Duration::from_millis(unheard_millis.into());
+        self.detach(user, &socket_id, unheard, DateTime::now()).await?;
         Ok(Response::new(DetachSocketResponse {}))
     }
 

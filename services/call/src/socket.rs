@@ -1,6 +1,6 @@
 //! The sockets that calls are bound to: their leases, and who takes over when one has left.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use bson::DateTime;
 use chat_kit::{id::UserId, time::after};
@@ -51,15 +51,16 @@ impl Service {
         Ok(Attached { call: Some(call).filter(|call| call.needs(&by.socket_id)), missed })
     }
 
-    /// Takes note of the end of a user's socket.
+    /// Takes note of the end of a user's socket, which has certainly heard nothing for some time before.
     pub(crate) async fn detach(
         &self,
         user: UserId,
         socket_id: &str,
+        unheard: Duration,
         now: DateTime,
     ) -> Result<(), Error> {
         let spans = self.spans();
-        let rule = |call: &Call| call.detach(user, socket_id, spans, now);
+        let rule = |call: &Call| call.detach(user, socket_id, unheard, spans, now);
         self.change_live(user, now, rule).await.map(drop)
     }
 }

@@ -141,7 +141,8 @@ pub(crate) struct Socket {
     /// Whether its gateway has said that it is gone.
     #[serde(default)]
     pub(crate) is_detached: bool,
-    /// When it has.
+    /// Since when it has certainly heard nothing, which its gateway says then; when that has said so, at the
+    /// latest.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) left_at: Option<DateTime>,
     /// Since when its device may have heard nothing until this socket came; absent where it was this one

@@ -126,9 +126,9 @@ impl Call {
         }
     }
 
-    /// A socket of a party has come. It takes over from one of its session that has left, or stands by. Where
-    /// nobody knows since when that one has heard nothing, a client that must hear nothing twice counts as one
-    /// that has heard all.
+    /// A socket of a party has come. It takes over from one of its session that has left, or stands by. Since
+    /// when that one has heard nothing is not known for certain: a client that may hear things twice counts as
+    /// one that has long heard nothing, any other as one that has heard all until it was gone, or until now.
     pub(crate) fn attach(
         &self,
         by: &Party,
@@ -144,9 +144,13 @@ impl Call {
         if side.has(&by.socket_id) || self.is_over(now) {
             return Ok(None);
         }
-        let unnoticed = if may_repeat { before(now, UNNOTICED) } else { after(now, UNCERTAIN) };
+        let unheard_since = if may_repeat {
+            before(bound.left_at.unwrap_or(now), UNNOTICED)
+        } else {
+            bound.left_at.unwrap_or(after(now, UNCERTAIN))
+        };
         let socket = Socket {
-            unheard_since: Some(bound.left_at.unwrap_or(unnoticed)),
+            unheard_since: Some(unheard_since),
             ..Socket::held(&by.socket_id, after(now, spans.lease))
         };
         Ok(Some(if bound.is_detached {
@@ -156,11 +160,12 @@ impl Call {
         }))
     }
 
-    /// A socket of a party has gone.
+    /// A socket of a party has gone, which has certainly heard nothing for some time before.
     pub(crate) fn detach(
         &self,
         user: UserId,
         socket_id: &str,
+        unheard: Duration,
         spans: Spans,
         now: DateTime,
     ) -> Result<Option<Step>, Error> {
@@ -173,9 +178,10 @@ impl Call {
         if !side.bound.as_ref().is_some_and(is_it) {
             return Ok(None);
         }
+        let left_at = before(now, unheard.min(UNNOTICED));
         Ok(Some(match side.standby.as_ref().filter(|standby| standby.held_until > now) {
             Some(standby) => Step::Bind { role, socket: standby.clone() },
-            None => Step::Detach { role, until: after(now, spans.grace), left_at: now },
+            None => Step::Detach { role, until: after(now, spans.grace), left_at },
         }))
     }
 

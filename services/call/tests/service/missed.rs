@@ -173,6 +173,29 @@ async fn caller_who_was_away_hears_the_answer_and_every_candidate() {
 }
 
 #[tokio::test]
+async fn caller_whose_lost_socket_was_noticed_late_hears_the_answer() {
+    let suite = start_patient().await;
+    let ago = |millis| DateTime::from_millis(DateTime::now().timestamp_millis() - millis);
+    for (unheard, may_repeat, hears) in
+        [(0, false, false), (20_000, false, true), (0, true, true), (20_000, true, true)]
+    {
+        let (ada, grace) = suite.pair().await;
+        let id = suite.answered(&ada, &grace).await;
+        suite.add(&grace, &id, "1").await.expect("added");
+        suite.alter(&id, doc! { "$set": { "answered_at": ago(10_000) } }).await;
+        suite.detach_unheard(&ada, unheard).await;
+        let bound = suite.document(&id).await.get_document("caller").expect("a side").clone();
+        let bound = bound.get_document("bound").expect("a socket").clone();
+        let waits = bound.get_datetime("held_until").expect("a time");
+        assert!(*waits > ago(-590_000), "it is waited for from now on: {waits}");
+        let attached = suite.attach_by(0, &ada.again(), may_repeat).await;
+        assert_eq!(attached.call.expect("it takes over").id, id);
+        let answer = if hears { ANSWER } else { "" };
+        assert_eq!(told(&attached.missed.expect("candidates")), (answer, vec!["1"]));
+    }
+}
+
+#[tokio::test]
 async fn candidates_of_the_other_side_are_kept_for_who_comes_back() {
     let suite = start_patient().await;
     let (ada, grace) = suite.pair().await;

@@ -338,7 +338,13 @@ impl Suite {
 
     /// Says that a device's socket has gone.
     pub async fn detach(&self, device: &Device) {
-        let request = device.request(DetachSocketRequest { socket_id: device.socket.clone() });
+        self.detach_unheard(device, 0).await;
+    }
+
+    /// Says so of one that has certainly heard nothing for some milliseconds.
+    pub async fn detach_unheard(&self, device: &Device, unheard_millis: u32) {
+        let socket_id = device.socket.clone();
+        let request = device.request(DetachSocketRequest { socket_id, unheard_millis });
         self.calls[1].clone().detach_socket(request).await.expect("detached");
     }
 

@@ -319,16 +319,16 @@ fn call_ends_when_a_bound_socket_has_left() {
 fn socket_of_the_session_takes_over_within_the_grace() {
     let mut call = answered(5.0);
     let callee = call.callee.user_id;
-    let detached = call.detach(callee, CALLEE, SPANS, at(6.0)).expect("a step");
+    let detached = call.detach(callee, CALLEE, Duration::ZERO, SPANS, at(6.0)).expect("a step");
     let (until, left_at) = (at(16.0), at(6.0));
     assert_eq!(detached, Some(Step::Detach { role: Role::Callee, until, left_at }));
     call.callee.bound = Some(gone(CALLEE, left_at));
-    assert_eq!(call.detach(callee, CALLEE, SPANS, at(7.0)).expect("known"), None);
+    assert_eq!(call.detach(callee, CALLEE, Duration::ZERO, SPANS, at(7.0)).expect("known"), None);
     let new = party(callee, "b2");
     // After the grace, too, as long as nobody has said that the call is over.
     for now in [15.9, 16.0] {
         let held = Socket::held("b2", at(now + 10.0));
-        let socket = Socket { unheard_since: Some(left_at), ..held };
+        let socket = Socket { unheard_since: Some(before(left_at, UNNOTICED)), ..held };
         let step = call.attach(&new, true, SPANS, at(now)).expect("a step");
         assert_eq!(step, Some(Step::Bind { role: Role::Callee, socket }));
     }
@@ -341,6 +341,18 @@ fn socket_of_the_session_takes_over_within_the_grace() {
     assert_eq!(call.attach(&stranger, true, SPANS, at(7.0)).expect("another session"), None);
     let stranger = Party { session: None, ..new };
     assert_eq!(call.attach(&stranger, true, SPANS, at(7.0)).expect("no session"), None);
+}
+
+#[test]
+fn socket_that_has_long_heard_nothing_has_left_then_and_is_waited_for_from_now_on() {
+    let call = answered(5.0);
+    let caller = call.caller.user_id;
+    for (unheard, left) in [(0.0, 90.0), (20.0, 70.0), (45.0, 45.0), (45.1, 45.0), (1e6, 45.0)] {
+        let unheard = Duration::from_secs_f64(unheard);
+        let detached = call.detach(caller, CALLER, unheard, SPANS, at(90.0)).expect("a step");
+        let (until, left_at) = (at(100.0), at(left));
+        assert_eq!(detached, Some(Step::Detach { role: Role::Caller, until, left_at }));
+    }
 }
 
 #[test]
@@ -358,12 +370,12 @@ fn socket_that_comes_early_stands_by() {
     assert_eq!(call.candidate(&party(callee, "b2")).expect("added"), Role::Callee);
     // It takes over when that one goes, said or not, and goes itself without a trace.
     let bind = Step::Bind { role: Role::Callee, socket };
-    let gone = call.detach(callee, CALLEE, SPANS, at(8.0)).expect("a step");
+    let gone = call.detach(callee, CALLEE, Duration::ZERO, SPANS, at(8.0)).expect("a step");
     assert_eq!(gone.as_ref(), Some(&bind));
     call.callee.bound = Some(Socket::held(CALLEE, at(12.0)));
     assert_eq!(call.due(at(12.0)), Some(bind));
     assert_eq!(call.due(at(16.0)), Some(end(EndReason::Disconnect, None)));
-    let gone = call.detach(callee, "b2", SPANS, at(8.0)).expect("a step");
+    let gone = call.detach(callee, "b2", Duration::ZERO, SPANS, at(8.0)).expect("a step");
     assert_eq!(gone, Some(Step::StandDown { role: Role::Callee }));
 }
 
@@ -371,10 +383,13 @@ fn socket_that_comes_early_stands_by() {
 fn idle_device_of_a_party_is_nothing_to_the_call() {
     let call = answered(5.0);
     let caller = call.caller.user_id;
-    assert_eq!(call.detach(caller, "idle", SPANS, at(6.0)).expect("nothing"), None);
+    assert_eq!(call.detach(caller, "idle", Duration::ZERO, SPANS, at(6.0)).expect("nothing"), None);
     let ringing = ringing();
     let callee = ringing.callee.user_id;
-    assert_eq!(ringing.detach(callee, "idle", SPANS, at(6.0)).expect("nothing"), None);
+    assert_eq!(
+        ringing.detach(callee, "idle", Duration::ZERO, SPANS, at(6.0)).expect("nothing"),
+        None
+    );
     let attached = ringing.attach(&party(callee, "idle"), true, SPANS, at(6.0));
     assert_eq!(attached.expect("nothing"), None, "who has not answered is bound to nothing");
 }

@@ -2,9 +2,15 @@
 
 use super::*;
 
-/// What a new socket of a party has missed, at a second, once the call has taken note of it.
+/// What a new socket of a party has missed, at a second, once the call has taken note of it; its client may
+/// hear something twice.
 fn told(call: &Call, by: &Party, now: f64) -> Option<Missed> {
     noted(call, by, true, now).missed(by, false, at(now))
+}
+
+/// The same where its client must hear nothing twice.
+fn told_once(call: &Call, by: &Party, now: f64) -> Option<Missed> {
+    noted(call, by, false, now).missed(by, false, at(now))
 }
 
 /// A call that has taken note of a new socket, whose client may hear something twice or not.
@@ -57,9 +63,22 @@ fn caller_who_left_before_the_answer_or_just_after_it_is_told_of_it() {
         let mut call = answered(5.0);
         call.caller.bound = Some(gone(CALLER, at(left)));
         let back = party(call.caller.user_id, "a2");
-        assert_eq!(told(&call, &back, 9.0), Some(expected), "{left}");
-        let again = noted(&call, &back, true, 9.0);
-        assert_eq!(told(&again, &back, 60.0), Some(expected), "{left}, asked again");
+        assert_eq!(told_once(&call, &back, 9.0), Some(expected), "{left}");
+        let again = noted(&call, &back, false, 9.0);
+        assert_eq!(told_once(&again, &back, 60.0), Some(expected), "{left}, asked again");
+    }
+}
+
+#[test]
+fn caller_whose_loss_was_noticed_late_is_told_of_the_answer_where_he_may_hear_it_twice() {
+    for (left, expected) in
+        [(40.0, Missed::Answer), (51.0, Missed::Answer), (51.1, Missed::Candidates)]
+    {
+        let mut call = answered(5.0);
+        call.caller.bound = Some(gone(CALLER, at(left)));
+        let back = party(call.caller.user_id, "a2");
+        assert_eq!(told(&call, &back, 55.0), Some(expected), "{left}");
+        assert_eq!(told_once(&call, &back, 55.0), Some(Missed::Candidates), "{left}");
     }
 }
 
