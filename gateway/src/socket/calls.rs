@@ -125,13 +125,21 @@ pub fn leave(state: &AppState, peer: &Peer, unheard: Duration) {
     });
 }
 
+/// Returns the sessions of old clients that have heard what was told. A socket that waits for what it has missed
+/// hears it later, or never if it goes before; its arrival says so.
+fn sessions_told(peers: &[Peer]) -> BTreeSet<Vec<u8>> {
+    let has_heard = |peer: &&Peer| {
+        peer.dialect() != Dialect::Unified && !peer.line().is_waiting() && !peer.is_closed()
+    };
+    let hash =
+        |peer: &Peer| peer.identity().session().map_or_else(Vec::new, |hash| hash.bytes().to_vec());
+    peers.iter().filter(has_heard).map(hash).take(MOST_SESSIONS).collect()
+}
+
 /// Says on which devices of the callee a call has rung, so that those that come back do not take it for
 /// another one.
 pub fn note_rung(state: &AppState, call_id: &str, callee: &[Peer]) {
-    let old = callee.iter().filter(|peer| peer.dialect() != Dialect::Unified);
-    let hash =
-        |peer: &Peer| peer.identity().session().map_or_else(Vec::new, |hash| hash.bytes().to_vec());
-    let session_hashes: BTreeSet<Vec<u8>> = old.map(hash).take(MOST_SESSIONS).collect();
+    let session_hashes = sessions_told(callee);
     if session_hashes.is_empty() {
         return;
     }
@@ -193,5 +201,31 @@ fn release(state: &AppState, released: &[pb::CallSocket]) {
         if let Ok(socket_id) = ObjectId::parse_str(socket_id) {
             state.calls.release_socket(socket_id, call_id);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use chat_kit::id::UserId;
+
+    use super::*;
+
+    #[test]
+    fn call_has_rung_where_it_was_told_and_not_where_that_waits() {
+        let peer = || Peer::test_as(Dialect::Flutter, UserId::new(), SystemTime::now());
+        let (told, waiting, gone) = (peer(), peer(), peer());
+        for peer in [&told, &gone] {
+            assert!(peer.line().open(peer, &[], None).is_empty());
+        }
+        gone.forget();
+        let unified = Peer::test(UserId::new(), SystemTime::now());
+        unified.line().open(&unified, &[], None);
+        for peer in [&waiting, &gone, &unified] {
+            assert!(sessions_told(std::slice::from_ref(peer)).is_empty(), "{peer:?}");
+        }
+        // Old tokens have no session.
+        assert_eq!(sessions_told(&[told, waiting]), BTreeSet::from([vec![]]));
     }
 }

@@ -294,12 +294,21 @@ impl fmt::Debug for Peer {
 impl Peer {
     /// Describes a socket that is not there.
     pub(crate) fn test(user_id: chat_kit::id::UserId, expires_at: std::time::SystemTime) -> Self {
+        Self::test_as(Dialect::Unified, user_id, expires_at)
+    }
+
+    /// The same of a client that speaks so.
+    pub(crate) fn test_as(
+        dialect: Dialect,
+        user_id: chat_kit::id::UserId,
+        expires_at: std::time::SystemTime,
+    ) -> Self {
         let identity = Identity {
             caller: chat_kit::caller::Caller::service("test", "test"),
             user_id,
             session_id: None,
             expires_at,
-            dialect: Dialect::Unified,
+            dialect,
             origin_id: ObjectId::new(),
         };
         let unanswered = Arc::new(Semaphore::new(queue::ALL_ANSWERED as usize));

@@ -1,13 +1,13 @@
 //! A new socket is offered to the calls: it may be the one by which a device comes back to its call. The
 //! answer says, too, what the device has missed.
 
-use std::{sync::Arc, time::Duration};
+use std::{slice, sync::Arc, time::Duration};
 
 use chat_proto::v1 as pb;
 use tokio::{sync::OnceCell, time::timeout};
 use tonic::Status;
 
-use super::{super::Peer, hold, own_caller};
+use super::{super::Peer, hold, note_rung, own_caller};
 use crate::{
     error::ApiError,
     state::AppState,
@@ -38,9 +38,9 @@ impl Arrival {
                 Err(_) => Err(Status::deadline_exceeded("the call service takes too long")),
             };
             match attached {
-                Ok(attached) => tell(peer, &attached),
+                Ok(attached) => tell(state, peer, &attached),
                 Err(status) => {
-                    peer.line().open(peer, &[], None);
+                    open(state, peer, &[], None);
                     if is_worth_another(peer, &status) {
                         tokio::spawn(attach_later(state.clone(), peer.clone()));
                     }
@@ -81,7 +81,7 @@ async fn attach_later(state: AppState, peer: Peer) {
         // Not all at once where many have come while the service was away. The semaphore is never closed.
         let Ok(_place) = state.calls.offers().acquire_owned().await else { return };
         match attach(&state, &peer).await {
-            Ok(attached) => return tell(&peer, &attached),
+            Ok(attached) => return tell(&state, &peer, &attached),
             Err(status) if is_worth_another(&peer, &status) => {}
             Err(_) => return,
         }
@@ -96,10 +96,17 @@ fn is_worth_another(peer: &Peer, status: &Status) -> bool {
 }
 
 /// Tells a socket what its device has missed; what came meanwhile follows.
-fn tell(peer: &Peer, attached: &pb::AttachSocketResponse) {
+fn tell(state: &AppState, peer: &Peer, attached: &pb::AttachSocketResponse) {
     let needed_by = attached.call.as_ref().map(|call| call.id.as_str());
     let user_id = peer.identity().user_id.to_string();
-    peer.line().open(peer, &missed(attached, &user_id), needed_by);
+    open(state, peer, &missed(attached, &user_id), needed_by);
+}
+
+/// Opens the line of a socket, and says which calls have rung on it only now.
+fn open(state: &AppState, peer: &Peer, missed: &[News<'_>], needed_by: Option<&str>) {
+    for call_id in peer.line().open(peer, missed, needed_by) {
+        note_rung(state, &call_id, slice::from_ref(peer));
+    }
 }
 
 /// Returns what a user has missed.

@@ -60,6 +60,8 @@ struct Waiting {
     /// When the call was placed; absent where the news do not say.
     placed_at: Option<DateTime>,
     step: Step,
+    /// Whether somebody rings.
+    is_incoming: bool,
     name: &'static str,
     body: Box<RawValue>,
 }
@@ -144,19 +146,24 @@ impl Line {
     }
 
     /// Tells the socket of what it has missed, which is all of one call, and opens the line. `needed_by` is
-    /// the call that needs the socket.
-    pub fn open(&self, peer: &Peer, missed: &[News<'_>], needed_by: Option<&str>) {
-        let mut told = Vec::new();
+    /// the call that needs the socket. Returns the calls that ring on it only now, beside one that was missed.
+    pub fn open(&self, peer: &Peer, missed: &[News<'_>], needed_by: Option<&str>) -> Vec<String> {
+        let (mut told, mut rung) = (Vec::new(), Vec::new());
         for news in missed {
             let news = CallNews::new(*news);
-            let Some((name, body)) = encoded(peer, &news) else { return };
+            let Some((name, body)) = encoded(peer, &news) else { return rung };
             told.push(Waiting::of(&news, peer, name, body));
         }
         let mut heard = self.heard.lock();
-        for (over, Waiting { name, body, .. }) in heard.open(told, needed_by, peer.dialect()) {
+        for (over, news) in heard.open(told, needed_by, peer.dialect()) {
             end(peer, &over);
-            peer.emit(name, &body);
+            peer.emit(news.name, &news.body);
+            // The service has noted of one that was missed that it is told.
+            if news.is_incoming && missed.iter().all(|missed| missed.call_id() != news.call_id) {
+                rung.push(news.call_id);
+            }
         }
+        rung
     }
 }
 
@@ -297,8 +304,10 @@ impl Heard {
 
 impl Waiting {
     fn of(news: &CallNews<'_>, peer: &Peer, name: &'static str, body: &RawValue) -> Self {
-        let (call_id, placed_at) = (news.news().call_id().to_owned(), placed_at(news.news()));
-        Self { call_id, placed_at, step: Step::of(news.news(), peer), name, body: body.to_owned() }
+        let (of, body) = (news.news(), body.to_owned());
+        let (call_id, placed_at) = (of.call_id().to_owned(), placed_at(of));
+        let is_incoming = matches!(of, News::Incoming(..));
+        Self { call_id, placed_at, step: Step::of(of, peer), is_incoming, name, body }
     }
 
     /// Says whether it is meant for a socket that a call needs, or none does. While it waited that was not

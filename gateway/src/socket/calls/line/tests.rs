@@ -11,7 +11,7 @@ const OVER: Step = Step::To(Stage::Over);
 fn news(call_id: &str, step: Step, body: &str) -> Waiting {
     let body = to_raw_value(body).expect("JSON");
     let placed_at = placed(call_id).filter(|_| step != OVER && step != Step::Candidate);
-    Waiting { call_id: call_id.to_owned(), placed_at, step, name: "name", body }
+    Waiting { call_id: call_id.to_owned(), placed_at, step, is_incoming: false, name: "name", body }
 }
 
 fn placed(call_id: &str) -> Option<DateTime> {
@@ -192,4 +192,26 @@ fn old_client_hears_what_waits_in_the_order_of_calls() {
     let missed = || vec![news("b", RINGS, "rings")];
     assert_eq!(told(waiting(), missed(), Some("b")), "answer rings ");
     assert_eq!(told(waiting(), missed(), None), "answer end-of-a rings ");
+}
+
+#[test]
+fn line_that_opens_says_which_calls_ring_only_now() {
+    let call = |id: &str| pb::Call { id: id.to_owned(), ..Default::default() };
+    let (waits, missed, own) = (call("a"), call("b"), call("c"));
+    let opened = |news: &[News<'_>], missed: &[News<'_>]| {
+        let now = std::time::SystemTime::now();
+        let peer = Peer::test_as(Dialect::Flutter, chat_kit::id::UserId::new(), now);
+        for news in news {
+            peer.line().tell(&peer, &CallNews::new(*news));
+        }
+        peer.line().open(&peer, missed, None)
+    };
+    let sdp = "{}";
+    let rings = News::Incoming(&waits, sdp);
+    let over = News::Ended { call_id: &waits.id, by: "timeout" };
+    assert_eq!(opened(&[rings], &[]), ["a"]);
+    assert_eq!(opened(&[rings], &[News::Incoming(&missed, sdp)]), ["a"]);
+    assert!(opened(&[rings], &[rings]).is_empty(), "the service knows");
+    assert!(opened(&[rings], &[over]).is_empty(), "it is over");
+    assert!(opened(&[News::Ringing(&own)], &[]).is_empty(), "at the other side");
 }
