@@ -5,6 +5,8 @@ mod parse;
 mod refused;
 mod spelled;
 
+use std::{fmt, marker::PhantomData};
+
 use axum::http::StatusCode;
 use bson::DateTime;
 use chat_kit::{
@@ -103,6 +105,33 @@ pub fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>
         Value::String(text) => Ok(Some(text)),
         scalar @ (Value::Bool(_) | Value::Number(_)) => Ok(Some(scalar.to_string())),
         Value::Array(_) | Value::Object(_) => Err(de::Error::custom("a text is needed")),
+    }
+}
+
+/// Reads an object of named fields. A list, which the parser would take by the order of the fields, is none.
+pub fn named<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    deserializer.deserialize_any(Named(PhantomData))
+}
+
+struct Named<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> de::Visitor<'de> for Named<T> {
+    type Value = Option<T>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a map")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_map<A: de::MapAccess<'de>>(self, fields: A) -> Result<Self::Value, A::Error> {
+        T::deserialize(de::value::MapAccessDeserializer::new(fields)).map(Some)
     }
 }
 

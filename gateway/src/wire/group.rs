@@ -88,6 +88,7 @@ pub struct Update {
     avatar: Option<String>,
     #[serde(deserialize_with = "removable")]
     avatar_url: Option<String>,
+    #[serde(deserialize_with = "fields::named")]
     settings: Option<Settings>,
 }
 

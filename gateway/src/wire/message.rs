@@ -148,6 +148,7 @@ pub struct UnifiedSend {
     #[serde(deserialize_with = "fields::text")]
     pub content: Option<String>,
     pub r#type: Option<String>,
+    #[serde(deserialize_with = "fields::named")]
     pub attachment: Option<UnifiedAttachment>,
     #[schema(value_type = Option<String>)]
     pub client_id: Option<Value>,

@@ -134,7 +134,7 @@ pub(in crate::openapi) const WORDS: &[(&str, Kind, &str)] = &[
     ("page", Any, "The number of the page, from 1"),
     ("limit", Any, "The length of a page, from 1 to 100; what is beyond is cut to that"),
     ("cursor", Any, "The `nextCursor` of the page before"),
-    ("nextCursor", Any, "Where the next page begins; null on the last"),
+    ("nextCursor", Any, "Where the next page begins; null or absent on the last"),
     ("total", Any, "How many there are on all pages"),
     ("totalPages", Any, "How many pages there are"),
     ("currentPage", Any, "The number of this page"),

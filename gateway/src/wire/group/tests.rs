@@ -289,7 +289,11 @@ fn both_spellings_of_settings_are_read_and_the_link_among_them_is_not() {
         let request = update(body.clone()).expect("a request");
         assert_eq!(request.description.as_deref(), description, "{body}");
     }
-    for body in [json!({ "settings": "x" }), json!({ "settings": { "isPublic": "maybe" } })] {
+    for body in [
+        json!({ "settings": "x" }),
+        json!({ "settings": [true] }),
+        json!({ "settings": { "isPublic": "maybe" } }),
+    ] {
         assert_eq!(update(body).expect_err("no settings").error, "validation_error");
     }
     let error = fields::read::<Update>(json!({})).expect("an update").into_request("zzz");

@@ -49,6 +49,7 @@ pub struct OldParts {
     pub call_start_time: Option<Value>,
     #[serde(deserialize_with = "fields::leading_whole")]
     pub call_duration: Option<u32>,
+    #[serde(deserialize_with = "fields::named")]
     pub metadata: Option<Metadata>,
     #[serde(deserialize_with = "conversation::ids")]
     pub mentions: Option<Vec<String>>,
@@ -59,6 +60,7 @@ pub struct OldParts {
 #[serde(default)]
 #[schema(as = MetadataRequest)]
 pub struct Metadata {
+    #[serde(deserialize_with = "fields::named")]
     pub location: Option<Location>,
     pub contact: Option<Contact>,
 }
@@ -130,8 +132,11 @@ impl OldParts {
 #[schema(as = UnifiedPartsRequest)]
 pub struct UnifiedParts {
     pub reply_to: Option<String>,
+    #[serde(deserialize_with = "fields::named")]
     pub forwarded: Option<Forwarded>,
+    #[serde(deserialize_with = "fields::named")]
     pub call: Option<Call>,
+    #[serde(deserialize_with = "fields::named")]
     pub metadata: Option<Metadata>,
     #[serde(deserialize_with = "conversation::ids")]
     pub mentions: Option<Vec<String>>,
