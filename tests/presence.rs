@@ -418,7 +418,7 @@ async fn gateway_that_ends_takes_its_sockets_along_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_stays_is_online_while_those_who_went_cannot_be_unregistered() {
-    const LEASE: Duration = Duration::from_secs(3);
+    const LEASE: Duration = Duration::from_secs(6);
     let mut scene = scene(LEASE, SHORT).await;
     let leaver = Person::new(scene.suite.gateways[0]).await;
     scene.one.open(&leaver).await;

@@ -43,8 +43,11 @@ impl Fanout {
         let window = self.windows.get(&conversation).map(|entry| &entry.window);
         let is_over = match window.and_then(Window::emitted) {
             Some(emitted) => emitted >= held.message.seq,
-            // Of a conversation that is not known here only what is new may still be on its way.
-            None => self.settled.is_over(&held.message, Instant::now()),
+            // Of a conversation that is not known here only what is new may still be on its way, or what waits.
+            None => {
+                !window.is_some_and(|window| window.waits(held.message.seq))
+                    && self.settled.is_over(&held.message, Instant::now())
+            }
         };
         if is_over {
             return self.emit_change(&held);

@@ -82,6 +82,12 @@ impl<T> Window<T> {
         self.emitted
     }
 
+    /// Says whether a number waits.
+    #[must_use]
+    pub fn waits(&self, seq: i64) -> bool {
+        self.waiting.contains_key(&seq)
+    }
+
     /// Returns the lowest message that waits.
     #[must_use]
     pub fn first_waiting(&self) -> Option<(i64, &T)> {

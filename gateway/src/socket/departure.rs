@@ -46,8 +46,8 @@ impl Departure {
     }
 }
 
-/// Returns for how long a socket has certainly heard nothing that has ended for this reason. One that has not
-/// answered a ping has not heard what was written after it either.
+/// Returns for how long a socket has most probably heard nothing that has ended for this reason. One that has
+/// not answered a ping has hardly heard what was written after it either.
 fn unheard(reason: DisconnectReason) -> Duration {
     match reason {
         DisconnectReason::HeartbeatTimeout => PING_TIMEOUT,

@@ -51,7 +51,7 @@ impl Service {
         Ok(Attached { call: Some(call).filter(|call| call.needs(&by.socket_id)), missed })
     }
 
-    /// Takes note of the end of a user's socket, which has certainly heard nothing for some time before.
+    /// Takes note of the end of a user's socket, which has most probably heard nothing for some time before.
     pub(crate) async fn detach(
         &self,
         user: UserId,

@@ -141,7 +141,7 @@ pub(crate) struct Socket {
     /// Whether its gateway has said that it is gone.
     #[serde(default)]
     pub(crate) is_detached: bool,
-    /// Since when it has certainly heard nothing, which its gateway says then; when that has said so, at the
+    /// Since when it has most probably heard nothing, which its gateway says then; when that has said so, at the
     /// latest.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) left_at: Option<DateTime>,

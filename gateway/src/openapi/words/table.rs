@@ -77,7 +77,7 @@ pub(in crate::openapi) const WORDS: &[(&str, Kind, &str)] = &[
     (
         "details",
         Any,
-        "How a recipient was named whom nobody knows; with `user_not_found` after a send by phone alone",
+        "How a recipient was named whom nobody knows; with `user_not_found` after a send by phone, e-mail address or id in one field",
     ),
     ("version", Any, "The version of this surface"),
     ("endpoints", Any, "Where each part begins"),

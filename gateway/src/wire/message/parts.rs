@@ -62,6 +62,7 @@ pub struct OldParts {
 pub struct Metadata {
     #[serde(deserialize_with = "fields::named")]
     pub location: Option<Location>,
+    #[serde(deserialize_with = "fields::named")]
     pub contact: Option<Contact>,
 }
 

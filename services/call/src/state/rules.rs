@@ -160,7 +160,7 @@ impl Call {
         }))
     }
 
-    /// A socket of a party has gone, which has certainly heard nothing for some time before.
+    /// A socket of a party has gone, which has most probably heard nothing for some time before.
     pub(crate) fn detach(
         &self,
         user: UserId,

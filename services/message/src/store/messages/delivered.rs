@@ -23,7 +23,7 @@ const MOST_SENDERS_IN_ALL: usize = 50_000;
 /// How long after it was stored a message may be under way to its conversation's list.
 const UNDER_WAY_FOR: Duration = Duration::from_secs(30);
 /// Messages of all conversations that are looked at for those under way.
-const MOST_UNDER_WAY: i64 = 2000;
+const MOST_UNDER_WAY: i64 = 500;
 /// Newest messages of a stretch whose senders are told.
 const MOST_EXAMINED: usize = 10_000;
 /// Messages that are examined of all stretches together, at least one of each.
