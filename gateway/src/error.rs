@@ -55,6 +55,12 @@ impl ApiError {
         Self { status, error, message, retry_after: None, details: None }
     }
 
+    /// Says whether the same may succeed later without anybody mending something.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT)
+    }
+
     /// A field has a value that it cannot have.
     pub fn validation(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "validation_error", message)
@@ -211,6 +217,18 @@ mod tests {
         let mut details = ErrorDetails::new();
         details.set_error_info(reason, "test", HashMap::new());
         Status::with_error_details(code, message, details)
+    }
+
+    #[test]
+    fn only_what_may_work_later_may_pass() {
+        let may_pass = |status: &Status| ApiError::from(status.clone()).may_pass();
+        for status in [Status::unavailable("away"), Status::deadline_exceeded("slow")] {
+            assert!(may_pass(&status), "{status}");
+        }
+        for status in [Status::internal("broken"), Status::data_loss("damaged")] {
+            assert!(!may_pass(&status), "{status}");
+        }
+        assert!(!may_pass(&Status::invalid_argument("nonsense")));
     }
 
     #[test]

@@ -108,7 +108,7 @@ fn leave_if_gone(state: &AppState, peer: &Peer) {
     }
 }
 
-/// Says that a socket is gone, if a call needs it, and for how long it has certainly heard nothing.
+/// Says that a socket is gone, if a call needs it, and for how long it has most probably heard nothing.
 pub fn leave(state: &AppState, peer: &Peer, unheard: Duration) {
     if !state.calls.forget(peer.origin_id()) {
         return;

@@ -5,10 +5,8 @@ use std::{
     time::Duration,
 };
 
-use axum::http::StatusCode;
 use chat_proto::v1 as pb;
 use serde_json::json;
-use tonic::Status;
 
 use super::{Peer, queue::Job};
 use crate::{
@@ -120,31 +118,9 @@ pub async fn catch_up(state: AppState, peer: Peer) {
         let Err(status) = caught_up else { return };
         let (code, message, user_id) = (status.code(), status.message(), identity.user_id);
         tracing::warn!(?code, message, %user_id, "what came meanwhile does not count as delivered yet");
-        if !is_worth_another(status) {
+        if !ApiError::from(status).may_pass() {
             return;
         }
         tokio::time::sleep(pauses.next().unwrap_or(CATCH_UP_PAUSE)).await;
-    }
-}
-
-/// Says whether another try can help where one failed so.
-fn is_worth_another(status: Status) -> bool {
-    let status = ApiError::from(status).status;
-    matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_may_work_later_is_tried_again() {
-        for status in [Status::unavailable("away"), Status::deadline_exceeded("slow")] {
-            assert!(is_worth_another(status.clone()), "{status}");
-        }
-        for status in [Status::internal("broken"), Status::data_loss("damaged")] {
-            assert!(!is_worth_another(status.clone()), "{status}");
-        }
-        assert!(!is_worth_another(Status::invalid_argument("nonsense")));
     }
 }

@@ -92,7 +92,7 @@ async fn attach_later(state: AppState, peer: Peer) {
 fn is_worth_another(peer: &Peer, status: &Status) -> bool {
     let (code, message, user_id) = (status.code(), status.message(), peer.identity().user_id);
     tracing::warn!(?code, message, %user_id, "a new socket is not offered to its call");
-    ApiError::from(status.clone()).status.is_server_error()
+    ApiError::from(status.clone()).may_pass()
 }
 
 /// Tells a socket what its device has missed; what came meanwhile follows.
