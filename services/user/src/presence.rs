@@ -15,17 +15,13 @@ use std::{
 };
 
 use bson::oid::ObjectId;
-use chat_kit::{caller::Caller, id::UserId, outbox::Outbox};
+use chat_kit::{caller::Caller, id::UserId};
 use chat_proto::v1 as pb;
 
 use crate::{
     Service,
     error::Error,
-    store::{
-        Store,
-        presences::{Presence, Transition},
-        sockets::Socket,
-    },
+    store::{presences::Presence, sockets::Socket},
     visibility::{Shown, Sight, Viewer},
 };
 
@@ -128,21 +124,13 @@ impl Service {
         self.store.presences().count().await
     }
 
+    /// Announces what is still to be announced of some users, beside the caller.
     async fn announce(&self, users: &[UserId]) -> Result<(), Error> {
-        announce_all(&self.store, &self.transitions, users).await
+        for id in self.store.presences().unannounced(users).await? {
+            self.transitions.announce(id);
+        }
+        Ok(())
     }
-}
-
-/// Announces what is still to be announced of some users, beside the caller.
-async fn announce_all(
-    store: &Store,
-    transitions: &Outbox<Transition>,
-    users: &[UserId],
-) -> Result<(), Error> {
-    for id in store.presences().unannounced(users).await? {
-        transitions.announce(id);
-    }
-    Ok(())
 }
 
 /// What became of users who were looked at.
@@ -165,7 +153,7 @@ impl Service {
         gone: &[ObjectId],
         ago: Duration,
     ) -> Result<Settled, Error> {
-        let (store, transitions) = (&self.store, &self.transitions);
+        let store = &self.store;
         let mut settled = Settled { staying: Vec::new(), contested: HashSet::new() };
         let presences = store.presences().of(users).await?;
         let online: Vec<Presence> =
@@ -182,7 +170,7 @@ impl Service {
         if !leaving.is_empty() {
             let departed = store.presences().depart(&leaving, ago).await?;
             let left: Vec<UserId> = leaving.iter().map(|presence| presence.user_id).collect();
-            announce_all(store, transitions, &left).await?;
+            self.announce(&left).await?;
             if departed < left.len() {
                 let now = store.presences().of(&left).await?.into_iter();
                 let online = now.filter(|presence| presence.is_online);
